@@ -1,0 +1,107 @@
+use super::{DiagonalShape, VARIANTS, exact, scalar, simd};
+use crate::context::{host, host_mut};
+use crate::{Context, Error, Isa, Real, Result, View, ViewMut};
+
+/// What a call of [`diagonal_sgd`] does: which samples each step takes, and with which step size.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps<'a, T> {
+    /// Sample indices, replica by replica: replicas x steps x batch.
+    pub order: &'a [u32],
+    /// Samples per step.
+    pub batch: usize,
+    /// Step size of each step, shared by the replicas.
+    pub lr: &'a [T],
+}
+
+/// SGD on the half squared error, `lr.len()` steps at once per replica: with g = 1/B Σ_{i in batch} (x_i·(u∘v) - y_i) x_i,
+/// `u -= lr·g∘v` and `v -= lr·g∘u`, both from the values before the step.
+///
+/// `x`: n rows of d (by stride); `y`: n; `params`: replicas x 2d, updated in place; `diverged`: one entry per replica.
+/// A replica diverges at the first step with a residual that is not finite: the entry becomes that step's number within
+/// this call, and the replica stays as it was before that step. A replica whose entry is `Some` on entry is left alone.
+///
+/// # Errors
+/// If a length disagrees with the shape, an index of `order` is not below n, the batch is empty, or a view is not on the
+/// context's device. Nothing has been updated then.
+pub fn diagonal_sgd<T: Real>(
+    cx: &Context,
+    shape: &DiagonalShape,
+    x: View<T>,
+    y: View<T>,
+    steps: Steps<'_, T>,
+    params: ViewMut<T>,
+    diverged: &mut [Option<usize>],
+) -> Result<()> {
+    const OP: &str = "diagonal_sgd";
+    let (x, y, params) = operands(OP, cx, shape, x, y, params, diverged)?;
+    if steps.batch == 0 {
+        return Err(Error::Shape { op: OP, what: "batch", got: 0, expected: "at least 1".to_owned() });
+    }
+    let per_replica = steps.lr.len() * steps.batch;
+    exact(OP, "order", steps.order.len(), shape.replicas * per_replica, "replicas * steps * batch")?;
+    if let Some(position) = steps.order.iter().position(|&index| index as usize >= shape.n) {
+        let got = steps.order[position] as usize;
+        return Err(Error::Index { op: OP, argument: "order", position, got, limit: shape.n });
+    }
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => {
+            for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {
+                if diverged.is_none() {
+                    let order = &steps.order[replica * per_replica..][..per_replica];
+                    *diverged = scalar::diagonal_sgd(shape, x, y, order, steps.batch, steps.lr, params);
+                }
+            }
+        }
+        isa => simd::diagonal_sgd(isa, shape, x, y, steps, params, diverged, &mut cx.scratch(2 * shape.d)),
+    }
+    Ok(())
+}
+
+/// Gradient descent on the half mean squared error `1/(2n) ‖X(u∘v) - y‖²`, `lr.len()` steps at once per replica.
+///
+/// Arguments, divergence and errors as [`diagonal_sgd`].
+///
+/// # Errors
+/// If a length disagrees with the shape or a view is not on the context's device.
+pub fn diagonal_gd<T: Real>(
+    cx: &Context,
+    shape: &DiagonalShape,
+    x: View<T>,
+    y: View<T>,
+    lr: &[T],
+    params: ViewMut<T>,
+    diverged: &mut [Option<usize>],
+) -> Result<()> {
+    const OP: &str = "diagonal_gd";
+    let (x, y, params) = operands(OP, cx, shape, x, y, params, diverged)?;
+    let mut scratch = cx.scratch(2 * shape.d);
+    for (params, diverged) in params.chunks_exact_mut(2 * shape.d).zip(diverged) {
+        if diverged.is_none() {
+            *diverged = match VARIANTS.runs_under(cx.isa()) {
+                Isa::Scalar => scalar::diagonal_gd(shape, x, y, lr, params),
+                isa => simd::diagonal_gd(isa, shape, x, y, lr, params, &mut scratch),
+            };
+        }
+    }
+    Ok(())
+}
+
+type Operands<'a, T> = (&'a [T], &'a [T], &'a mut [T]);
+
+/// The checks that both kinds of step share.
+fn operands<'a, T: Real>(
+    op: &'static str,
+    cx: &Context,
+    shape: &DiagonalShape,
+    x: View<'a, T>,
+    y: View<'a, T>,
+    params: ViewMut<'a, T>,
+    diverged: &[Option<usize>],
+) -> Result<Operands<'a, T>> {
+    cx.require_cpu(op)?;
+    let (x, y, params) = (host(op, "x", x)?, host(op, "y", y)?, host_mut(op, "params", params)?);
+    shape.check(op, x.len(), params.len())?;
+    exact(op, "y", y.len(), shape.n, "n")?;
+    exact(op, "diverged", diverged.len(), shape.replicas, "replicas")?;
+    Ok((x, y, params))
+}

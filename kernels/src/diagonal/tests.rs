@@ -1,0 +1,266 @@
+use super::*;
+use crate::gemm::{GemmShape, gemm_forward};
+use crate::mse::{MseScale, mse_backward, mse_forward};
+use crate::testing::{Cases, assert_close, contexts};
+
+const SIZES: [usize; 16] = [1, 2, 3, 7, 8, 9, 15, 17, 31, 33, 63, 65, 97, 128, 200, 201];
+
+/// Data with NaN between its rows, and parameters of every replica.
+struct Case<T> {
+    shape: DiagonalShape,
+    x: Vec<T>,
+    y: Vec<T>,
+    params: Vec<T>,
+}
+
+impl<T: Real> Case<T> {
+    fn new(n: usize, d: usize, replicas: usize, seed: u64) -> Case<T> {
+        let mut cases = Cases::new(seed);
+        let shape = DiagonalShape { n, d, stride: d + seed as usize % 3, replicas };
+        let mut x = vec![T::NAN; n * shape.stride];
+        for row in x.chunks_exact_mut(shape.stride) {
+            row[..d].copy_from_slice(&cases.reals(d));
+        }
+        Case { shape, x, y: cases.reals(n), params: cases.reals(shape.params()) }
+    }
+
+    fn wide(&self) -> Case<f64> {
+        let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect();
+        Case { shape: self.shape, x: wide(&self.x), y: wide(&self.y), params: wide(&self.params) }
+    }
+
+    fn sgd(&self, cx: &Context, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
+        diagonal_sgd(cx, &self.shape, (&self.x).into(), (&self.y).into(), steps, params.into(), diverged).unwrap();
+    }
+}
+
+/// The loss of replica 0 through the public operators.
+fn loss(cx: &Context, case: &Case<f64>, params: &[f64]) -> f64 {
+    let mut y = vec![f64::NAN; case.shape.n];
+    diagonal_forward(cx, &case.shape, (&case.x).into(), params.into(), (&mut y).into()).unwrap();
+    mse_forward(cx, MseScale::Half, (&y).into(), (&case.y).into()).unwrap()
+}
+
+#[test]
+fn forward_is_the_matrix_product_with_u_times_v() {
+    for d in SIZES {
+        let case = Case::<f64>::new(7, d, 1, 3);
+        let beta: Vec<f64> = (0..d).map(|j| case.params[j] * case.params[d + j]).collect();
+        let oracle = Context::cpu_with(Isa::Scalar).unwrap();
+        for cx in contexts() {
+            let (mut got, mut want) = (vec![f64::NAN; 7], vec![f64::NAN; 7]);
+            let gemm = GemmShape { a: [case.shape.stride, 1], ..GemmShape::row_major(7, 1, d) };
+            gemm_forward(&oracle, &gemm, (&case.x).into(), (&beta).into(), (&mut want).into(), Acc::Set).unwrap();
+            diagonal_forward(&cx, &case.shape, (&case.x).into(), (&case.params).into(), (&mut got).into()).unwrap();
+            assert_close(&format!("forward {} d={d}", cx.isa()), &got, &want, 1e-14);
+        }
+    }
+}
+
+#[test]
+fn backward_is_the_derivative_of_the_loss() {
+    for cx in contexts() {
+        for d in [1, 5, 16, 19] {
+            let case = Case::<f64>::new(4, d, 1, 4);
+            let (mut y, mut dy) = (vec![f64::NAN; 4], vec![f64::NAN; 4]);
+            diagonal_forward(&cx, &case.shape, (&case.x).into(), (&case.params).into(), (&mut y).into()).unwrap();
+            mse_backward(&cx, MseScale::Half, (&y).into(), (&case.y).into(), (&mut dy).into()).unwrap();
+            let mut dparams = vec![f64::NAN; 2 * d];
+            let (x, params) = ((&case.x).into(), (&case.params).into());
+            diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut dparams).into(), Acc::Set).unwrap();
+            let numeric: Vec<f64> = (0..2 * d)
+                .map(|j| {
+                    let at = |shift: f64| {
+                        let mut moved = case.params.clone();
+                        moved[j] += shift;
+                        loss(&cx, &case, &moved)
+                    };
+                    (at(1e-4) - at(-1e-4)) / 2e-4
+                })
+                .collect();
+            assert_close(&format!("backward {} d={d}", cx.isa()), &dparams, &numeric, 1e-8);
+        }
+    }
+}
+
+fn against_the_oracle<T: Real>(tolerance: f64) {
+    for (seed, d) in SIZES.into_iter().enumerate() {
+        for n in [1, 3, 4, 6, 9] {
+            let case = Case::<T>::new(n, d, 3, seed as u64);
+            let (wide, dy) = (case.wide(), Cases::new(9).reals::<T>(3 * n));
+            let wide_dy: Vec<f64> = dy.iter().map(|dy| dy.to_f64()).collect();
+            let (mut y, mut dparams) = (vec![f64::NAN; 3 * n], vec![f64::NAN; 6 * d]);
+            for r in 0..3 {
+                let params = &wide.params[r * 2 * d..][..2 * d];
+                scalar::diagonal_forward(&wide.shape, &wide.x, params, &mut y[r * n..][..n]);
+                let dparams = &mut dparams[r * 2 * d..][..2 * d];
+                scalar::diagonal_backward_weight(&wide.shape, &wide.x, params, &wide_dy[r * n..][..n], dparams, Acc::Set);
+            }
+            for cx in contexts() {
+                let what = |op: &str| format!("{op} {} {} n={n} d={d}", cx.isa(), T::DTYPE.name());
+                let (x, params) = ((&case.x).into(), (&case.params).into());
+                let mut got = vec![T::NAN; 3 * n];
+                diagonal_forward(&cx, &case.shape, x, params, (&mut got).into()).unwrap();
+                assert_close(&what("forward"), &got, &y, tolerance * d as f64);
+                let mut got = vec![T::NAN; 6 * d];
+                diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut got).into(), Acc::Set).unwrap();
+                assert_close(&what("backward"), &got, &dparams, tolerance * n as f64);
+                diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut got).into(), Acc::Add).unwrap();
+                let twice: Vec<f64> = dparams.iter().map(|value| 2.0 * value).collect();
+                assert_close(&what("backward, added"), &got, &twice, 2.0 * tolerance * n as f64);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variant_matches_the_oracle() {
+    against_the_oracle::<f32>(2e-7);
+    against_the_oracle::<f64>(4e-16);
+}
+
+fn steps_against_the_oracle<T: Real>(tolerance: f64) {
+    for (seed, d) in SIZES.into_iter().enumerate() {
+        for (replicas, batch) in [(1, 1), (2, 1), (3, 1), (2, 3), (1, 5)] {
+            let case = Case::<T>::new(6, d, replicas, seed as u64);
+            let order = Cases::new(8).indices(replicas * 40 * batch, 6);
+            let lr: Vec<T> = (0..40).map(|t| T::from_f64((0.2 + 0.01 * t as f64) / d as f64)).collect();
+            let wide_lr: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
+            let (mut sgd, mut gd) = (case.wide(), case.wide());
+            for r in 0..replicas {
+                let order = &order[r * 40 * batch..][..40 * batch];
+                let (from, shape) = (r * 2 * d, sgd.shape);
+                let outcome =
+                    scalar::diagonal_sgd(&shape, &sgd.x, &sgd.y, order, batch, &wide_lr, &mut sgd.params[from..][..2 * d]);
+                assert_eq!(outcome, None);
+                assert_eq!(scalar::diagonal_gd(&shape, &gd.x, &gd.y, &wide_lr, &mut gd.params[from..][..2 * d]), None);
+            }
+            let moved = sgd.params.iter().zip(&case.params).map(|(a, b)| (a - b.to_f64()).abs()).fold(0.0, f64::max);
+            assert!(moved > 0.01, "the case must move the parameters, moved {moved}");
+            for cx in contexts() {
+                let what = |op: &str| format!("{op} {} {} d={d} R={replicas} B={batch}", cx.isa(), T::DTYPE.name());
+                let (mut params, mut diverged) = (case.params.clone(), vec![None; replicas]);
+                case.sgd(&cx, Steps { order: &order, batch, lr: &lr }, &mut params, &mut diverged);
+                assert_close(&what("sgd"), &params, &sgd.params, tolerance * d as f64);
+                let mut params = case.params.clone();
+                let (x, y) = ((&case.x).into(), (&case.y).into());
+                diagonal_gd(&cx, &case.shape, x, y, &lr, (&mut params).into(), &mut diverged).unwrap();
+                assert_close(&what("gd"), &params, &gd.params, tolerance * d as f64);
+                assert_eq!(diverged, vec![None; replicas]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_step_variant_matches_the_oracle() {
+    steps_against_the_oracle::<f32>(4e-6);
+    steps_against_the_oracle::<f64>(1e-14);
+}
+
+#[test]
+fn one_step_is_the_gradient_step() {
+    for cx in contexts() {
+        let case = Case::<f64>::new(5, 37, 1, 2);
+        let (mut y, mut dy, mut gradient) = (vec![f64::NAN; 5], vec![f64::NAN; 5], vec![f64::NAN; 74]);
+        let (x, start) = ((&case.x).into(), (&case.params).into());
+        diagonal_forward(&cx, &case.shape, x, start, (&mut y).into()).unwrap();
+        mse_backward(&cx, MseScale::Half, (&y).into(), (&case.y).into(), (&mut dy).into()).unwrap();
+        diagonal_backward_weight(&cx, &case.shape, x, start, (&dy).into(), (&mut gradient).into(), Acc::Set).unwrap();
+        let want: Vec<f64> = case.params.iter().zip(&gradient).map(|(p, g)| p - 0.3 * g).collect();
+        let mut by_gd = case.params.clone();
+        diagonal_gd(&cx, &case.shape, x, (&case.y).into(), &[0.3], (&mut by_gd).into(), &mut [None]).unwrap();
+        assert_close("gd", &by_gd, &want, 1e-15);
+        let mut by_sgd = case.params.clone();
+        case.sgd(&cx, Steps { order: &[4, 2, 0, 1, 3], batch: 5, lr: &[0.3] }, &mut by_sgd, &mut [None]);
+        assert_close("sgd on all samples", &by_sgd, &want, 1e-14);
+    }
+}
+
+/// Bits of a replica alone, one step a call.
+fn alone<T: Real>(cx: &Context, case: &Case<T>, replica: usize, order: &[u32], lr: &[T]) -> Vec<T> {
+    let two_d = 2 * case.shape.d;
+    let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, x: case.x.clone(), y: case.y.clone(), params: vec![] };
+    let mut params = case.params[replica * two_d..][..two_d].to_vec();
+    for t in 0..lr.len() {
+        one.sgd(cx, Steps { order: &order[t..=t], batch: 1, lr: &lr[t..=t] }, &mut params, &mut [None]);
+    }
+    params
+}
+
+fn grouping_and_splitting_change_nothing<T: Real>() {
+    for d in [1, 9, 33, 130, 200] {
+        for replicas in 1..=5 {
+            let case = Case::<T>::new(6, d, replicas, 5);
+            let order = Cases::new(8).indices(replicas * 30, 6);
+            let lr = vec![T::from_f64(0.3 / d as f64); 30];
+            for cx in contexts() {
+                let mut params = case.params.clone();
+                case.sgd(&cx, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut vec![None; replicas]);
+                for r in 0..replicas {
+                    let want = alone(&cx, &case, r, &order[r * 30..][..30], &lr);
+                    assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", cx.isa());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_replica_has_the_same_bits_alone_grouped_or_interrupted() {
+    grouping_and_splitting_change_nothing::<f32>();
+    grouping_and_splitting_change_nothing::<f64>();
+}
+
+#[test]
+fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
+    for cx in contexts() {
+        let case = Case::<f64>::new(6, 40, 3, 6);
+        let order = Cases::new(8).indices(3 * 200, 6);
+        let mut params = case.params.clone();
+        // Only the middle replica starts far out, where this step size is unstable.
+        params[80..160].iter_mut().for_each(|p| *p *= 30.0);
+        let start = params.clone();
+        let lr = vec![0.02; 200];
+        let mut diverged = [None; 3];
+        case.sgd(&cx, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut diverged);
+        let step = diverged[1].expect("a step size far beyond stability");
+        assert_eq!((diverged[0], diverged[2]), (None, None));
+        assert!(params[..80].iter().chain(&params[160..]).all(|p| p.is_finite()));
+
+        let mut oracle = start.clone();
+        let found = scalar::diagonal_sgd(&case.shape, &case.x, &case.y, &order[200..400], 1, &lr, &mut oracle[80..160]);
+        assert_eq!(found, Some(step), "{}", cx.isa());
+
+        let mut before = start.clone();
+        let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, ..case };
+        one.sgd(&cx, Steps { order: &order[200..200 + step], batch: 1, lr: &lr[..step] }, &mut before[80..160], &mut [None]);
+        assert_eq!(before[80..160], params[80..160], "the replica stays as it was before the diverging step");
+
+        let mut entry = [Some(7)];
+        one.sgd(&cx, Steps { order: &order[..1], batch: 1, lr: &lr[..1] }, &mut before[..80], &mut entry);
+        assert_eq!((entry, &before[..80]), ([Some(7)], &start[..80]), "a diverged replica is left alone");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused_and_change_nothing() {
+    let cx = Context::cpu().unwrap();
+    let case = Case::<f32>::new(3, 4, 1, 0);
+    let attempt = |shape: DiagonalShape, y: &[f32], order: &[u32], batch: usize, count: usize| {
+        let mut params = case.params.clone();
+        let steps = Steps { order, batch, lr: &[0.1] };
+        let result = diagonal_sgd(&cx, &shape, (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
+        assert_eq!(params, case.params);
+        result.unwrap_err().to_string()
+    };
+    assert!(attempt(case.shape, &case.y, &[3], 1, 1).contains("`order[0]` is 3, but indices must be below 3"));
+    assert!(attempt(case.shape, &case.y, &[], 1, 1).contains("`order` has 0 elements, expected 1"));
+    assert!(attempt(case.shape, &case.y, &[], 0, 1).contains("batch is 0"));
+    assert!(attempt(case.shape, &case.y[..2], &[0], 1, 1).contains("`y` has 2 elements, expected 3"));
+    assert!(attempt(case.shape, &case.y, &[0], 1, 2).contains("`diverged` has 2 elements, expected 1"));
+    assert!(attempt(DiagonalShape { d: 5, stride: 5, ..case.shape }, &case.y, &[0], 1, 1).contains("`x`"));
+    assert!(attempt(DiagonalShape { replicas: 2, ..case.shape }, &case.y, &[0, 0], 1, 2).contains("`params`"));
+    assert!(attempt(DiagonalShape { stride: 3, ..case.shape }, &case.y, &[0], 1, 1).contains("stride is 3, expected at least 4"));
+    assert!(attempt(DiagonalShape { n: 0, ..case.shape }, &case.y, &[0], 1, 1).contains("n is 0"));
+}

@@ -1,0 +1,68 @@
+//! Hand-written training kernels: every operator with a scalar definition that never changes, AVX2 and AVX-512
+//! variants chosen at run time, and one contract for all of them. No layers, no experiments, no input or output.
+//!
+//! Every public function takes a [`Context`] first (device, instruction set, scratch memory), then the shape, the inputs and
+//! the outputs. Slices convert to [`View`] and [`ViewMut`]:
+//!
+//! ```
+//! use handgrad_kernels::{Context, diagonal::{DiagonalShape, diagonal_forward}};
+//! # fn main() -> handgrad_kernels::Result<()> {
+//! let cx = Context::cpu()?;
+//! let shape = DiagonalShape::new(2, 3, 1); // two samples, three features, one replica
+//! let x = [1.0, 0.0, 2.0, 0.0, 1.0, 0.0];
+//! let params = [1.0, 2.0, 3.0, 0.5, 0.5, 0.5]; // u, then v
+//! let mut y = [f64::NAN; 2];
+//! diagonal_forward(&cx, &shape, (&x).into(), (&params).into(), (&mut y).into())?;
+//! assert_eq!(y, [3.5, 1.0]);
+//! # Ok(()) }
+//! ```
+//!
+//! Bits depend on the instruction set, never on the number of threads or on how replicas are grouped.
+
+mod buffer;
+mod context;
+mod error;
+mod isa;
+mod real;
+mod simd;
+
+pub mod diagonal;
+pub mod gemm;
+pub mod mse;
+pub mod testing;
+
+pub use buffer::{Buffer, Element, View, ViewMut};
+pub use context::{Context, Device, Scratch};
+pub use error::{Error, Result};
+#[cfg(feature = "cuda")]
+pub use handgrad_cuda as cuda;
+pub use isa::Isa;
+pub use real::{Dtype, Real};
+
+/// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acc {
+    /// `out = value`
+    Set,
+    /// `out = out + value`
+    Add,
+}
+
+/// An operator and the fastest instruction set that it has a variant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variants {
+    /// The operator's name, as in its module and its functions.
+    pub op: &'static str,
+    /// Every instruction set with its own variant, slowest first.
+    pub isas: &'static [Isa],
+}
+
+impl Variants {
+    /// The variant that runs under `isa`: the fastest one that does not ask for more.
+    pub fn runs_under(&self, isa: Isa) -> Isa {
+        self.isas.iter().copied().filter(|&have| have <= isa).max().unwrap_or(Isa::Scalar)
+    }
+}
+
+/// Every operator of this crate with its variants.
+pub const OPERATORS: &[Variants] = &[diagonal::VARIANTS, gemm::VARIANTS, mse::VARIANTS];

@@ -1,0 +1,110 @@
+//! Squared error of predictions.
+//!
+//! `loss = scale/(2n) Σ_i (y_i - target_i)²` and `dy_i = scale/n (y_i - target_i)`: the half mean squared error of the
+//! theory papers has `scale = 1`, the mean squared error of the frameworks `scale = 2`.
+
+mod scalar;
+
+use crate::context::{host, host_mut};
+use crate::{Context, Error, Isa, Real, Result, Variants, View, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "mse", isas: &[Isa::Scalar] };
+
+/// Which multiple of the half mean squared error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MseScale {
+    /// `1/(2n) Σ r²`.
+    Half,
+    /// `1/n Σ r²`.
+    Full,
+}
+
+impl MseScale {
+    fn factor<T: Real>(self) -> T {
+        match self {
+            MseScale::Half => T::ONE,
+            MseScale::Full => T::ONE + T::ONE,
+        }
+    }
+}
+
+/// `scale/(2n) Σ_i (y_i - target_i)²`, summed in order.
+///
+/// # Errors
+/// If the lengths differ or are zero, or a view is not on the context's device.
+pub fn mse_forward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: View<T>) -> Result<T> {
+    cx.require_cpu("mse_forward")?;
+    let (y, target) = (host("mse_forward", "y", y)?, host("mse_forward", "target", target)?);
+    check("mse_forward", "target", target.len(), y.len())?;
+    Ok(scalar::mse_forward(scale.factor(), y, target))
+}
+
+/// `dy_i = scale/n (y_i - target_i)`.
+///
+/// # Errors
+/// As [`mse_forward`].
+pub fn mse_backward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: View<T>, dy: ViewMut<T>) -> Result<()> {
+    cx.require_cpu("mse_backward")?;
+    let (y, target) = (host("mse_backward", "y", y)?, host("mse_backward", "target", target)?);
+    let dy = host_mut("mse_backward", "dy", dy)?;
+    check("mse_backward", "target", target.len(), y.len())?;
+    check("mse_backward", "dy", dy.len(), y.len())?;
+    scalar::mse_backward(scale.factor(), y, target, dy);
+    Ok(())
+}
+
+fn check(op: &'static str, argument: &'static str, got: usize, expected: usize) -> Result<()> {
+    if expected == 0 {
+        return Err(Error::Shape { op, what: "the number of predictions", got: 0, expected: "at least 1".to_owned() });
+    }
+    if got != expected {
+        return Err(Error::Length { op, argument, got, expected, formula: "as many as predictions" });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forward_value_by_hand() {
+        let cx = Context::cpu().unwrap();
+        let (y, target) = ([1.0, 2.0, -1.0], [0.5, 4.0, -1.0]);
+        let half: f64 = mse_forward(&cx, MseScale::Half, (&y).into(), (&target).into()).unwrap();
+        let full: f64 = mse_forward(&cx, MseScale::Full, (&y).into(), (&target).into()).unwrap();
+        assert_eq!(half, 4.25 / 6.0);
+        assert_eq!(full, 4.25 / 3.0);
+    }
+
+    #[test]
+    fn backward_is_the_derivative_of_forward() {
+        let cx = Context::cpu().unwrap();
+        let (y, target) = ([1.3, -0.2, 0.7], [0.1, 0.4, 2.0]);
+        for scale in [MseScale::Half, MseScale::Full] {
+            let mut dy = [f64::NAN; 3];
+            mse_backward(&cx, scale, (&y).into(), (&target).into(), (&mut dy).into()).unwrap();
+            for i in 0..3 {
+                let at = |shift: f64| {
+                    let mut moved = y;
+                    moved[i] += shift;
+                    mse_forward::<f64>(&cx, scale, (&moved).into(), (&target).into()).unwrap()
+                };
+                let numeric = (at(1e-4) - at(-1e-4)) / 2e-4;
+                assert!((dy[i] - numeric).abs() <= 1e-9, "{scale:?} {i}: {} against {numeric}", dy[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_lengths_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let (three, two, none) = ([0.0f32; 3], [0.0f32; 2], [0.0f32; 0]);
+        let error = mse_forward::<f32>(&cx, MseScale::Half, (&three).into(), (&two).into()).unwrap_err();
+        assert!(error.to_string().contains("`target` has 2 elements, expected 3"), "{error}");
+        assert!(mse_forward::<f32>(&cx, MseScale::Half, (&none).into(), (&none).into()).is_err());
+        let mut dy = [0.0f32; 2];
+        assert!(mse_backward::<f32>(&cx, MseScale::Half, (&three).into(), (&three).into(), (&mut dy).into()).is_err());
+    }
+}
