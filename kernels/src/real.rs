@@ -24,6 +24,8 @@ impl Dtype {
 pub trait Real:
     crate::Element
     + crate::simd::Vectors
+    + Send
+    + Sync
     + Default
     + Debug
     + Display

@@ -1,0 +1,182 @@
+//! A paper's claims as executable checks: a statement, its source, and what the seeds say.
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Replica, Results, RunResults, quantile};
+use crate::spec::Seed;
+use crate::train::Outcome;
+
+/// What the evidence says of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Supported by the seeds.
+    Holds,
+    /// Supported in part; the evidence says under what.
+    HoldsUnder,
+    /// The seeds say otherwise.
+    Fails,
+    /// The seeds do not decide.
+    Inconclusive,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Verdict::Holds => "holds",
+            Verdict::HoldsUnder => "holds-under",
+            Verdict::Fails => "fails",
+            Verdict::Inconclusive => "inconclusive",
+        })
+    }
+}
+
+/// A claim with its verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Short identifier, unique within the figure.
+    pub id: String,
+    /// What the paper says.
+    pub statement: String,
+    /// Where.
+    pub source: String,
+    /// What the seeds say.
+    pub verdict: Verdict,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+}
+
+/// One comparison or count behind a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was compared or counted.
+    pub what: String,
+    /// Own seeds that count: in a paired comparison, those for which both runs are finite.
+    pub seeds: usize,
+    /// Seeds for which it is as the paper says.
+    pub wins: usize,
+    /// 95% interval of the probability that a seed is as the paper says (Wilson).
+    pub interval: [f64; 2],
+    /// Own seeds lost to divergence.
+    pub diverged: usize,
+    /// Medians or levels in words.
+    pub detail: String,
+}
+
+impl Evidence {
+    /// Counts seeds that are as the paper says.
+    pub fn count(what: impl Into<String>, outcomes: &[bool], diverged: usize, detail: impl Into<String>) -> Evidence {
+        let (seeds, wins) = (outcomes.len(), outcomes.iter().filter(|&&win| win).count());
+        Evidence { what: what.into(), seeds, wins, interval: wilson(wins, seeds), diverged, detail: detail.into() }
+    }
+
+    /// What this evidence alone says: holds if even the interval's lower end is above one half, fails if its upper end is below.
+    pub fn verdict(&self) -> Verdict {
+        match self.interval {
+            [low, _] if low > 0.5 => Verdict::Holds,
+            [_, high] if high < 0.5 => Verdict::Fails,
+            _ => Verdict::Inconclusive,
+        }
+    }
+}
+
+impl Claim {
+    /// A claim that asks for all of its evidence at once: fails if a part fails, holds if all hold, holds-under if some do.
+    pub fn all(id: &str, statement: &str, source: &str, evidence: Vec<Evidence>) -> Claim {
+        let verdicts: Vec<Verdict> = evidence.iter().map(Evidence::verdict).collect();
+        let holding = verdicts.iter().filter(|&&verdict| verdict == Verdict::Holds).count();
+        let verdict = match holding {
+            0 if verdicts.contains(&Verdict::Fails) => Verdict::Fails,
+            0 => Verdict::Inconclusive,
+            all if all == verdicts.len() => Verdict::Holds,
+            _ => Verdict::HoldsUnder,
+        };
+        Claim { id: id.to_owned(), statement: statement.to_owned(), source: source.to_owned(), verdict, evidence }
+    }
+}
+
+/// Which way the paper says a comparison goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The first run's value is below the second's.
+    Below,
+    /// It is above.
+    Above,
+}
+
+/// For every own seed with both runs finite: is `first`'s last value of a metric below (above) `second`'s?
+pub fn paired(results: &Results, metric: &str, first: &str, direction: Direction, second: &str) -> Evidence {
+    let what = format!("{metric}: {first} {} {second}", if direction == Direction::Below { "<" } else { ">" });
+    let (Some(a), Some(b)) = (results.run(first), results.run(second)) else {
+        return Evidence::count(what, &[], 0, "a run is missing");
+    };
+    let pairs: Vec<(f64, f64)> =
+        own_seeds(a).filter_map(|seed| Some((a.last(a.survivor(seed)?, metric)?, b.last(b.survivor(seed)?, metric)?))).collect();
+    let outcomes: Vec<bool> = pairs.iter().map(|(a, b)| if direction == Direction::Below { a < b } else { a > b }).collect();
+    let median = |side: fn(&(f64, f64)) -> f64| quantile(&pairs.iter().map(side).collect::<Vec<_>>(), 0.5).unwrap_or(f64::NAN);
+    let detail = format!("medians {:.3e} and {:.3e}", median(|pair| pair.0), median(|pair| pair.1));
+    Evidence::count(what, &outcomes, a.own().count() - pairs.len(), detail)
+}
+
+/// A yes-or-no question asked of every own seed that is finite; `None` leaves a seed out.
+pub fn each(
+    results: &Results,
+    what: &str,
+    run: &str,
+    question: impl Fn(&RunResults, &Replica) -> Option<(bool, f64)>,
+) -> Evidence {
+    let Some(run) = results.run(run) else { return Evidence::count(what, &[], 0, "the run is missing") };
+    let answers: Vec<(bool, f64)> = own_seeds(run).filter_map(|seed| question(run, run.survivor(seed)?)).collect();
+    let outcomes: Vec<bool> = answers.iter().map(|&(answer, _)| answer).collect();
+    let values: Vec<f64> = answers.iter().map(|&(_, value)| value).collect();
+    let detail = quantile(&values, 0.5).map_or("no seed".to_owned(), |median| format!("median {median:.3e}"));
+    Evidence::count(what, &outcomes, diverged(run), detail)
+}
+
+/// Own seeds of a run that diverged.
+pub fn diverged(run: &RunResults) -> usize {
+    run.own().filter(|replica| replica.outcome != Outcome::Finished).count()
+}
+
+fn own_seeds(run: &RunResults) -> impl Iterator<Item = Seed> {
+    run.own().map(|replica| replica.seed)
+}
+
+/// Wilson's score interval at 95%; [0, 1] without seeds.
+fn wilson(wins: usize, seeds: usize) -> [f64; 2] {
+    if seeds == 0 {
+        return [0.0, 1.0];
+    }
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, p) = (seeds as f64, wins as f64 / seeds as f64);
+    let (centre, spread) = (p + Z * Z / (2.0 * n), Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt());
+    [(centre - spread), (centre + spread)].map(|end| (end / (1.0 + Z * Z / n)).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_interval_of_a_textbook_case() {
+        // 8 of 10: 0.4902 to 0.9433.
+        let [low, high] = wilson(8, 10);
+        assert!((low - 0.4902).abs() <= 1e-4 && (high - 0.9433).abs() <= 1e-4, "{low} {high}");
+        assert_eq!(wilson(0, 0), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn verdicts_follow_the_interval() {
+        let evidence = |wins: usize, seeds: usize| Evidence::count("", &(0..seeds).map(|k| k < wins).collect::<Vec<_>>(), 0, "");
+        assert_eq!(evidence(20, 20).verdict(), Verdict::Holds);
+        assert_eq!(evidence(1, 20).verdict(), Verdict::Fails);
+        assert_eq!(evidence(11, 20).verdict(), Verdict::Inconclusive);
+        assert_eq!(evidence(1, 1).verdict(), Verdict::Inconclusive, "one seed decides nothing");
+        let claim = |parts: &[usize]| Claim::all("", "", "", parts.iter().map(|&wins| evidence(wins, 20)).collect()).verdict;
+        assert_eq!(claim(&[20, 19]), Verdict::Holds);
+        assert_eq!(claim(&[20, 10]), Verdict::HoldsUnder);
+        assert_eq!(claim(&[20, 0]), Verdict::HoldsUnder);
+        assert_eq!(claim(&[10, 0]), Verdict::Fails);
+        assert_eq!(claim(&[10, 12]), Verdict::Inconclusive);
+    }
+}

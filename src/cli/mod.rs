@@ -1,0 +1,158 @@
+//! Commands and flags. stdout carries the answer; progress, advice and errors go to stderr.
+
+mod bench;
+mod info;
+mod progress;
+mod replay;
+mod run;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use handgrad::replay::Loss;
+use handgrad::spec::{Dtype, Scale};
+use handgrad::{Result, experiments, gradcheck};
+
+/// What SGD learns, one command per figure: hand-written training kernels and the papers' claims as checks.
+#[derive(Parser)]
+#[command(name = "handgrad", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the figures.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a figure, or a spec.json that a run wrote, and check its claims.
+    Run(run::Arguments),
+    /// Show version, processor, devices, and which operators run with which instruction set.
+    Info,
+    /// Check every gradient against central differences.
+    Gradcheck,
+    /// Train from arrays that somebody else made and write the losses.
+    Replay(ReplayArguments),
+    /// Measure parameters that somebody else found; prints JSON.
+    Measure(MeasureArguments),
+    /// Time the code that `run` executes, on random data; prints JSON.
+    Bench(bench::Arguments),
+}
+
+/// Networks that arrays can be given for.
+#[derive(Clone, Copy, ValueEnum)]
+enum NetName {
+    /// h(x) = Σ u_j v_j x_j; parameters: u, then v.
+    Diagonal,
+}
+
+#[derive(clap::Args)]
+struct ReplayArguments {
+    /// .npz with x, y (or beta_star), order, and optionally x_test, y_test, init.
+    arrays: PathBuf,
+    /// Network.
+    #[arg(long, value_enum)]
+    net: NetName,
+    /// Loss trained and reported.
+    #[arg(long, value_enum, default_value = "half-mse")]
+    loss: Loss,
+    /// Step size.
+    #[arg(long, allow_hyphen_values = true)]
+    lr: f64,
+    /// Updates; by default one per row of `order`.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Samples per update: columns of `order`.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Number type of training.
+    #[arg(long, value_enum, default_value = "f64")]
+    dtype: Dtype,
+    /// Where the losses are written, as step,train_loss,test_loss.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct MeasureArguments {
+    /// .npz with x, y (or beta_star), the parameters, and x_eval or x_test.
+    arrays: PathBuf,
+    /// Network.
+    #[arg(long, value_enum)]
+    net: NetName,
+    /// Name of the array that holds the parameters: u, then v.
+    #[arg(long)]
+    params: String,
+    /// Singular values count if above this fraction of the largest.
+    #[arg(long, default_value_t = 1e-15, allow_hyphen_values = true)]
+    ntk_rank: f64,
+}
+
+/// Parses the command line, carries it out, and turns the outcome into an exit code.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::List { json } => list(json),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Info => info::info(),
+        Command::Gradcheck => return gradients(),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Measure(arguments) => replay::measure(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("handgrad: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Writes to stdout; a reader that went away is not an error.
+fn answer(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes a value to stdout as one line of JSON.
+fn answer_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).map_err(|error| handgrad::Error::Numerics(format!("cannot print JSON: {error}")))?;
+    answer(&(text + "\n"));
+    Ok(())
+}
+
+fn list(json: bool) -> Result<()> {
+    if json {
+        let entry = |figure: &experiments::Figure| {
+            let spec = (figure.declare)(Scale::Paper);
+            let runs: Vec<String> = spec.runs.into_iter().map(|run| run.name).collect();
+            serde_json::json!({ "id": figure.id, "paper": figure.paper, "about": figure.about, "runs": runs })
+        };
+        return answer_json(&experiments::FIGURES.iter().map(entry).collect::<Vec<_>>());
+    }
+    experiments::FIGURES
+        .iter()
+        .for_each(|figure| answer(&format!("{:<14} {}\n{:<14} {}\n", figure.id, figure.about, "", figure.paper)));
+    Ok(())
+}
+
+/// Exit code 1 if a gradient is wrong.
+fn gradients() -> ExitCode {
+    match gradcheck::all() {
+        Ok(reports) => {
+            reports.iter().for_each(|report| answer(&format!("{report}\n")));
+            let failed = reports.iter().filter(|report| !report.passed()).count();
+            answer(&format!("{} gradients checked, {failed} wrong\n", reports.len()));
+            ExitCode::from(u8::from(failed > 0))
+        }
+        Err(error) => {
+            eprintln!("handgrad: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

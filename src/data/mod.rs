@@ -1,0 +1,194 @@
+//! Data sets: drawn by a recipe, or arrays of the user's.
+
+pub mod npz;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Result, refuse};
+use crate::rng::{self, RandomState, Stream};
+use npz::Npz;
+
+/// Where the data come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Data {
+    /// x ~ N(0, I_d), y = x·β* without noise, β* = |z|/‖z‖ with z ~ N(0, I_d) cut to its first `support` entries.
+    SparseRegression {
+        /// Training samples.
+        n: usize,
+        /// Features.
+        d: usize,
+        /// Non-zero entries of β*.
+        support: usize,
+        /// Test samples.
+        test: usize,
+        /// Which generator draws x, x_test and z, in this order.
+        generator: Generator,
+        /// Its seed.
+        seed: u32,
+    },
+    /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
+    Npz {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Random generators that data are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// NumPy's legacy `RandomState`: the papers' own data, bit for bit.
+    Numpy,
+    /// Our data stream.
+    Xoshiro,
+}
+
+/// Samples of a regression problem, in f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// Features.
+    pub d: usize,
+    /// Training inputs, n x d.
+    pub x: Vec<f64>,
+    /// Training targets, n.
+    pub y: Vec<f64>,
+    /// Test inputs, a multiple of d; may be empty.
+    pub x_test: Vec<f64>,
+    /// Test targets.
+    pub y_test: Vec<f64>,
+}
+
+impl Dataset {
+    /// Training samples.
+    pub fn n(&self) -> usize {
+        self.y.len()
+    }
+
+    /// SHA-256 of all numbers, as 16 hexadecimal digits.
+    pub fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for values in [&self.x, &self.y, &self.x_test, &self.y_test] {
+            values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+        }
+        hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// From a .npz file: `x` n x d, `y` n or `beta_star` d, optionally `x_test` m x d with `y_test` m or `beta_star`.
+    ///
+    /// # Errors
+    /// If an array is missing, has another shape or holds a number that is not finite.
+    pub fn from_npz(npz: &Npz) -> Result<Dataset> {
+        let x = npz.required("x", &[0, 0])?;
+        let (n, d) = (x.shape[0], x.shape[1]);
+        let teacher = npz.optional("beta_star", &[d])?;
+        let targets = |name: &str, x: &npz::Array| match (npz.optional(name, &[x.shape[0]])?, teacher) {
+            (Some(y), _) => Ok(y.values.clone()),
+            (None, Some(beta)) => Ok(products(&x.values, &beta.values)),
+            (None, None) => {
+                let at = npz.path().display();
+                refuse!("{at}: neither `{name}` [{}] nor `beta_star` [{d}] is there; save one of them", x.shape[0])
+            }
+        };
+        let y = targets("y", x)?;
+        debug_assert_eq!(y.len(), n);
+        let (x_test, y_test) = match npz.optional("x_test", &[0, d])? {
+            Some(x_test) => (x_test.values.clone(), targets("y_test", x_test)?),
+            None => (Vec::new(), Vec::new()),
+        };
+        Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test })
+    }
+}
+
+impl Data {
+    /// Refuses sizes that make no data set.
+    ///
+    /// # Errors
+    /// If a size is zero or the support is larger than d.
+    pub fn check(&self) -> Result<()> {
+        let Data::SparseRegression { n, d, support, .. } = self else { return Ok(()) };
+        if *n == 0 || *d == 0 {
+            return refuse!("data: n is {n} and d is {d}, expected at least 1 each");
+        }
+        if *support == 0 || support > d {
+            return refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher");
+        }
+        Ok(())
+    }
+
+    /// A short name for titles and meta.json.
+    pub fn name(&self) -> String {
+        match self {
+            Data::SparseRegression { n, d, support, .. } => format!("sparse regression, n = {n}, d = {d}, r = {support}"),
+            Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Draws or reads the data.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn load(&self) -> Result<Dataset> {
+        match self {
+            Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
+            Data::SparseRegression { n, d, support, test, generator, seed } => {
+                let mut draw: Box<dyn FnMut(usize) -> Vec<f64>> = match generator {
+                    Generator::Numpy => {
+                        let mut state = RandomState::new(*seed);
+                        Box::new(move |count| filled(count, |values| state.standard_normals(values)))
+                    }
+                    Generator::Xoshiro => {
+                        let mut stream = rng::sequential(u64::from(*seed), Stream::Data);
+                        Box::new(move |count| filled(count, |values| rng::standard_normals(&mut stream, values)))
+                    }
+                };
+                let (x, x_test, mut beta) = (draw(n * d), draw(test * d), draw(*d));
+                beta[*support..].fill(0.0);
+                let norm = beta.iter().map(|z| z * z).sum::<f64>().sqrt();
+                beta.iter_mut().for_each(|z| *z = z.abs() / norm);
+                Ok(Dataset { d: *d, y: products(&x, &beta), y_test: products(&x_test, &beta), x, x_test })
+            }
+        }
+    }
+}
+
+fn filled(count: usize, fill: impl FnOnce(&mut [f64])) -> Vec<f64> {
+    let mut values = vec![0.0; count];
+    fill(&mut values);
+    values
+}
+
+/// x·β, row by row.
+fn products(x: &[f64], beta: &[f64]) -> Vec<f64> {
+    x.chunks_exact(beta.len()).map(|row| row.iter().zip(beta).map(|(x, beta)| x * beta).sum()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(generator: Generator, seed: u32) -> Data {
+        Data::SparseRegression { n: 6, d: 10, support: 3, test: 4, generator, seed }
+    }
+
+    #[test]
+    fn targets_are_those_of_a_sparse_unit_teacher() {
+        for generator in [Generator::Numpy, Generator::Xoshiro] {
+            let data = recipe(generator, 1).load().unwrap();
+            assert_eq!((data.n(), data.d, data.x.len(), data.x_test.len(), data.y_test.len()), (6, 10, 60, 40, 4));
+            // Only the first three features matter: changing another one's column leaves no trace in y.
+            let other = recipe(generator, 2).load().unwrap();
+            assert_ne!(data.hash(), other.hash());
+            assert_eq!(data.hash(), recipe(generator, 1).load().unwrap().hash());
+        }
+    }
+
+    #[test]
+    fn an_impossible_support_is_refused() {
+        let data = Data::SparseRegression { n: 6, d: 10, support: 11, test: 0, generator: Generator::Numpy, seed: 0 };
+        assert!(data.check().unwrap_err().to_string().contains("data.support is 11, expected 1 to d = 10"));
+    }
+}

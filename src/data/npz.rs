@@ -1,0 +1,235 @@
+//! NumPy's .npz: a zip of .npy arrays.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use npyz::WriterBuilder;
+
+use crate::error::{Error, Result, nearest, refuse};
+
+/// An array as f64, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Elements, last index fastest.
+    pub values: Vec<f64>,
+}
+
+/// The arrays of one .npz file.
+#[derive(Clone, Debug)]
+pub struct Npz {
+    path: PathBuf,
+    arrays: BTreeMap<String, Array>,
+}
+
+impl Npz {
+    /// Reads every array of a file. Floats of 32 and 64 bits and integers of up to 64 bits are read.
+    ///
+    /// # Errors
+    /// If the file is missing or malformed, or an array has another type; the message names file, array and remedy.
+    pub fn read(path: &Path) -> Result<Npz> {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let at = path.display();
+        let malformed =
+            |error: &dyn std::fmt::Display| Error::Input(format!("{at}: not a .npz file ({error}); write it with numpy.savez"));
+        let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| malformed(&error))?;
+        let mut arrays = BTreeMap::new();
+        for index in 0..archive.len() {
+            let mut entry = archive.by_index(index).map_err(|error| malformed(&error))?;
+            let name = entry.name().map_err(|error| malformed(&error))?.trim_end_matches(".npy").to_owned();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(|error| malformed(&error))?;
+            arrays.insert(name.clone(), read_npy(&bytes).map_err(|why| Error::Input(format!("{at}: array `{name}`: {why}")))?);
+        }
+        Ok(Npz { path: path.to_owned(), arrays })
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An array that may be absent; if there, of `shape` (0 stands for any size of at least 1) and finite.
+    ///
+    /// # Errors
+    /// If it has another shape or holds NaN or infinity.
+    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<&Array>> {
+        let Some(array) = self.arrays.get(name) else { return Ok(None) };
+        let at = self.path.display();
+        let fits = array.shape.len() == shape.len()
+            && array.shape.iter().zip(shape).all(|(&got, &want)| got == want || (want == 0 && got > 0));
+        if !fits {
+            let want: Vec<String> = shape.iter().map(|&size| if size == 0 { "any".into() } else { size.to_string() }).collect();
+            return refuse!(
+                "{at}: array `{name}` has shape {:?}, expected [{}]; save it in that shape",
+                array.shape,
+                want.join(", ")
+            );
+        }
+        match array.values.iter().position(|value| !value.is_finite()) {
+            Some(position) => {
+                let value = array.values[position];
+                refuse!("{at}: array `{name}` holds {value} at flat position {position}, expected finite numbers; clean the data")
+            }
+            None => Ok(Some(array)),
+        }
+    }
+
+    /// An array that must be there.
+    ///
+    /// # Errors
+    /// As [`Npz::optional`], and if it is absent: the message lists what is there.
+    pub fn required(&self, name: &str, shape: &[usize]) -> Result<&Array> {
+        self.optional(name, shape)?.map_or_else(
+            || {
+                let have: Vec<&str> = self.arrays.keys().map(String::as_str).collect();
+                let advice = nearest(name, have.iter().copied());
+                refuse!("{}: there is no array `{name}`, only [{}]{advice}", self.path.display(), have.join(", "))
+            },
+            Ok,
+        )
+    }
+
+    /// An array of indices below `limit`.
+    ///
+    /// # Errors
+    /// As [`Npz::required`], and if an element is not an integer in range.
+    pub fn indices(&self, name: &str, shape: &[usize], limit: usize) -> Result<Vec<u32>> {
+        let array = self.required(name, shape)?;
+        let index = |(position, &value): (usize, &f64)| match value >= 0.0 && value < limit as f64 && value.fract() == 0.0 {
+            true => Ok(value as u32),
+            false => {
+                let at = self.path.display();
+                refuse!("{at}: `{name}[{position}]` is {value}, expected an integer index of a sample from 0 to {}", limit - 1)
+            }
+        };
+        array.values.iter().enumerate().map(index).collect()
+    }
+}
+
+fn read_npy(bytes: &[u8]) -> Result<Array, String> {
+    let npy = npyz::NpyFile::new(bytes).map_err(|error| format!("not a .npy array ({error}); write it with numpy.save"))?;
+    let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
+    let (order, dtype) = (npy.order(), npy.dtype().descr());
+    let short = |error: std::io::Error| format!("{error}; the file may be cut short");
+    macro_rules! read {
+        ($type:ty) => {
+            npy.into_vec::<$type>().map_err(short)?.into_iter().map(|value| value as f64).collect()
+        };
+    }
+    let values: Vec<f64> = match dtype.trim_matches('\'').trim_start_matches(['<', '|', '=']) {
+        "f8" => read!(f64),
+        "f4" => read!(f32),
+        "i8" => read!(i64),
+        "i4" => read!(i32),
+        "i2" => read!(i16),
+        "i1" => read!(i8),
+        "u8" => read!(u64),
+        "u4" => read!(u32),
+        "u2" => read!(u16),
+        "u1" => read!(u8),
+        _ => {
+            return Err(format!(
+                "type {dtype} is not read, expected little-endian floats or integers; convert with .astype(numpy.float64)"
+            ));
+        }
+    };
+    let values = if order == npyz::Order::Fortran { from_fortran(&shape, &values) } else { values };
+    Ok(Array { shape, values })
+}
+
+/// Row-major elements from column-major ones.
+fn from_fortran(shape: &[usize], values: &[f64]) -> Vec<f64> {
+    let mut strides = vec![1; shape.len()];
+    for axis in 1..shape.len() {
+        strides[axis] = strides[axis - 1] * shape[axis - 1];
+    }
+    let element = |mut flat: usize| {
+        let mut place = 0;
+        for axis in (0..shape.len()).rev() {
+            place += flat % shape[axis] * strides[axis];
+            flat /= shape[axis];
+        }
+        values[place]
+    };
+    (0..values.len()).map(element).collect()
+}
+
+/// Writes arrays of f64 to a new .npz file.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| Error::io("write", path)(std::io::Error::other(error.to_string()));
+    let mut archive = zip::ZipWriter::new(BufWriter::new(File::create(path).map_err(Error::io("write", path))?));
+    // The epoch of zip instead of the clock: equal arrays give equal files.
+    let options = zip::write::SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
+    for (name, array) in arrays {
+        let mut bytes = Vec::new();
+        let shape: Vec<u64> = array.shape.iter().map(|&size| size as u64).collect();
+        let mut writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .shape(&shape)
+            .writer(&mut bytes)
+            .begin_nd()
+            .map_err(|error| failed(&error))?;
+        writer.extend(array.values.iter().copied()).map_err(|error| failed(&error))?;
+        writer.finish().map_err(|error| failed(&error))?;
+        archive.start_file(format!("{name}.npy"), options).map_err(|error| failed(&error))?;
+        archive.write_all(&bytes).map_err(|error| failed(&error))?;
+    }
+    archive.finish().and_then(|mut file| Ok(file.flush()?)).map_err(|error| failed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(arrays: &[(&str, &[usize], &[f64])]) -> (tempfile::TempDir, Npz) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let arrays: Vec<(String, Array)> = arrays
+            .iter()
+            .map(|(name, shape, values)| (name.to_string(), Array { shape: shape.to_vec(), values: values.to_vec() }))
+            .collect();
+        write(&path, &arrays).unwrap();
+        let npz = Npz::read(&path).unwrap();
+        (folder, npz)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (_folder, npz) = saved(&[("x", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.5]), ("order", &[3], &[0.0, 1.0, 1.0])]);
+        assert_eq!(npz.required("x", &[0, 3]).unwrap().values[5], 6.5);
+        assert_eq!(npz.indices("order", &[0], 2).unwrap(), [0, 1, 1]);
+        assert_eq!(npz.optional("y", &[2]).unwrap(), None);
+    }
+
+    #[test]
+    fn refusals_say_what_was_expected() {
+        let (_folder, npz) = saved(&[("x", &[2], &[1.0, f64::NAN]), ("order", &[2], &[0.5, 9.0])]);
+        let line = |result: Result<&Array>| result.unwrap_err().to_string();
+        assert!(line(npz.required("x", &[2, 0])).contains("has shape [2], expected [2, any]"));
+        assert!(line(npz.required("x", &[2])).contains("holds NaN at flat position 1"));
+        assert!(line(npz.required("y", &[2])).contains("there is no array `y`, only [order, x]"));
+        let error = npz.indices("order", &[0], 4).unwrap_err().to_string();
+        assert!(error.contains("`order[0]` is 0.5, expected an integer index of a sample from 0 to 3"), "{error}");
+    }
+
+    #[test]
+    fn malformed_files_are_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bad.npz");
+        assert!(Npz::read(&path).unwrap_err().to_string().starts_with("cannot read"));
+        std::fs::write(&path, b"not a zip").unwrap();
+        assert!(Npz::read(&path).unwrap_err().to_string().contains("not a .npz file"));
+    }
+
+    #[test]
+    fn fortran_order_is_turned_around() {
+        assert_eq!(from_fortran(&[2, 3], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    }
+}

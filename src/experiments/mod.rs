@@ -1,0 +1,40 @@
+//! The figures. One file each: a declaration of what to run, and the paper's claims as checks over what came out.
+
+mod sparse;
+
+use crate::claims::Claim;
+use crate::error::{Result, nearest, refuse};
+use crate::run::Results;
+use crate::spec::{Scale, Spec};
+
+/// A figure of a paper.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// `paper/figure`.
+    pub id: &'static str,
+    /// The paper.
+    pub paper: &'static str,
+    /// What it shows, in a line.
+    pub about: &'static str,
+    /// What to run at a scale.
+    pub declare: fn(Scale) -> Spec,
+    /// What the paper says of it, checked.
+    pub expect: fn(&Results) -> Vec<Claim>,
+}
+
+/// Every figure, in the order of `handgrad list`.
+pub const FIGURES: &[Figure] = &[sparse::fig2::FIGURE];
+
+/// A figure by its id.
+///
+/// # Errors
+/// If there is none; the nearest is named.
+pub fn find(id: &str) -> Result<&'static Figure> {
+    match FIGURES.iter().find(|figure| figure.id == id) {
+        Some(figure) => Ok(figure),
+        None => {
+            let advice = nearest(id, FIGURES.iter().map(|figure| figure.id));
+            refuse!("there is no figure `{id}`{advice} (`handgrad list` shows all; a spec.json file can be run too)")
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A from-scratch, autodiff-free engine for studying what SGD learns.
+//!
+//! Forward and backward passes are written by hand over the kernels of `handgrad-kernels`; a figure of a paper is a
+//! declaration ([`spec::Spec`]) with the paper's claims as checks ([`claims`]). Same spec, version, instruction set and device:
+//! same bits, at any number of threads, interrupted or not.
+//!
+//! ```
+//! use handgrad::{experiments, run, spec::Scale};
+//! # use std::{sync::atomic::AtomicBool, time::Duration};
+//! # fn main() -> handgrad::Result<()> {
+//! let figure = experiments::find("sparse/fig2")?;
+//! let spec = (figure.declare)(Scale::Smoke).with_overrides(&["steps=200".into(), "seed=0..2".into()])?;
+//! # struct Quiet;
+//! # impl handgrad::train::Progress for Quiet { fn advanced(&self, _: u64, _: f64) {} }
+//! let options = run::Options {
+//!     threads: 1,
+//!     folder: None, // keep nothing
+//!     stop: &AtomicBool::new(false),
+//!     checkpoint_every: Duration::from_secs(60),
+//!     progress: &Quiet,
+//! };
+//! let (results, _) = run::execute(&spec, &options)?;
+//! let small = results.run("small").expect("declared above");
+//! assert_eq!(small.replicas.len(), 3); // the paper's order and two seeds of our own
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod claims;
+pub mod data;
+mod error;
+pub mod experiments;
+pub mod gradcheck;
+pub mod metrics;
+pub mod nets;
+pub mod optim;
+pub mod order;
+pub mod replay;
+pub mod report;
+pub mod rng;
+pub mod run;
+pub mod schedule;
+pub mod spec;
+pub mod state;
+pub mod train;
+
+pub use error::{Error, Result};
+pub use handgrad_kernels as kernels;

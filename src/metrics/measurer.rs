@@ -1,0 +1,137 @@
+use std::cell::OnceCell;
+
+use handgrad_kernels::gemm::{GemmShape, gemm_forward};
+use handgrad_kernels::mse::{MseScale, mse_forward};
+use handgrad_kernels::{Acc, Context};
+
+use super::{DiagonalNtk, Metric};
+use crate::data::Dataset;
+use crate::error::Result;
+
+/// Measures diagonal networks on one data set, in f64 whatever they were trained in.
+#[derive(Debug)]
+pub struct Measurer {
+    data: Dataset,
+    ntk: Option<DiagonalNtk>,
+}
+
+/// One replica at one iteration.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    u: &'a [f64],
+    v: &'a [f64],
+    /// ‖X(u∘v) - y‖²/(2n) on the training set.
+    pub train_loss: f64,
+    /// The same on the test set; NaN without one.
+    pub test_loss: f64,
+    ntk: Option<&'a DiagonalNtk>,
+    negligible: f64,
+    spectrum: OnceCell<Vec<f64>>,
+}
+
+impl Snapshot<'_> {
+    /// u_j v_j.
+    pub(super) fn predictor(&self) -> impl Iterator<Item = f64> {
+        self.u.iter().zip(self.v).map(|(u, v)| u * v)
+    }
+
+    /// |u_j² - v_j²|.
+    pub(super) fn imbalance(&self) -> impl Iterator<Item = f64> {
+        self.u.iter().zip(self.v).map(|(u, v)| (u * u - v * v).abs())
+    }
+
+    /// Singular values of the NTK feature matrix, descending; empty without inputs to take it on.
+    pub(super) fn spectrum(&self) -> Result<&[f64]> {
+        if let Some(spectrum) = self.spectrum.get() {
+            return Ok(spectrum);
+        }
+        let spectrum = self.ntk.map_or(Ok(Vec::new()), |ntk| ntk.singular_values(self.u, self.v, self.negligible))?;
+        Ok(self.spectrum.get_or_init(|| spectrum))
+    }
+}
+
+/// Columns this far below a rank's threshold, relative to the largest, cannot move a count: see [`DiagonalNtk::singular_values`].
+const NEGLIGIBLE: f64 = 1e-4;
+
+impl Measurer {
+    /// Prepares the data; the NTK is taken on the first 2d test inputs.
+    pub fn new(data: Dataset) -> Measurer {
+        let rows = (2 * data.d).min(data.y_test.len());
+        let ntk = (rows > 0).then(|| DiagonalNtk::new(&data.x_test[..rows * data.d], data.d));
+        Measurer { data, ntk }
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Values of `wanted[r]` for every replica r of `params` (2d each, u then v).
+    ///
+    /// # Errors
+    /// If a kernel refuses its arguments or a singular value decomposition does not converge.
+    pub fn measure(&self, cx: &Context, params: &[f64], wanted: &[Vec<Metric>]) -> Result<Vec<Vec<f64>>> {
+        let d = self.data.d;
+        let beta: Vec<f64> = params.chunks_exact(2 * d).flat_map(|w| w[..d].iter().zip(&w[d..]).map(|(u, v)| u * v)).collect();
+        let train = losses(cx, &self.data.x, &self.data.y, &beta, d)?;
+        let test = losses(cx, &self.data.x_test, &self.data.y_test, &beta, d)?;
+        let replicas = params.chunks_exact(2 * d).zip(train.into_iter().zip(test)).zip(wanted);
+        let values = replicas.map(|((w, (train_loss, test_loss)), wanted)| {
+            let (u, v) = w.split_at(d);
+            let least = wanted.iter().filter_map(Metric::rank_threshold).fold(f64::INFINITY, f64::min);
+            let negligible = if least.is_finite() { least * NEGLIGIBLE } else { 0.0 };
+            let snapshot =
+                Snapshot { u, v, train_loss, test_loss, ntk: self.ntk.as_ref(), negligible, spectrum: OnceCell::new() };
+            wanted.iter().map(|metric| metric.of(&snapshot)).collect()
+        });
+        values.collect()
+    }
+}
+
+/// Half mean squared errors of every predictor β (d each), as one matrix product; NaN if there are no samples.
+pub(crate) fn losses(cx: &Context, x: &[f64], y: &[f64], beta: &[f64], d: usize) -> Result<Vec<f64>> {
+    let (n, replicas) = (y.len(), beta.len() / d);
+    if n == 0 {
+        return Ok(vec![f64::NAN; replicas]);
+    }
+    let mut predictions = cx.scratch::<f64>(replicas * n);
+    let shape = GemmShape { m: n, n: replicas, k: d, a: [d, 1], b: [1, d], c: [1, n] };
+    gemm_forward(cx, &shape, x.into(), beta.into(), (&mut *predictions).into(), Acc::Set)?;
+    let loss = |predictions: &[f64]| Ok(mse_forward(cx, MseScale::Half, predictions.into(), y.into())?);
+    predictions.chunks_exact(n).map(loss).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::parse;
+
+    #[test]
+    fn values_by_hand() {
+        let data = Dataset {
+            d: 2,
+            x: vec![1.0, 0.0, 0.0, 2.0],
+            y: vec![1.0, 1.0],
+            x_test: vec![1.0, 1.0, 1.0, -1.0],
+            y_test: vec![0.0, 0.0],
+        };
+        let measurer = Measurer::new(data);
+        // u = (2, 1), v = (0.5, 0.25): β = (1, 0.25), train residuals (0, -0.5), test predictions (1.25, 0.75).
+        let names = ["train_loss", "test_loss", "l0@0.5", "l0@0.1", "l1", "balancedness", "balancedness_mean", "ntk_rank@1e-15"];
+        let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
+        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &wanted).unwrap();
+        let want = [0.0625, (1.5625 + 0.5625) / 4.0, 1.0, 2.0, 1.25, 3.75, (3.75 + 0.9375) / 2.0, 2.0];
+        for (name, (value, want)) in names.into_iter().zip(values[0].iter().zip(want)) {
+            assert!((value - want).abs() <= 1e-15, "{name}: {value} against {want}");
+        }
+    }
+
+    #[test]
+    fn without_a_test_set_its_loss_is_undefined_and_the_rank_zero() {
+        let measurer = Measurer::new(Dataset { d: 1, x: vec![1.0], y: vec![1.0], x_test: vec![], y_test: vec![] });
+        let wanted = vec![vec![parse("test_loss").unwrap(), parse("ntk_rank@1e-15").unwrap()]];
+        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &wanted).unwrap();
+        assert!(values[0][0].is_nan());
+        assert_eq!(values[0][1], 0.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! Which samples each iteration of a replica sees.
+
+use crate::error::{Result, refuse};
+use crate::optim::{Batch, Sampling};
+use crate::rng::{Counter, Permutation, RandomState, Stream};
+use crate::spec::Seed;
+
+/// A sequence of sample indices below n, as a function of the position in it: iteration · batch size + place in the batch.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// All samples in every iteration; there is nothing to draw.
+    Full,
+    /// Written down beforehand.
+    Listed(Vec<u32>),
+    /// Uniform with replacement, from the order stream.
+    Replacement {
+        /// The replica's order stream.
+        stream: Counter,
+        /// Samples.
+        n: u32,
+    },
+    /// A new permutation every n positions.
+    Shuffled {
+        /// The replica's order stream.
+        stream: Counter,
+        /// Samples.
+        n: u32,
+    },
+    /// 0, 1, ..., n-1 and again.
+    Fixed {
+        /// Samples.
+        n: u32,
+    },
+}
+
+impl Order {
+    /// The order of a replica. The paper's is drawn with NumPy's `RandomState(paper_seed).randint(n)`, `draws` in all.
+    ///
+    /// # Errors
+    /// If the paper's order is asked for a sampling that NumPy's draws do not define.
+    pub fn new(batch: Batch, seed: Seed, paper_seed: u32, n: usize, steps: u64) -> Result<Order> {
+        let n = n as u32;
+        match (batch, seed) {
+            (Batch::Full, _) => Ok(Order::Full),
+            (Batch::Random { sampling: Sampling::Fixed, .. }, _) => Ok(Order::Fixed { n }),
+            (Batch::Random { sampling: Sampling::Replacement, size }, Seed::Paper) => {
+                let mut numpy = RandomState::new(paper_seed);
+                Ok(Order::Listed((0..steps as usize * size).map(|_| numpy.randint(n)).collect()))
+            }
+            (Batch::Random { sampling: Sampling::Replacement, .. }, Seed::Own(seed)) => {
+                Ok(Order::Replacement { stream: Counter::new(seed, Stream::Order), n })
+            }
+            (Batch::Random { sampling: Sampling::Shuffled, .. }, Seed::Own(seed)) => {
+                Ok(Order::Shuffled { stream: Counter::new(seed, Stream::Order), n })
+            }
+            (Batch::Random { sampling: Sampling::Shuffled, .. }, Seed::Paper) => {
+                refuse!("the paper's order is drawn with replacement; add --set seeds.paper=false for shuffled sampling")
+            }
+        }
+    }
+
+    /// Indices at the positions from `start` on. A list that is too short repeats its last index (replay never asks for more).
+    pub fn fill(&self, start: u64, out: &mut [u32]) {
+        match self {
+            Order::Full => {}
+            Order::Listed(list) => out.copy_from_slice(&list[start as usize..][..out.len()]),
+            Order::Replacement { stream, n } => stream.fill_below(start, *n, out),
+            Order::Fixed { n } => {
+                out.iter_mut().zip(start..).for_each(|(index, position)| *index = (position % u64::from(*n)) as u32);
+            }
+            Order::Shuffled { stream, n } => {
+                let epoch = |position: u64| position / u64::from(*n);
+                let mut current = epoch(start);
+                let mut permutation = Permutation::new(*stream, current, *n);
+                for (index, position) in out.iter_mut().zip(start..) {
+                    if epoch(position) != current {
+                        current = epoch(position);
+                        permutation = Permutation::new(*stream, current, *n);
+                    }
+                    *index = permutation.at((position % u64::from(*n)) as u32);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(order: &Order, start: u64, len: usize) -> Vec<u32> {
+        let mut out = vec![u32::MAX; len];
+        order.fill(start, &mut out);
+        out
+    }
+
+    #[test]
+    fn an_order_is_a_function_of_the_position() {
+        for sampling in [Sampling::Replacement, Sampling::Shuffled, Sampling::Fixed] {
+            let order = Order::new(Batch::Random { size: 1, sampling }, Seed::Own(3), 0, 80, 1000).unwrap();
+            let whole = drawn(&order, 0, 500);
+            assert_eq!(drawn(&order, 123, 200), whole[123..323], "{sampling:?}");
+            assert!(whole.iter().all(|&index| index < 80));
+            let other = Order::new(Batch::Random { size: 1, sampling }, Seed::Own(4), 0, 80, 1000).unwrap();
+            assert_eq!(drawn(&other, 0, 500) == whole, sampling == Sampling::Fixed, "{sampling:?}: seeds differ");
+        }
+    }
+
+    #[test]
+    fn shuffling_sees_every_sample_once_an_epoch() {
+        let batch = Batch::Random { size: 4, sampling: Sampling::Shuffled };
+        let order = Order::new(batch, Seed::Own(0), 0, 80, 1000).unwrap();
+        for epoch in 0..3 {
+            let mut indices = drawn(&order, epoch * 80, 80);
+            assert_ne!(indices, (0..80).collect::<Vec<u32>>());
+            indices.sort_unstable();
+            assert_eq!(indices, (0..80).collect::<Vec<u32>>());
+        }
+    }
+
+    #[test]
+    fn the_papers_order_is_numpys() {
+        let order = Order::new(Batch::Random { size: 1, sampling: Sampling::Replacement }, Seed::Paper, 1, 80, 8).unwrap();
+        assert_eq!(drawn(&order, 0, 8), [37, 12, 72, 9, 75, 5, 79, 64]);
+    }
+}

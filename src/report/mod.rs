@@ -1,0 +1,87 @@
+//! What a run leaves in its folder: tables, claims, arrays and the picture.
+
+mod picture;
+pub mod plot;
+mod tables;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::claims::Claim;
+use crate::data::npz::{self, Array};
+use crate::error::{Error, Result};
+use crate::run::{Results, RunFolder, Timing};
+use crate::spec::{Scale, Spec};
+
+pub use picture::picture;
+pub use tables::{claims_table, summary_table};
+
+/// Facts about the process that ran, kept apart from what it computed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Meta {
+    /// This program's version.
+    pub version: &'static str,
+    /// Instruction set of the kernels.
+    pub isa: String,
+    /// Device.
+    pub device: String,
+    /// Processor.
+    pub cpu: String,
+    /// Threads.
+    pub threads: usize,
+    /// Name of the data.
+    pub data: String,
+    /// SHA-256 of the data, shortened.
+    pub data_hash: String,
+}
+
+#[derive(Serialize)]
+struct ClaimsFile<'a> {
+    figure: &'a Option<String>,
+    scale: Scale,
+    overrides: &'a [String],
+    claims: &'a [Claim],
+}
+
+/// Writes every file of a finished run but spec.json, then gives the folder its name.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn publish(
+    folder: RunFolder,
+    spec: &Spec,
+    results: &Results,
+    timings: &[Timing],
+    claims: &[Claim],
+    meta: &Meta,
+) -> Result<PathBuf> {
+    tables::write_metrics(&folder.file("metrics.csv"), results)?;
+    tables::write_timings(&folder.file("timings.csv"), timings)?;
+    let file = ClaimsFile { figure: &spec.figure, scale: spec.scale, overrides: &spec.overrides, claims };
+    write_json(folder.file("claims.json"), &file)?;
+    write_json(folder.file("meta.json"), meta)?;
+    npz::write(&folder.file("arrays.npz"), &arrays(results))?;
+    if !spec.panels.is_empty() {
+        let figure = picture(spec, results);
+        let failed = |error: plot::PlotError| Error::Numerics(error.to_string());
+        figure.write_svg(folder.file("figure.svg")).map_err(failed)?;
+        figure.write_png(folder.file("figure.png")).map_err(failed)?;
+    }
+    folder.finish()
+}
+
+fn write_json(path: PathBuf, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::io("write", &path)(error.into()))?;
+    std::fs::write(&path, text + "\n").map_err(Error::io("write", &path))
+}
+
+/// Final parameters of every run: replicas x parameters, in the order of the seeds.
+fn arrays(results: &Results) -> Vec<(String, Array)> {
+    let array = |run: &crate::run::RunResults| {
+        let values: Vec<f64> = run.replicas.iter().flat_map(|replica| replica.params.iter().copied()).collect();
+        let shape = vec![run.replicas.len(), values.len() / run.replicas.len().max(1)];
+        (format!("{}.params", run.name), Array { shape, values })
+    };
+    results.runs.iter().map(array).collect()
+}

@@ -1,0 +1,76 @@
+//! The picture of a group of runs: a panel per metric, a curve per run.
+
+use super::plot::{Axis, Curve, Figure, Panel, Style};
+use crate::claims::diverged;
+use crate::run::{Replica, Results, RunResults, quantile};
+use crate::spec::{Scale, Seed, Spec};
+use crate::train::Outcome;
+
+/// Median over own seeds with the 10-90% band, and the paper's replica as a dashed line that ends in a cross where it diverged.
+pub fn picture(spec: &Spec, results: &Results) -> Figure {
+    let panel = |panel: &crate::spec::Panel| Panel {
+        title: panel.title.clone(),
+        x: Axis::linear("iteration"),
+        y: if panel.log { Axis::log("") } else { Axis::linear("") },
+        curves: results.runs.iter().enumerate().flat_map(|(colour, run)| curves(spec, run, colour, &panel.metric)).collect(),
+        legend: true,
+    };
+    let scale = match spec.scale {
+        Scale::Smoke => ", smoke scale",
+        Scale::Laptop => ", laptop scale",
+        Scale::Paper => "",
+    };
+    let own = spec.seeds.own.len();
+    let bands = if own > 1 {
+        format!("Lines: median over finite seeds of {own}; bands: 10th to 90th percentile. ")
+    } else {
+        String::new()
+    };
+    let paper = if spec.seeds.paper { "Dashed: the paper's own order. " } else { "" };
+    Figure {
+        title: spec.title.clone(),
+        columns: 2,
+        panels: spec.panels.iter().map(panel).collect(),
+        footnote: Some(format!("{bands}{paper}Data: {}{scale}.", spec.data.name())),
+    }
+}
+
+fn curves(spec: &Spec, run: &RunResults, colour: usize, metric: &str) -> Vec<Curve> {
+    let label = spec.runs.iter().find(|declared| declared.name == run.name).map_or(&run.name, |declared| &declared.label);
+    let own = run.own().count();
+    let mut curves = Vec::new();
+    if own > 0 {
+        let label = format!("{label} ({}/{own} finite)", own - diverged(run));
+        let bands = band(run, metric);
+        let points = bands.iter().map(|&(x, [_, middle, _])| (x, middle)).collect();
+        let shade = (own > 1).then(|| bands.iter().map(|&(x, [low, _, high])| (x, low, high)).collect());
+        curves.push(Curve { label, colour, points, band: shade, ..Curve::default() });
+    }
+    for replica in run.replicas.iter().filter(|replica| replica.seed == Seed::Paper) {
+        let label = if own > 0 { "paper's order".to_owned() } else { label.clone() };
+        let style = if own > 0 { Style::Dashed } else { Style::Solid };
+        let end_cross = replica.outcome != Outcome::Finished;
+        curves.push(Curve { label, colour, style, points: points(run, replica, metric), end_cross, band: None });
+    }
+    curves
+}
+
+fn points(run: &RunResults, replica: &Replica, metric: &str) -> Vec<(f64, f64)> {
+    run.series(replica, metric).into_iter().map(|(step, value)| (step as f64, value)).collect()
+}
+
+/// 10th, 50th and 90th percentile over the own seeds that finished, wherever the metric was measured.
+fn band(run: &RunResults, metric: &str) -> Vec<(f64, [f64; 3])> {
+    let finished = run.own().filter(|replica| replica.outcome == Outcome::Finished);
+    let series: Vec<Vec<(u64, f64)>> = finished.map(|replica| run.series(replica, metric)).collect();
+    let steps = series.first().map_or(&[][..], Vec::as_slice).iter().map(|&(step, _)| step);
+    let at = |(index, step): (usize, u64)| {
+        let values: Vec<f64> =
+            series.iter().filter_map(|series| series.get(index)).filter(|(s, _)| *s == step).map(|&(_, v)| v).collect();
+        let [Some(low), Some(middle), Some(high)] = [0.1, 0.5, 0.9].map(|fraction| quantile(&values, fraction)) else {
+            return None;
+        };
+        Some((step as f64, [low, middle, high]))
+    };
+    steps.enumerate().filter_map(at).collect()
+}

@@ -1,0 +1,187 @@
+//! Figures: panels of curves with bands, drawn once and written as SVG and as PNG.
+//!
+//! A [`Figure`] only declares what is shown; ranges, ticks, colours and the legend follow from the data.
+//! The same input always gives the same bytes.
+
+mod axis;
+mod canvas;
+mod clip;
+mod font;
+mod legend;
+mod page;
+mod trace;
+
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::{DrawingBackend, IntoDrawingArea, SVGBackend};
+use tiny_skia::Pixmap;
+
+use canvas::Canvas;
+use font::Font;
+use page::Page;
+
+/// Device pixels per layout pixel in a PNG: sharp on dense screens and in print.
+const PNG_SCALE: u32 = 2;
+
+/// A page of panels under one title, with one legend below them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Figure {
+    /// Heading of the page; long ones are wrapped, an empty one takes no room.
+    pub title: String,
+    /// Panels per row: at least one, and no more than there are panels.
+    pub columns: usize,
+    /// The panels, row by row.
+    pub panels: Vec<Panel>,
+    /// Small print below the legend: what bands and marks mean, which data, how many seeds.
+    pub footnote: Option<String>,
+}
+
+/// One pair of axes with its curves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Panel {
+    /// Heading above the axes.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// The curves, later ones drawn over earlier ones; all bands lie below all curves.
+    pub curves: Vec<Curve>,
+    /// Whether the legend of the figure names the curves of this panel. Curves of equal label and
+    /// style share one entry, in grey where their colours differ; an empty label has none.
+    pub legend: bool,
+}
+
+/// One axis of a [`Panel`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Axis {
+    /// What is shown, with its unit.
+    pub label: String,
+    /// Logarithmic where true; values that are not positive are then left out.
+    pub log: bool,
+    /// First and last value shown. `None`, or a range that cannot be drawn, takes them from the data.
+    pub range: Option<(f64, f64)>,
+}
+
+impl Axis {
+    /// A linear axis that takes its range from the data.
+    pub fn linear(label: impl Into<String>) -> Self {
+        Self { label: label.into(), log: false, range: None }
+    }
+
+    /// A logarithmic axis that takes its range from the data.
+    pub fn log(label: impl Into<String>) -> Self {
+        Self { label: label.into(), log: true, range: None }
+    }
+}
+
+/// One line or cloud of points.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Curve {
+    /// Name in the legend; empty for none.
+    pub label: String,
+    /// Index into a palette: 0 to 6 are colours that colour-blind readers can tell apart, 7 is grey,
+    /// then it starts over.
+    pub colour: usize,
+    /// How the points are drawn.
+    pub style: Style,
+    /// The points `(x, y)` in drawing order. A point that is not finite (or not positive on a
+    /// logarithmic axis) breaks the line.
+    pub points: Vec<(f64, f64)>,
+    /// A translucent band of `(x, low, high)`, for example the 10th to 90th percentile. NaN breaks
+    /// it; an infinite bound reaches the edge of the panel.
+    pub band: Option<Vec<(f64, f64, f64)>>,
+    /// Marks the last drawable point with a cross, for example where a run diverged.
+    pub end_cross: bool,
+}
+
+/// How a [`Curve`] is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Style {
+    /// A full line.
+    #[default]
+    Solid,
+    /// A thin dashed line.
+    Dashed,
+    /// A thin translucent line, for the single runs behind a summary.
+    Faint,
+    /// Unconnected dots.
+    Points,
+}
+
+/// Why a figure could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// The drawing library refused.
+    #[error("cannot draw {}: {reason}", path.display())]
+    Draw {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The library's own words.
+        reason: String,
+    },
+    /// The file could not be written.
+    #[error("cannot write {}: {source}; check that the folder exists and is writable", path.display())]
+    Write {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl Figure {
+    /// Writes the figure as SVG, with its text kept as text.
+    ///
+    /// # Errors
+    /// [`PlotError`] when drawing fails or `path` cannot be written; a partial file may be left.
+    pub fn write_svg(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        write(path.as_ref(), self.svg())
+    }
+
+    /// Writes the figure as PNG, in the layout of the SVG at twice its size in pixels.
+    ///
+    /// # Errors
+    /// [`PlotError`] when drawing fails or `path` cannot be written; a partial file may be left.
+    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        write(path.as_ref(), self.png())
+    }
+
+    fn svg(&self) -> Result<Vec<u8>, String> {
+        let font = Font::embedded()?;
+        let page = Page::new(self, &font);
+        let (width, height) = page.size();
+        let mut text = String::new();
+        paint(&page, SVGBackend::with_string(&mut text, (width, height)))?;
+        // The page is drawn in fine units because backends take whole ones; here they become pixels.
+        let opening = format!("<svg width=\"{width}\" height=\"{height}\" ");
+        let scaled =
+            format!("<svg width=\"{}\" height=\"{}\" stroke-linejoin=\"round\" ", width / page::UNIT, height / page::UNIT);
+        Ok(text.replacen(&opening, &scaled, 1).into_bytes())
+    }
+
+    fn png(&self) -> Result<Vec<u8>, String> {
+        let font = Font::embedded()?;
+        let page = Page::new(self, &font);
+        let (width, height) = page.size();
+        let pixels = |units: u32| units * PNG_SCALE / page::UNIT;
+        let mut pixmap = Pixmap::new(pixels(width), pixels(height))
+            .ok_or_else(|| format!("a page of {width} x {height} units is too large"))?;
+        let scale = PNG_SCALE as f32 / page::UNIT as f32;
+        paint(&page, Canvas::new(&mut pixmap, &font, scale))?;
+        pixmap.encode_png().map_err(|error| error.to_string())
+    }
+}
+
+fn paint<B: DrawingBackend>(page: &Page, backend: B) -> Result<(), String> {
+    let area = backend.into_drawing_area();
+    page.draw(&area).and_then(|()| area.present()).map_err(|error| error.to_string())
+}
+
+fn write(path: &Path, drawn: Result<Vec<u8>, String>) -> Result<(), PlotError> {
+    let bytes = drawn.map_err(|reason| PlotError::Draw { path: path.into(), reason })?;
+    std::fs::write(path, bytes).map_err(|source| PlotError::Write { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests;

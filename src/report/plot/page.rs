@@ -1,0 +1,252 @@
+//! The layout of a figure: headings, panels, legend and footnote, measured first and then drawn on any backend.
+
+use plotters::coord::Shift;
+use plotters::drawing::DrawingAreaErrorKind;
+use plotters::prelude::{ChartBuilder, Color, DrawingArea, DrawingBackend, IntoFont, RGBColor, Text, TextStyle, WHITE};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axis::{Ruler, Scale, Tick};
+use super::font::{FAMILY, Font};
+use super::legend::Legend;
+use super::trace::Trace;
+use super::{Curve, Figure, Panel};
+
+/// Page units per layout pixel. Backends take whole units, so this is what keeps curves smooth.
+pub(super) const UNIT: u32 = 10;
+
+// Lengths and text sizes below are in page units; the sizes survive the factor 1.24 of the backends exactly.
+const TITLE: i32 = 150;
+const HEADING: i32 = 130;
+pub(super) const LABEL: i32 = 122;
+const TICK: i32 = 110;
+const NOTE: i32 = 106;
+/// Distance of baselines over text size.
+const LEADING: f64 = 1.35;
+const MARGIN: i32 = 140;
+const GAP: i32 = 120;
+const TICK_LENGTH: i32 = 35;
+const PLOT_HEIGHT: i32 = 2100;
+/// Room below the axes for tick labels and the axis label.
+const X_LABELS: i32 = 370;
+/// Room right of the axes, for half a tick label.
+const RIGHT: i32 = 150;
+
+const INK: RGBColor = RGBColor(0x26, 0x26, 0x26);
+const FRAME: RGBColor = RGBColor(0x80, 0x80, 0x80);
+const GRID: RGBColor = RGBColor(0xE2, 0xE2, 0xE2);
+const FAINT_GRID: RGBColor = RGBColor(0xF3, 0xF3, 0xF3);
+
+pub(super) type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+
+/// A figure with every size and every line of text settled.
+pub(super) struct Page<'a> {
+    title: Vec<String>,
+    views: Vec<View<'a>>,
+    legend: Legend,
+    footnote: Vec<String>,
+    columns: usize,
+    width: i32,
+    /// Lines of the tallest panel heading.
+    heading_lines: usize,
+}
+
+/// A panel with its scales.
+struct View<'a> {
+    heading: Vec<String>,
+    panel: &'a Panel,
+    x: Scale,
+    y: Scale,
+    x_ticks: Vec<Tick>,
+    y_ticks: Vec<Tick>,
+    /// Room left of the axes, the same for all panels of a column.
+    left: i32,
+}
+
+pub(super) fn line_height(em: i32) -> i32 {
+    (f64::from(em) * LEADING) as i32
+}
+
+fn block_height(lines: usize, em: i32) -> i32 {
+    lines as i32 * line_height(em)
+}
+
+pub(super) fn text_style(em: i32, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
+    // Backends divide sizes by 1.24.
+    let font = (FAMILY, f64::from(em) * 1.24).into_font();
+    font.color(&INK).pos(Pos::new(horizontal, vertical))
+}
+
+/// `text` in lines that fit `width`, where words allow it.
+fn wrap(font: &Font, text: &str, em: i32, width: i32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+            if line.is_empty() || font.width(&longer, f64::from(em)) <= f64::from(width) {
+                line = longer;
+            } else {
+                lines.push(std::mem::replace(&mut line, word.to_owned()));
+            }
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+impl<'a> Page<'a> {
+    pub fn new(figure: &'a Figure, font: &Font) -> Self {
+        let columns = figure.columns.clamp(1, figure.panels.len().max(1));
+        let width = match columns {
+            1 => 6000,
+            2 => 9000,
+            more => 3200 * more as i32,
+        };
+        let inner = width - 2 * MARGIN;
+        let views = views(figure, font, columns, cell_width(width, columns));
+        Self {
+            title: wrap(font, &figure.title, TITLE, inner),
+            heading_lines: views.iter().map(|view| view.heading.len()).max().unwrap_or(0),
+            views,
+            legend: Legend::new(figure, font, inner),
+            footnote: wrap(font, figure.footnote.as_deref().unwrap_or(""), NOTE, inner),
+            columns,
+            width,
+        }
+    }
+
+    fn cell_height(&self) -> i32 {
+        block_height(self.heading_lines, HEADING) + PLOT_HEIGHT + X_LABELS
+    }
+
+    /// Width and height in page units.
+    pub fn size(&self) -> (u32, u32) {
+        let rows = self.views.len().div_ceil(self.columns) as i32;
+        let height = 2 * MARGIN
+            + block_height(self.title.len(), TITLE)
+            + rows * (self.cell_height() + GAP)
+            + block_height(self.legend.rows(), LABEL)
+            + block_height(self.footnote.len(), NOTE)
+            + GAP;
+        (self.width as u32, (height as u32).next_multiple_of(UNIT))
+    }
+
+    pub fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>) -> Drawn<B> {
+        root.fill(&WHITE)?;
+        let mut top = MARGIN;
+        let centre = text_style(TITLE, HPos::Center, VPos::Top);
+        for line in &self.title {
+            root.draw_text(line, &centre, (self.width / 2, top))?;
+            top += line_height(TITLE);
+        }
+        top += GAP / 2;
+        let width = cell_width(self.width, self.columns);
+        for row in self.views.chunks(self.columns) {
+            for (column, view) in row.iter().enumerate() {
+                let left = MARGIN + column as i32 * (width + GAP);
+                view.draw(&root.clone().shrink((left, top), (width, self.cell_height())), self.heading_lines)?;
+            }
+            top += self.cell_height() + GAP;
+        }
+        self.legend.draw(root, self.width, top)?;
+        top += block_height(self.legend.rows(), LABEL) + GAP / 2;
+        let left = text_style(NOTE, HPos::Left, VPos::Bottom);
+        for line in &self.footnote {
+            top += line_height(NOTE);
+            root.draw_text(line, &left, (MARGIN, top))?;
+        }
+        Ok(())
+    }
+}
+
+fn cell_width(width: i32, columns: usize) -> i32 {
+    (width - 2 * MARGIN + GAP) / columns as i32 - GAP
+}
+
+/// Panels in cells of the given width. Vertical axes are settled first: the room for their labels decides the
+/// width that is left for horizontal ones.
+fn views<'a>(figure: &'a Figure, font: &Font, columns: usize, width: i32) -> Vec<View<'a>> {
+    let widths = |ticks: &[Tick]| ticks.iter().map(|tick| font.width(&tick.label, f64::from(TICK))).collect::<Vec<_>>();
+    let vertical: Vec<(Scale, Vec<Tick>, i32)> = figure
+        .panels
+        .iter()
+        .map(|panel| {
+            let scale = Scale::fit(&panel.y, panel.curves.iter().flat_map(heights), 0.05);
+            let ticks = scale.ticks(8);
+            let widest = widths(&ticks).into_iter().fold(0.0, f64::max) as i32;
+            let label = if panel.y.label.is_empty() { 0 } else { line_height(LABEL) };
+            (scale, ticks, label + widest + 2 * TICK_LENGTH + 40)
+        })
+        .collect();
+    let left = |column| vertical.iter().skip(column).step_by(columns).map(|(.., left)| *left).max().unwrap_or(0);
+    let panels = figure.panels.iter().zip(&vertical).enumerate();
+    panels
+        .map(|(i, (panel, (y, y_ticks, _)))| {
+            let left = left(i % columns);
+            let plot_width = (width - left - RIGHT).max(0);
+            let x = Scale::fit(&panel.x, panel.curves.iter().flat_map(abscissae), 0.02);
+            let fits = |ticks: &Vec<Tick>| widths(ticks).iter().sum::<f64>() < 0.7 * f64::from(plot_width);
+            let x_ticks = (4..=7).rev().map(|most| x.ticks(most)).find(fits).unwrap_or_else(|| x.ticks(3));
+            View {
+                heading: wrap(font, &panel.title, HEADING, plot_width),
+                panel,
+                x,
+                y: y.clone(),
+                x_ticks,
+                y_ticks: y_ticks.clone(),
+                left,
+            }
+        })
+        .collect()
+}
+
+fn abscissae(curve: &Curve) -> impl Iterator<Item = f64> {
+    let band = curve.band.iter().flatten().map(|&(x, ..)| x);
+    curve.points.iter().map(|&(x, _)| x).chain(band)
+}
+
+fn heights(curve: &Curve) -> impl Iterator<Item = f64> {
+    let band = curve.band.iter().flatten().flat_map(|&(_, low, high)| [low, high]);
+    curve.points.iter().map(|&(_, y)| y).chain(band)
+}
+
+impl View<'_> {
+    fn draw<B: DrawingBackend>(&self, cell: &DrawingArea<B, Shift>, heading_lines: usize) -> Drawn<B> {
+        let top = block_height(heading_lines, HEADING);
+        let (width, _) = cell.dim_in_pixel();
+        let middle = (self.left + width as i32 - RIGHT) / 2;
+        let centre = text_style(HEADING, HPos::Center, VPos::Top);
+        for (i, line) in self.heading.iter().rev().enumerate() {
+            cell.draw_text(line, &centre, (middle, top - block_height(i + 1, HEADING)))?;
+        }
+        let mut chart = ChartBuilder::on(cell)
+            .margin_top(top)
+            .margin_right(RIGHT)
+            .x_label_area_size(X_LABELS)
+            .y_label_area_size(self.left)
+            .build_cartesian_2d(Ruler(&self.x_ticks), Ruler(&self.y_ticks))?;
+        chart
+            .configure_mesh()
+            .light_line_style(FAINT_GRID.stroke_width(8))
+            .bold_line_style(GRID.stroke_width(8))
+            .axis_style(FRAME.stroke_width(8))
+            .set_all_tick_mark_size(TICK_LENGTH)
+            .label_style(text_style(TICK, HPos::Center, VPos::Center))
+            // Backends centre on half an x-height, and digits are taller.
+            .y_label_offset(TICK / 12)
+            .axis_desc_style(text_style(LABEL, HPos::Center, VPos::Center))
+            .x_desc(&self.panel.x.label)
+            .y_desc(&self.panel.y.label)
+            .draw()?;
+        let plot = chart.plotting_area();
+        let traces: Vec<Trace> = self.panel.curves.iter().map(|curve| Trace::new(curve, &self.x, &self.y)).collect();
+        traces.iter().try_for_each(|trace| trace.draw_band(plot))?;
+        traces.iter().try_for_each(|trace| trace.draw_line(plot))?;
+        traces.iter().try_for_each(|trace| trace.draw_end(plot))?;
+        if traces.iter().all(Trace::is_empty) {
+            let note = text_style(LABEL, HPos::Center, VPos::Center).color(&FRAME);
+            plot.draw(&Text::new("no data", (0.5, 0.5), note))?;
+        }
+        Ok(())
+    }
+}

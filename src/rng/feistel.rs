@@ -1,0 +1,169 @@
+//! Shuffling without a stored permutation.
+
+use super::{Counter, Kind, scale};
+
+/// Two items of one column part in a pair of rounds with probability 1 - 1 / columns, and keep their distance while
+/// they do not: six pairs of rounds on a side of 8 or more leave less than 8^-6 = 4e-6 of any such memory.
+const ROUNDS: usize = 12;
+const SMALLEST_SIDE: u32 = 8;
+const KEY_BLOCKS: usize = ROUNDS / 4;
+
+/// A random permutation of `0..n` that is computed item by item: visiting `at(0), at(1), ..., at(n - 1)` draws every
+/// sample once, and a run resumes in the middle of an epoch without a stored order.
+///
+/// A number `i < rows * columns` is the pair (row, column) with `i = row + rows * column`. A Feistel network changes
+/// the row by a keyed function of the column, modulo `rows`, then the column by a function of the row, and so on: a
+/// bijection in every round. Results not below n are sent through the network again, which keeps the bijection on `0..n`
+/// (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). With `rows` close to the root of n this
+/// is rare: `rows * columns < n + rows`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permutation {
+    n: u32,
+    rows: u32,
+    columns: u32,
+    keys: [u32; ROUNDS],
+}
+
+impl Permutation {
+    /// The permutation of `0..n` for one epoch of the counter's seed and stream. An n of 0 is taken as 1.
+    #[must_use]
+    pub fn new(counter: Counter, epoch: u64, n: u32) -> Self {
+        let n = n.max(1);
+        // An even number of rows: with both numbers odd, every round would be an even permutation.
+        let rows = ((n - 1).isqrt() + 1).next_multiple_of(2).max(SMALLEST_SIDE);
+        let first = epoch.wrapping_mul(KEY_BLOCKS as u64);
+        let blocks: [[u32; 4]; KEY_BLOCKS] =
+            std::array::from_fn(|i| counter.block(Kind::Permutation, first.wrapping_add(i as u64)));
+        Self { n, rows, columns: n.div_ceil(rows).max(SMALLEST_SIDE), keys: std::array::from_fn(|i| blocks[i / 4][i % 4]) }
+    }
+
+    /// The item in place `i`, which counts modulo n.
+    #[must_use]
+    pub fn at(&self, i: u32) -> u32 {
+        let i = i % self.n;
+        let (mut row, mut column) = (i % self.rows, i / self.rows);
+        loop {
+            for keys in self.keys.as_chunks::<2>().0 {
+                row = add_modulo(row, mix(column, keys[0]), self.rows);
+                column = add_modulo(column, mix(row, keys[1]), self.columns);
+            }
+            let item = row + self.rows * column;
+            if item < self.n {
+                return item;
+            }
+        }
+    }
+}
+
+/// `x + y` modulo `size`, after taking the uniform word `y` to `0..size`.
+fn add_modulo(x: u32, word: u32, size: u32) -> u32 {
+    let sum = x + scale(word, size);
+    if sum < size { sum } else { sum - size }
+}
+
+/// The round function: a word whose upper bits depend on all of `x` and `key`.
+fn mix(x: u32, key: u32) -> u32 {
+    let product = (x ^ key).wrapping_mul(0x85EB_CA6B);
+    (product ^ (product >> 13)).wrapping_mul(0xC2B2_AE35)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    fn permutation(epoch: u64, n: u32) -> Permutation {
+        Permutation::new(Counter::new(7, Stream::Order), epoch, n)
+    }
+
+    fn items(epoch: u64, n: u32) -> Vec<u32> {
+        let permutation = permutation(epoch, n);
+        (0..n).map(|i| permutation.at(i)).collect()
+    }
+
+    /// Of counts that would all be equal in the mean.
+    fn chi_square(counts: &[u32]) -> f64 {
+        let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
+        counts.iter().map(|&count| (f64::from(count) - mean).powi(2) / mean).sum()
+    }
+
+    #[test]
+    fn every_item_appears_once() {
+        for n in [1, 2, 3, 4, 7, 9, 80, 1000, 65_536, 65_537] {
+            for epoch in [0, 1, u64::MAX] {
+                let mut items = items(epoch, n);
+                items.sort_unstable();
+                assert!(items.into_iter().eq(0..n), "n = {n}, epoch {epoch}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_range_keeps_its_bounds() {
+        let permutation = permutation(3, u32::MAX);
+        let mut seen: Vec<u32> = (0..1000).chain(u32::MAX - 1000..u32::MAX).map(|i| permutation.at(i)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 2000);
+        assert!(seen.iter().all(|&item| item < u32::MAX));
+    }
+
+    #[test]
+    fn places_count_modulo_n() {
+        assert_eq!(permutation(0, 80).at(80 + 3), permutation(0, 80).at(3));
+        assert_eq!([permutation(5, 0).at(0), permutation(5, 0).at(9)], [0, 0]);
+    }
+
+    #[test]
+    fn epochs_seeds_and_streams_differ() {
+        let base = items(0, 1000);
+        let others = [
+            items(1, 1000),
+            items(1 << 32, 1000),
+            {
+                let other = Permutation::new(Counter::new(8, Stream::Order), 0, 1000);
+                (0..1000).map(|i| other.at(i)).collect()
+            },
+            {
+                let other = Permutation::new(Counter::new(7, Stream::Augment), 0, 1000);
+                (0..1000).map(|i| other.at(i)).collect()
+            },
+        ];
+        for other in others {
+            // Two independent permutations agree in one place in the mean.
+            assert!(base.iter().zip(&other).filter(|(a, b)| a == b).count() < 10);
+        }
+    }
+
+    #[test]
+    fn all_orders_of_four_are_equally_frequent() {
+        let mut counts = std::collections::BTreeMap::new();
+        for epoch in 0..48_000 {
+            *counts.entry(items(epoch, 4)).or_insert(0) += 1;
+        }
+        let counts: Vec<u32> = counts.into_values().collect();
+        assert_eq!(counts.len(), 24);
+        // 23 degrees of freedom: mean 23, standard deviation 6.8.
+        assert!((4.0..60.0).contains(&chi_square(&counts)), "{counts:?}");
+    }
+
+    #[test]
+    fn places_and_distances_are_uniform() {
+        for n in [2, 3, 5, 7, 9, 16, 20] {
+            let size = n as usize;
+            let mut places = vec![0; size];
+            let mut distances = vec![0; size - 1];
+            for epoch in 0..40_000 {
+                let permutation = permutation(epoch, n);
+                let (first, second) = (permutation.at(0), permutation.at(1));
+                places[first as usize] += 1;
+                distances[((n + second - first) % n) as usize - 1] += 1;
+            }
+            for counts in [places, distances] {
+                let freedom = (counts.len() - 1) as f64;
+                let bound = freedom + 4.5 * (2.0 * freedom).sqrt() + 6.0;
+                assert!(chi_square(&counts) <= bound, "n = {n}: {counts:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Random numbers: every draw belongs to a named [`Stream`] of one seed.
+//!
+//! Order, noise and augmentation come from [`Counter`] and [`Permutation`]: pure functions of
+//! (seed, stream, position), so that a run resumes from a step number alone and any device can draw any item.
+//! Initialisation and data come from the sequential generator of [`sequential`]. [`RandomState`] regenerates the
+//! draws of NumPy's legacy generator, for data sets that were published as a NumPy seed.
+
+mod feistel;
+mod numpy;
+mod philox;
+
+use std::f64::consts::TAU;
+
+use rand::{Rng, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+pub use feistel::Permutation;
+pub use numpy::RandomState;
+pub use philox::philox4x32_10;
+
+/// What a random number is used for. Streams of one seed are independent: drawing more from one, or
+/// differently, leaves the others as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Initial parameters.
+    Init = 0,
+    /// Generated data and teachers.
+    Data = 1,
+    /// Which sample each step sees.
+    Order = 2,
+    /// Label, gradient and parameter noise.
+    Noise = 3,
+    /// Crops and flips.
+    Augment = 4,
+}
+
+impl Stream {
+    /// The name in specifications and files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Data => "data",
+            Self::Order => "order",
+            Self::Noise => "noise",
+            Self::Augment => "augment",
+        }
+    }
+
+    /// The number in the third counter word. It is part of every result and never changes.
+    #[must_use]
+    pub const fn id(self) -> u32 {
+        self as u32
+    }
+}
+
+/// The fourth counter word: draws of different kinds never share a word, even at equal positions.
+#[derive(Clone, Copy)]
+enum Kind {
+    Word = 0,
+    Uniform = 1,
+    Normal = 2,
+    Permutation = 3,
+    Sequential = 4,
+}
+
+/// Counter-based draws: each is a pure function of (seed, stream, position).
+///
+/// The position of a draw is `step * items_per_step + item`, so that any step can be drawn without those before it.
+/// Philox4x32-10 runs with key = seed (low half first) and counter = `[block low, block high, stream id, kind]`, where
+/// kind is 0 for words, 1 for uniforms and 2 for normals. Position p reads word `p % 4` of block `p / 4`; uniforms and
+/// normals take two words each, those of a uniform being `2 (p % 2)` and the next one of block `p / 2`.
+/// `fill_*` writes exactly the draws that `*_at` gives at `start`, `start + 1`, ...; groups of 32 are the fast case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    key: [u32; 2],
+    stream: Stream,
+}
+
+impl Counter {
+    /// The draws of `stream` under `seed`.
+    #[must_use]
+    pub const fn new(seed: u64, stream: Stream) -> Self {
+        Self { key: [seed as u32, (seed >> 32) as u32], stream }
+    }
+
+    /// A uniform 32-bit word.
+    #[must_use]
+    pub fn u32_at(&self, position: u64) -> u32 {
+        self.block(Kind::Word, position / 4)[(position % 4) as usize]
+    }
+
+    /// The words of positions `start`, `start + 1`, ...
+    pub fn fill_u32(&self, start: u64, out: &mut [u32]) {
+        fill(start, out, |group| self.words(group, |word| word));
+    }
+
+    /// A uniform integer in `0..n` (0 if n is 0): `floor(word * n / 2^32)`.
+    ///
+    /// Without rejection, so that a draw is one word: a probability is off by less than 2^-32, in all by at most
+    /// n / 2^32.
+    #[must_use]
+    pub fn below_at(&self, position: u64, n: u32) -> u32 {
+        scale(self.u32_at(position), n)
+    }
+
+    /// The integers of [`Counter::below_at`] at positions `start`, `start + 1`, ...
+    pub fn fill_below(&self, start: u64, n: u32, out: &mut [u32]) {
+        fill(start, out, |group| self.words(group, |word| scale(word, n)));
+    }
+
+    /// A uniform number in [0, 1): a multiple of 2^-53.
+    #[must_use]
+    pub fn uniform_at(&self, position: u64) -> f64 {
+        uniforms(self.block(Kind::Uniform, position / 2))[(position % 2) as usize]
+    }
+
+    /// A standard normal number, by Box and Muller's method: with u, v the two uniforms of block `p / 2`,
+    /// `sqrt(-2 ln(1 - u))` times `cos(2 pi v)` at even p, `sin(2 pi v)` at odd p. At most 8.6 in absolute value.
+    #[must_use]
+    pub fn normal_at(&self, position: u64) -> f64 {
+        self.normals(position / 2)[(position % 2) as usize]
+    }
+
+    /// The normal numbers of positions `start`, `start + 1`, ...
+    pub fn fill_normal(&self, start: u64, out: &mut [f64]) {
+        fill(start, out, |pair| self.normals(pair));
+    }
+
+    fn block(&self, kind: Kind, index: u64) -> [u32; 4] {
+        philox4x32_10([index as u32, (index >> 32) as u32, self.stream.id(), kind as u32], self.key)
+    }
+
+    fn words(&self, group: u64, map: impl Fn(u32) -> u32) -> [u32; 4 * philox::LANES] {
+        philox::blocks(group * philox::LANES as u64, [self.stream.id(), Kind::Word as u32], self.key, map)
+    }
+
+    fn normals(&self, pair: u64) -> [f64; 2] {
+        let [u, v] = uniforms(self.block(Kind::Normal, pair));
+        // From the libm crate, not the C library, so that the bits are the same on every machine.
+        let radius = (-2.0 * libm::log(1.0 - u)).sqrt();
+        let (sin, cos) = libm::sincos(TAU * v);
+        [radius * cos, radius * sin]
+    }
+}
+
+/// The sequential generator for initialisation and data: xoshiro256++, its state being the first two Philox blocks of
+/// (seed, stream) under a kind of their own.
+#[must_use]
+pub fn sequential(seed: u64, stream: Stream) -> Xoshiro256PlusPlus {
+    let counter = Counter::new(seed, stream);
+    let mut state = [0; 32];
+    for (index, half) in state.chunks_exact_mut(16).enumerate() {
+        let words = counter.block(Kind::Sequential, index as u64);
+        for (bytes, word) in half.chunks_exact_mut(4).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+    Xoshiro256PlusPlus::from_seed(state)
+}
+
+/// Fills `out` with standard normal numbers, in order, from a sequential generator.
+pub fn standard_normals<R: Rng + ?Sized>(rng: &mut R, out: &mut [f64]) {
+    out.fill_with(|| StandardNormal.sample(rng));
+}
+
+/// `floor(word * n / 2^32)`: a uniform word taken to `0..n`.
+fn scale(word: u32, n: u32) -> u32 {
+    ((u64::from(word) * u64::from(n)) >> 32) as u32
+}
+
+/// Two numbers in [0, 1) from the upper 53 bits of two words each, low word first.
+fn uniforms([a, b, c, d]: [u32; 4]) -> [f64; 2] {
+    [(a, b), (c, d)].map(|(low, high)| {
+        let bits = u64::from(high) << 32 | u64::from(low);
+        (bits >> 11) as f64 * (0.5 * f64::EPSILON)
+    })
+}
+
+/// Writes the draws `start..` where `group(g)` gives those at `N g .. N (g + 1)`.
+fn fill<T: Copy, const N: usize>(start: u64, mut out: &mut [T], group: impl Fn(u64) -> [T; N]) {
+    let mut index = start / N as u64;
+    let mut skip = (start % N as u64) as usize;
+    while !out.is_empty() {
+        let (now, later) = out.split_at_mut(out.len().min(N - skip));
+        now.copy_from_slice(&group(index)[skip..skip + now.len()]);
+        out = later;
+        skip = 0;
+        index += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: u64 = 0x0123_4567_89ab_cdef;
+    const STREAMS: [Stream; 5] = [Stream::Init, Stream::Data, Stream::Order, Stream::Noise, Stream::Augment];
+
+    /// Words and uniforms of an independent Philox, normals from 60 digits.
+    #[test]
+    fn draws_are_those_of_the_documented_counters() {
+        let noise = Counter::new(SEED, Stream::Noise);
+        let words = [0x4f1c_02a1, 0x4169_88c3, 0x2e66_62d0, 0xf08d_6a0e, 0xefd9_4150, 0xb679_1cd7];
+        for (position, word) in words.into_iter().enumerate() {
+            assert_eq!(noise.u32_at(position as u64), word);
+        }
+        assert_eq!(noise.uniform_at(4), f64::from_bits(0x3fed_e2d0_0a37_1b17));
+        assert_eq!(noise.uniform_at(5), f64::from_bits(0x3fed_61d2_c3d8_355d));
+        let normals = [(0, -0.557_625_255_350_882_3), (1, -0.324_885_556_070_312_4), (1_000_001, -0.554_946_796_720_332_1)];
+        for (position, expected) in normals {
+            let error = (noise.normal_at(position) - expected).abs();
+            assert!(error <= 2e-16, "position {position}: off by {error:e}");
+        }
+    }
+
+    #[test]
+    fn fill_equals_at_for_every_start_and_length() {
+        let counter = Counter::new(SEED, Stream::Order);
+        for start in [0, 1, 2, 3, 17, 31, 32, 33, 4 * (1 << 32) - 21, (1 << 63) + 7] {
+            for length in [0, 1, 2, 3, 5, 15, 31, 32, 33, 64, 101] {
+                let positions = start..start + length as u64;
+                let mut words = vec![0; length];
+                counter.fill_u32(start, &mut words);
+                assert!(positions.clone().map(|p| counter.u32_at(p)).eq(words.iter().copied()));
+                counter.fill_below(start, 80, &mut words);
+                assert!(positions.clone().map(|p| counter.below_at(p, 80)).eq(words));
+                let mut normals = vec![0.0; length];
+                counter.fill_normal(start, &mut normals);
+                assert!(positions.map(|p| counter.normal_at(p)).eq(normals));
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_streams_and_kinds_share_no_word() {
+        let mut seen = std::collections::HashSet::new();
+        let mut draw = |counter: Counter, kind| {
+            for index in 0..8 {
+                let block = counter.block(kind, index);
+                assert!(seen.insert(block), "{counter:?} {index}");
+            }
+        };
+        for seed in [0, 1, 1 << 32, u64::MAX] {
+            for stream in STREAMS {
+                let counter = Counter::new(seed, stream);
+                for kind in [Kind::Word, Kind::Uniform, Kind::Normal, Kind::Permutation, Kind::Sequential] {
+                    draw(counter, kind);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stream_names_and_numbers_stay() {
+        let names = STREAMS.map(|stream| (stream.as_str(), stream.id()));
+        let expected = [("init", 0), ("data", 1), ("order", 2), ("noise", 3), ("augment", 4)];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn integers_are_uniform() {
+        let mut counts = [0_u32; 80];
+        let mut draws = vec![0; 80_000];
+        Counter::new(SEED, Stream::Order).fill_below(5, 80, &mut draws);
+        for draw in draws {
+            counts[draw as usize] += 1;
+        }
+        let chi_square: f64 = counts.iter().map(|&count| (f64::from(count) - 1000.0).powi(2) / 1000.0).sum();
+        // 79 degrees of freedom: mean 79, standard deviation 12.6.
+        assert!((35.0..135.0).contains(&chi_square), "{chi_square}");
+    }
+
+    #[test]
+    fn integers_reach_both_ends() {
+        assert_eq!(scale(u32::MAX, u32::MAX), u32::MAX - 1);
+        assert_eq!([scale(0, 80), scale(u32::MAX, 80), scale(u32::MAX, 1), scale(u32::MAX, 0)], [0, 79, 0, 0]);
+        assert_eq!(uniforms([u32::MAX; 4]), [1.0 - 0.5 * f64::EPSILON; 2]);
+        assert_eq!(uniforms([0; 4]), [0.0; 2]);
+    }
+
+    #[test]
+    fn normals_have_the_moments_of_the_normal_law() {
+        let mut counter_based = vec![0.0; 1 << 17];
+        Counter::new(SEED, Stream::Noise).fill_normal(1, &mut counter_based);
+        let mut ziggurat = vec![0.0; 1 << 17];
+        standard_normals(&mut sequential(SEED, Stream::Init), &mut ziggurat);
+        for normals in [counter_based, ziggurat] {
+            let mean = |f: &dyn Fn(&[f64]) -> f64| normals.windows(2).map(f).sum::<f64>() / (normals.len() - 1) as f64;
+            // Each bound is about five standard errors: sqrt(variance of the statistic / 2^17).
+            let checks = [
+                ("mean", mean(&|x| x[0]), 0.0, 0.014),
+                ("variance", mean(&|x| x[0] * x[0]), 1.0, 0.02),
+                ("third moment", mean(&|x| x[0].powi(3)), 0.0, 0.054),
+                ("fourth moment", mean(&|x| x[0].powi(4)), 3.0, 0.136),
+                ("neighbours", mean(&|x| x[0] * x[1]), 0.0, 0.014),
+                ("squares of neighbours", mean(&|x| (x[0] * x[1]).powi(2)), 1.0, 0.04),
+            ];
+            for (what, value, expected, tolerance) in checks {
+                assert!((value - expected).abs() <= tolerance, "{what}: {value}");
+            }
+        }
+    }
+
+    /// The state's derivation, xoshiro256++ and the ziggurat are all part of the results.
+    #[test]
+    fn sequential_normals_stay() {
+        let cases: [(u64, [u64; 8]); 2] = [(0, [0; 8]), (1, [0; 8])];
+        for (seed, expected) in cases {
+            let mut normals = [0.0; 8];
+            standard_normals(&mut sequential(seed, Stream::Init), &mut normals);
+            assert_eq!(normals.map(f64::to_bits), expected);
+        }
+        let first = STREAMS.map(|stream| sequential(0, stream).next_u64());
+        let distinct: std::collections::HashSet<_> = first.iter().collect();
+        assert_eq!(distinct.len(), STREAMS.len());
+    }
+}

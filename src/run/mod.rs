@@ -1,0 +1,140 @@
+//! Carries out a spec: every run for every seed, on a pool of threads, into a folder that can be resumed.
+
+pub mod checkpoint;
+mod folder;
+mod results;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use handgrad_kernels::Context;
+use rayon::iter::{ParallelBridge, ParallelIterator};
+
+pub(crate) use folder::replace;
+pub use folder::{Opened, RunFolder};
+pub use results::{Replica, Results, RunResults, quantile};
+
+use crate::error::{Error, Result};
+use crate::metrics::Measurer;
+use crate::spec::{Dtype, Seed, Spec};
+use crate::train::{Control, Job, Progress, Trained};
+
+/// Own seeds that one task trains and measures together.
+const GROUP: usize = 4;
+
+/// How to carry out a spec; nothing here changes a bit of the results.
+pub struct Options<'a> {
+    /// Threads; 0: as many as cores.
+    pub threads: usize,
+    /// Where checkpoints are kept; none: nothing is kept.
+    pub folder: Option<&'a RunFolder>,
+    /// Set by a signal to stop and save.
+    pub stop: &'a AtomicBool,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Told how far training is.
+    pub progress: &'a dyn Progress,
+}
+
+/// Seconds that a group spent; they are kept apart from the results.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Run.
+    pub run: String,
+    /// First seed of the group.
+    pub seed: Seed,
+    /// Replicas in it.
+    pub replicas: usize,
+    /// In training steps.
+    pub train_seconds: f64,
+    /// In measuring.
+    pub measure_seconds: f64,
+}
+
+/// Trains and measures every run of a spec for every seed.
+///
+/// # Errors
+/// If the spec cannot run, a checkpoint does not fit, a file cannot be written, or a signal stopped it (its state is saved).
+pub fn execute(spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
+    spec.check()?;
+    let measurer = Measurer::new(spec.data.load()?);
+    let cx = Context::cpu()?;
+    let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
+    // The paper's replica is measured most often: it goes first, so that the last tasks are short.
+    let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(GROUP)).collect();
+    let tasks: Vec<(usize, &[Seed])> =
+        groups.iter().flat_map(|&seeds| (0..spec.runs.len()).map(move |run| (run, seeds))).collect();
+    let failed = AtomicBool::new(false);
+    let train = |(run, seeds): (usize, &[Seed])| -> Result<Option<Trained>> {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let run = &spec.runs[run];
+        let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
+        let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
+        let job = Job {
+            cx: &cx,
+            spec,
+            run,
+            seeds,
+            measurer: &measurer,
+            checkpoint: checkpoint.as_deref(),
+            control,
+            progress: options.progress,
+        };
+        let trained = match spec.dtype {
+            Dtype::F32 => job.train::<f32>(),
+            Dtype::F64 => job.train::<f64>(),
+        };
+        failed.fetch_or(trained.is_err(), Ordering::Relaxed);
+        trained.map(Some)
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
+        Error::Input(format!("--threads {}: cannot start the threads ({error}); ask for fewer", options.threads))
+    })?;
+    let mut finished = pool.install(|| {
+        let outcomes = tasks.iter().enumerate().par_bridge().map(|(index, &task)| (index, train(task)));
+        outcomes.collect::<Vec<_>>()
+    });
+    finished.sort_by_key(|&(index, _)| index);
+    let mut trained = Vec::with_capacity(tasks.len());
+    for (index, outcome) in finished {
+        if let Some(done) = outcome? {
+            trained.push((tasks[index], done));
+        }
+    }
+    Ok(assemble(spec, &trained))
+}
+
+/// Sorts what the tasks left behind into runs and seeds.
+fn assemble(spec: &Spec, trained: &[((usize, &[Seed]), Trained)]) -> (Results, Vec<Timing>) {
+    let metrics = spec.metrics.len();
+    let replicas_of = |wanted: usize| {
+        let groups = trained.iter().filter(move |((run, _), _)| *run == wanted);
+        groups.flat_map(|((_, seeds), group)| {
+            let (row, params) = (seeds.len() * metrics, group.params.len() / seeds.len());
+            seeds.iter().enumerate().map(move |(k, &seed)| Replica {
+                seed,
+                outcome: group.outcomes[k],
+                values: group.table.chunks_exact(row).flat_map(|row| &row[k * metrics..][..metrics]).copied().collect(),
+                params: group.params[k * params..][..params].to_vec(),
+            })
+        })
+    };
+    let runs = spec.runs.iter().enumerate().map(|(index, run)| RunResults {
+        name: run.name.clone(),
+        steps: run.steps,
+        first_decay: run.schedule.first_decay(run.steps),
+        points: spec.evaluate.points(run.steps),
+        metrics: spec.metrics.iter().map(|metric| metric.name.clone()).collect(),
+        replicas: replicas_of(index).collect(),
+    });
+    let timings = trained.iter().map(|((run, seeds), group)| Timing {
+        run: spec.runs[*run].name.clone(),
+        seed: seeds[0],
+        replicas: seeds.len(),
+        train_seconds: group.train_seconds,
+        measure_seconds: group.measure_seconds,
+    });
+    (Results { runs: runs.collect() }, timings.collect())
+}

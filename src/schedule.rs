@@ -1,0 +1,236 @@
+//! Step sizes as functions of the iteration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, refuse};
+
+/// Step size η(i) of iteration i of N; fractions p refer to N and switch at iteration `int(p·N)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Schedule {
+    /// `η(i) = peak`.
+    Constant {
+        /// Step size.
+        peak: f64,
+    },
+    /// `peak`, divided by every decay that has been reached; divisors multiply.
+    Piecewise {
+        /// Step size before the first decay.
+        peak: f64,
+        /// Decays, in any order.
+        decays: Vec<Decay>,
+        /// Which iteration first feels a decay.
+        timing: Timing,
+    },
+    /// For i <= T = int(until·N), T > 0: `base + (factor-1)·base·(i/N)^exponent`; from iteration T on, or from the start if
+    /// T = 0, the last warm value (`base` if none) divided by `divide`. Linear for exponent 1.
+    PowerWarmup {
+        /// Step size of iteration 0.
+        base: f64,
+        /// The value that i = N would reach is factor·base.
+        factor: f64,
+        /// Power of the fraction i/N of the whole run.
+        exponent: f64,
+        /// Fraction of the run that warms up.
+        until: f64,
+        /// Divisor after the warm-up; iteration T is the first to feel it.
+        divide: f64,
+    },
+    /// `initial·1.05^(100·i/N)` before int(until·N); then the peak reached there divided by the decay last passed.
+    GeometricWarmup {
+        /// Step size of iteration 0.
+        initial: f64,
+        /// Fraction of the run that warms up.
+        until: f64,
+        /// Divisors of the peak, not of each other: the first applies from `until` on if its fraction is `until`.
+        decays: Vec<Decay>,
+    },
+    /// `floor + (peak-floor)·(1 + cos(π·i/N))/2`.
+    Cosine {
+        /// Step size of iteration 0.
+        peak: f64,
+        /// Step size approached at N.
+        floor: f64,
+    },
+}
+
+/// A drop of the step size at a fraction of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decay {
+    /// Fraction of the run's iterations.
+    pub at: f64,
+    /// What the step size is divided by.
+    pub divide: f64,
+}
+
+/// Which iteration first feels a decay at iteration T.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// T itself.
+    Same,
+    /// T + 1: the decay comes at the end of iteration T.
+    Next,
+}
+
+/// Growth of the geometric warm-up over a hundredth of the run.
+const GEOMETRIC_GROWTH: f64 = 1.05;
+
+impl Schedule {
+    /// Refuses what is not a schedule: negative or non-finite step sizes, fractions outside [0, 1], divisors that are not positive.
+    ///
+    /// # Errors
+    /// If a number is out of range; the message names it.
+    pub fn check(&self) -> Result<()> {
+        let rate = |name: &str, value: f64| match value.is_finite() && value >= 0.0 {
+            true => Ok(()),
+            false => refuse!("schedule.{name} is {value}, expected a finite number >= 0"),
+        };
+        let fraction = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => refuse!("schedule.{name} is {value}, expected a fraction of the run between 0 and 1"),
+        };
+        let divisor = |name: &str, value: f64| match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => refuse!("schedule.{name} is {value}, expected a finite number > 0 to divide by"),
+        };
+        let decays = |decays: &[Decay]| {
+            decays
+                .iter()
+                .try_for_each(|decay| fraction("decays.at", decay.at).and_then(|()| divisor("decays.divide", decay.divide)))
+        };
+        match self {
+            Schedule::Constant { peak } => rate("peak", *peak),
+            Schedule::Piecewise { peak, decays: drops, .. } => rate("peak", *peak).and_then(|()| decays(drops)),
+            Schedule::PowerWarmup { base, factor, exponent, until, divide } => {
+                rate("base", *base)?;
+                rate("factor", *factor)?;
+                rate("exponent", *exponent)?;
+                fraction("until", *until)?;
+                divisor("divide", *divide)
+            }
+            Schedule::GeometricWarmup { initial, until, decays: drops } => {
+                rate("initial", *initial)?;
+                fraction("until", *until)?;
+                decays(drops)
+            }
+            Schedule::Cosine { peak, floor } => rate("peak", *peak).and_then(|()| rate("floor", *floor)),
+        }
+    }
+
+    /// η(i) of a run of `total` iterations.
+    pub fn at(&self, i: u64, total: u64) -> f64 {
+        let fraction = i as f64 / total as f64;
+        match self {
+            Schedule::Constant { peak } => *peak,
+            Schedule::Piecewise { peak, decays, timing } => {
+                let passed = |decay: &&Decay| match timing {
+                    Timing::Same => i >= iteration(decay.at, total),
+                    Timing::Next => i > iteration(decay.at, total),
+                };
+                decays.iter().filter(passed).fold(*peak, |rate, decay| rate / decay.divide)
+            }
+            Schedule::PowerWarmup { base, factor, exponent, until, divide } => {
+                let warm = |i: u64| base + (factor - 1.0) * base * (i as f64 / total as f64).powf(*exponent);
+                match iteration(*until, total) {
+                    0 => base / divide,
+                    last if i < last => warm(i),
+                    last => warm(last) / divide,
+                }
+            }
+            Schedule::GeometricWarmup { initial, until, decays } => {
+                let warm = |i: u64| initial * GEOMETRIC_GROWTH.powf(100.0 * i as f64 / total as f64);
+                let last = iteration(*until, total);
+                if i < last {
+                    return warm(i);
+                }
+                let passed = decays.iter().filter(|decay| i >= iteration(decay.at, total));
+                let latest = passed.max_by(|a, b| a.at.total_cmp(&b.at));
+                warm(last) / latest.map_or(1.0, |decay| decay.divide)
+            }
+            Schedule::Cosine { peak, floor } => floor + (peak - floor) * (1.0 + (std::f64::consts::PI * fraction).cos()) / 2.0,
+        }
+    }
+
+    /// The iteration at which the step size first drops, if it does.
+    pub fn first_decay(&self, total: u64) -> Option<u64> {
+        let first = |decays: &[Decay]| decays.iter().map(|decay| iteration(decay.at, total)).min();
+        match self {
+            Schedule::Piecewise { decays, .. } | Schedule::GeometricWarmup { decays, .. } => first(decays),
+            Schedule::PowerWarmup { until, .. } => Some(iteration(*until, total)),
+            Schedule::Constant { .. } | Schedule::Cosine { .. } => None,
+        }
+    }
+}
+
+/// `int(p·N)`.
+fn iteration(fraction: f64, total: u64) -> u64 {
+    (fraction * total as f64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(got: f64, want: f64) {
+        assert!((got - want).abs() <= 1e-12 * want.abs(), "{got} against {want}");
+    }
+
+    #[test]
+    fn decay_at_the_end_of_iteration_t_is_felt_from_the_next_one() {
+        let decays = vec![Decay { at: 0.1, divide: 4.8 }];
+        let paper = Schedule::Piecewise { peak: 0.282, decays: decays.clone(), timing: Timing::Next };
+        assert_eq!(paper.first_decay(100_001), Some(10_000));
+        assert_eq!(paper.at(10_000, 100_001), 0.282);
+        assert_eq!(paper.at(10_001, 100_001), 0.282 / 4.8);
+        let same = Schedule::Piecewise { peak: 0.282, decays, timing: Timing::Same };
+        assert_eq!(same.at(9_999, 100_001), 0.282);
+        assert_eq!(same.at(10_000, 100_001), 0.282 / 4.8);
+    }
+
+    #[test]
+    fn power_warmup_reaches_the_published_peaks() {
+        // Peak and post-decay step sizes of the three-layer networks, printed to three digits.
+        for (until, divide, peak, after) in [(0.1, 3.5, 0.1032, 0.0295), (0.3, 2.5, 0.1495, 0.0598), (0.5, 5.0, 0.1814, 0.0363)] {
+            let schedule = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until, divide };
+            let last = (until * 10_001.0) as u64;
+            assert!((schedule.at(last - 1, 10_001) - peak).abs() <= 1e-4, "{}", schedule.at(last - 1, 10_001));
+            assert!((schedule.at(last, 10_001) - after).abs() <= 1e-4);
+            assert!((schedule.at(10_000, 10_001) - after).abs() <= 1e-4);
+        }
+        let none = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until: 0.0, divide: 1.0 };
+        assert_eq!(none.at(0, 10), 0.04);
+    }
+
+    #[test]
+    fn geometric_warmup_decays_relative_to_its_peak() {
+        // 0.75·1.05^(100 t/T): peaks 1.222, 3.241 and 8.600 after 10, 30 and 50% of the run.
+        for (until, peak) in [(0.1, 1.222), (0.3, 3.241), (0.5, 8.600)] {
+            let decays = vec![Decay { at: until, divide: 10.0 }, Decay { at: 0.9, divide: 100.0 }];
+            let schedule = Schedule::GeometricWarmup { initial: 0.75, until, decays };
+            let at = |fraction: f64| schedule.at((fraction * 1000.0) as u64, 1000);
+            assert_eq!(at(0.0), 0.75);
+            assert!((at(until) * 10.0 - peak).abs() <= 5e-4, "{}", at(until) * 10.0);
+            close(at(0.95) * 10.0, at(until));
+        }
+    }
+
+    #[test]
+    fn cosine_falls_from_peak_to_floor() {
+        let schedule = Schedule::Cosine { peak: 1.0, floor: 0.2 };
+        close(schedule.at(0, 100), 1.0);
+        close(schedule.at(50, 100), 0.6);
+        close(schedule.at(100, 100), 0.2);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(Schedule::Constant { peak: f64::NAN }.check().is_err());
+        let decays = vec![Decay { at: 1.5, divide: 2.0 }];
+        let error = Schedule::Piecewise { peak: 0.1, decays, timing: Timing::Same }.check().unwrap_err();
+        assert!(error.to_string().contains("schedule.decays.at is 1.5"), "{error}");
+        let decays = vec![Decay { at: 0.5, divide: 0.0 }];
+        assert!(Schedule::GeometricWarmup { initial: 0.1, until: 0.5, decays }.check().is_err());
+    }
+}

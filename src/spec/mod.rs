@@ -1,0 +1,293 @@
+//! What to run: a declaration that serialises. A figure is a Rust literal of it; what a run wrote as spec.json runs again and
+//! can be overridden key by key.
+
+mod overrides;
+mod value;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::Data;
+use crate::error::{Error, Result, nearest, refuse};
+use crate::metrics;
+use crate::nets::Net;
+use crate::optim::Optimiser;
+use crate::schedule::Schedule;
+
+/// Version of the layout of spec.json; a file of another version is refused.
+pub const SCHEMA: u32 = 1;
+
+/// A group of runs over one data set, with what to measure and to draw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Version of this layout.
+    pub schema: u32,
+    /// The figure whose claims are evaluated; without it the runs stand for themselves.
+    pub figure: Option<String>,
+    /// Heading of the picture.
+    pub title: String,
+    /// How much of the paper's protocol.
+    pub scale: Scale,
+    /// Overrides applied to the figure's own declaration, as given.
+    pub overrides: Vec<String>,
+    /// Number type of training; metrics are computed in f64.
+    pub dtype: Dtype,
+    /// Data set.
+    pub data: Data,
+    /// Network and its initialisation.
+    pub net: Net,
+    /// Replicas of every run.
+    pub seeds: Seeds,
+    /// The runs, in the order of the figure's curves.
+    pub runs: Vec<Run>,
+    /// Iterations at which metrics are taken.
+    pub evaluate: Evaluate,
+    /// What is measured.
+    pub metrics: Vec<Metric>,
+    /// What is drawn.
+    pub panels: Vec<Panel>,
+}
+
+/// How much of the paper's protocol a run follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Seconds: does everything work?
+    Smoke,
+    /// A shortened protocol.
+    Laptop,
+    /// The paper's protocol.
+    Paper,
+}
+
+/// Number type of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dtype {
+    /// 32-bit.
+    F32,
+    /// 64-bit.
+    F64,
+}
+
+/// The replicas of each run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// Whether the paper's own random order is one of them.
+    pub paper: bool,
+    /// Seeds of our own streams.
+    pub own: Vec<u64>,
+}
+
+/// Which random stream drives a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seed {
+    /// The order that the paper's authors drew with NumPy.
+    Paper,
+    /// Our own streams.
+    Own(u64),
+}
+
+impl std::fmt::Display for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Seed::Paper => f.write_str("paper"),
+            Seed::Own(seed) => seed.fmt(f),
+        }
+    }
+}
+
+/// One curve of a figure: an optimiser and a schedule, trained for every seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Identifier in metrics.csv and in `--set runs.NAME.key=value`.
+    pub name: String,
+    /// Legend.
+    pub label: String,
+    /// Iterations N.
+    pub steps: u64,
+    /// Step sizes.
+    pub schedule: Schedule,
+    /// Update rule.
+    pub optimiser: Optimiser,
+    /// NumPy seed that the paper set before this run (`np.random.seed`).
+    pub paper_order_seed: u32,
+}
+
+/// Metrics are taken before the update of iteration i, for i < first and at round(k·N/(grid-1)), k < grid-1: the union.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// Every iteration up to this one.
+    pub first: u64,
+    /// Points of an even grid over the whole run; its last point, N, is left out.
+    pub grid: u64,
+}
+
+impl Evaluate {
+    /// The iterations, ascending.
+    pub fn points(&self, steps: u64) -> Vec<u64> {
+        let spaced = (0..self.grid.saturating_sub(1)).map(|k| {
+            let spacing = steps as f64 / (self.grid - 1) as f64;
+            (k as f64 * spacing).round_ties_even() as u64
+        });
+        let mut points: Vec<u64> = (0..self.first.min(steps)).chain(spaced).filter(|&i| i < steps).collect();
+        points.sort_unstable();
+        points.dedup();
+        points
+    }
+}
+
+/// A metric by name, with how often it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Name, with a threshold where it has one: `l0@1e-50`.
+    pub name: String,
+    /// Every how many evaluation points for the paper's replica; the last point always counts.
+    pub every: usize,
+    /// The same for our own seeds.
+    pub every_own: usize,
+}
+
+impl Metric {
+    /// At every evaluation point of every replica.
+    pub fn always(name: &str) -> Metric {
+        Metric { name: name.to_owned(), every: 1, every_own: 1 }
+    }
+
+    /// At every point of the paper's replica, at every `own`-th point of the others.
+    pub fn sparse(name: &str, own: usize) -> Metric {
+        Metric { every_own: own, ..Metric::always(name) }
+    }
+}
+
+/// One set of axes: a metric over iterations, a curve per run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Panel {
+    /// Which metric.
+    pub metric: String,
+    /// Heading, with the paper's symbol.
+    pub title: String,
+    /// Logarithmic vertical axis.
+    pub log: bool,
+}
+
+impl Spec {
+    /// Refuses what cannot run, before anything is computed or written.
+    ///
+    /// # Errors
+    /// If a name is unknown or doubled, a number out of range, or nothing is left to run.
+    pub fn check(&self) -> Result<()> {
+        if self.schema != SCHEMA {
+            return refuse!(
+                "spec: schema is {}, this version reads {SCHEMA}; write the spec again with `handgrad run`",
+                self.schema
+            );
+        }
+        if self.runs.is_empty() {
+            return refuse!("spec: `runs` is empty, expected at least one run");
+        }
+        if self.seeds().is_empty() {
+            return refuse!("spec: no seeds; set seeds.paper=true or give some, as in --set seed=0..8");
+        }
+        if self.evaluate.points(self.runs[0].steps).is_empty() {
+            return refuse!(
+                "spec: evaluate.first = {} and evaluate.grid = {} leave nothing to measure; set one",
+                self.evaluate.first,
+                self.evaluate.grid
+            );
+        }
+        unique("seeds.own", self.seeds.own.iter().map(u64::to_string))?;
+        unique("runs", self.runs.iter().map(|run| run.name.clone()))?;
+        unique("metrics", self.metrics.iter().map(|metric| metric.name.clone()))?;
+        for run in &self.runs {
+            let plain = !run.name.is_empty() && run.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_%=@.".contains(c));
+            if !plain {
+                return refuse!("spec: run name `{}` is not made of letters, digits and -_%=@. only; rename it", run.name);
+            }
+            if run.steps == 0 {
+                return refuse!("spec: runs.{}.steps is 0, expected at least 1", run.name);
+            }
+            let within = |error: Error| Error::Input(format!("spec: runs.{}.{error}", run.name));
+            run.schedule.check().map_err(within)?;
+            run.optimiser.check().map_err(within)?;
+        }
+        for metric in &self.metrics {
+            metrics::parse(&metric.name)?;
+            if metric.every == 0 || metric.every_own == 0 {
+                return refuse!("spec: metric {} is taken every 0 points, expected 1 or more", metric.name);
+            }
+        }
+        for panel in &self.panels {
+            if !self.metrics.iter().any(|metric| metric.name == panel.metric) {
+                let known = nearest(&panel.metric, self.metrics.iter().map(|metric| metric.name.as_str()));
+                return refuse!("spec: a panel draws `{}`, which is not among the metrics{known}", panel.metric);
+            }
+        }
+        self.data.check()?;
+        self.net.check()
+    }
+
+    /// Every replica's seed, the paper's first.
+    pub fn seeds(&self) -> Vec<Seed> {
+        self.seeds.paper.then_some(Seed::Paper).into_iter().chain(self.seeds.own.iter().copied().map(Seed::Own)).collect()
+    }
+
+    /// Reads spec.json.
+    ///
+    /// # Errors
+    /// If it is not a spec; the message says where.
+    pub fn from_json(text: &str, origin: &str) -> Result<Spec> {
+        serde_json::from_str(text).map_err(|error| Error::Input(format!("{origin}: not a spec: {error}")))
+    }
+
+    /// Writes spec.json.
+    ///
+    /// # Errors
+    /// If a number is not finite.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|error| Error::Input(format!("spec: {error}")))
+    }
+
+    /// First eight hexadecimal digits of SHA-256 over the spec and this program's version.
+    ///
+    /// # Errors
+    /// As [`Spec::to_json`].
+    pub fn hash(&self) -> Result<String> {
+        let digest = Sha256::new().chain_update(self.to_json()?).chain_update(env!("CARGO_PKG_VERSION")).finalize();
+        Ok(digest[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if seen.contains(&name) {
+            return refuse!("spec: {what} has `{name}` twice; keep one");
+        }
+        seen.insert(name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluation_points_are_the_papers() {
+        let points = Evaluate { first: 100, grid: 250 }.points(100_001);
+        assert_eq!(points.len(), 348);
+        assert_eq!(points[..101], (0..100).chain([402]).collect::<Vec<_>>());
+        assert_eq!(points.last(), Some(&99_599));
+        let points = Evaluate { first: 100, grid: 151 }.points(31_623);
+        assert_eq!((points.len(), points.last()), (248 + 1, Some(&31_412)));
+        assert_eq!(Evaluate { first: 10, grid: 0 }.points(3), [0, 1, 2]);
+    }
+}

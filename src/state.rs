@@ -1,0 +1,45 @@
+//! Where a group of replicas stands: everything that a step reads and writes, and nothing else.
+
+use handgrad_kernels::Real;
+
+use crate::spec::Seed;
+
+/// The serialisable state of one run for a group of seeds. Steps are pure functions of it, so that continuing from a saved
+/// state gives the same bits as never having stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State<T> {
+    /// Iterations done.
+    pub step: u64,
+    /// One seed per replica.
+    pub seeds: Vec<Seed>,
+    /// The iteration at which a replica diverged; it stays as it was before that one.
+    pub diverged: Vec<Option<u64>>,
+    /// Parameters, replica by replica.
+    pub params: Vec<T>,
+    /// Averaged parameters, replica by replica; empty if the optimiser does not average.
+    pub average: Vec<T>,
+}
+
+impl<T: Real> State<T> {
+    /// Every replica at the same initial parameters.
+    pub fn new(seeds: &[Seed], initial: &[T], averaging: bool) -> State<T> {
+        let params = initial.repeat(seeds.len());
+        let average = if averaging { params.clone() } else { Vec::new() };
+        State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average }
+    }
+
+    /// Replicas, R >= 1.
+    pub fn replicas(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// Whether every replica has diverged.
+    pub fn is_over(&self) -> bool {
+        self.diverged.iter().all(Option::is_some)
+    }
+
+    /// The parameters that metrics are taken of: the average if there is one.
+    pub fn measured(&self) -> &[T] {
+        if self.average.is_empty() { &self.params } else { &self.average }
+    }
+}

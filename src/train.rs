@@ -1,0 +1,163 @@
+//! The one training loop: advance to the next evaluation point, measure, repeat; checkpoint now and then.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use handgrad_kernels::{Context, Real};
+
+use crate::error::{Error, Result};
+use crate::metrics::{self, Measurer, Metric};
+use crate::nets::Diagonal;
+use crate::order::Order;
+use crate::run::checkpoint::Checkpoint;
+use crate::spec::{Run, Seed, Spec};
+use crate::state::State;
+
+/// How a run ended for one seed. Diverging is a result, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All iterations were done.
+    Finished,
+    /// The first iteration with a residual that is not finite.
+    Diverged {
+        /// That iteration.
+        step: u64,
+    },
+}
+
+/// Told how far training is.
+pub trait Progress: Sync {
+    /// `steps` iterations (summed over replicas) are done; `loss` is a current training loss.
+    fn advanced(&self, steps: u64, loss: f64);
+}
+
+/// Stops and saves a group on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Control<'a> {
+    /// Set by a signal: save and return [`Error::Preempted`].
+    pub stop: &'a AtomicBool,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+}
+
+/// One run for a group of seeds.
+pub(crate) struct Job<'a> {
+    pub cx: &'a Context,
+    pub spec: &'a Spec,
+    pub run: &'a Run,
+    pub seeds: &'a [Seed],
+    pub measurer: &'a Measurer,
+    /// Where its checkpoint lives; none for a run that is not kept.
+    pub checkpoint: Option<&'a Path>,
+    pub control: Control<'a>,
+    pub progress: &'a dyn Progress,
+}
+
+/// What a group leaves behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Trained {
+    pub outcomes: Vec<Outcome>,
+    /// Points x replicas x metrics; NaN where nothing was measured.
+    pub table: Vec<f64>,
+    /// Parameters at the end, in f64, replica by replica.
+    pub params: Vec<f64>,
+    pub train_seconds: f64,
+    pub measure_seconds: f64,
+}
+
+/// Iterations between looks at the stop flag and the clock.
+const SLICE: u64 = 16_384;
+
+impl Job<'_> {
+    /// Trains from the checkpoint, or from the start, to the end.
+    pub fn train<T: Real>(&self) -> Result<Trained> {
+        let Job { cx, spec, run, seeds, .. } = *self;
+        let data = self.measurer.data();
+        let net = Diagonal::<T>::new(cx, data, run.schedule.clone(), run.optimiser.clone(), run.steps, 1.0)?;
+        let order = |&seed| Order::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps);
+        let orders: Vec<Order> = seeds.iter().map(order).collect::<Result<_>>()?;
+        let points = spec.evaluate.points(run.steps);
+        let row = seeds.len() * spec.metrics.len();
+
+        let initial: Vec<T> = spec.net.initial(data.d).into_iter().map(T::from_f64).collect();
+        let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
+        let Checkpoint { mut state, mut table } = saved.unwrap_or_else(|| {
+            let state = State::new(seeds, &initial, run.optimiser.weight_average > 0.0);
+            Checkpoint { state, table: Vec::new() }
+        });
+        let loss_column = spec.metrics.iter().position(|metric| metric.name == "train_loss");
+        let mut loss = f64::NAN;
+        self.progress.advanced(state.step * seeds.len() as u64, loss);
+
+        let (mut saved_at, mut train_time, mut measure_time) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+        loop {
+            let next_point = points.get(table.len() / row).copied();
+            let target = next_point.unwrap_or(run.steps);
+            while state.step < target {
+                let started = Instant::now();
+                let until = target.min(state.step + SLICE);
+                let done = (until - state.step) * seeds.len() as u64;
+                net.advance(cx, &mut state, &orders, until)?;
+                train_time += started.elapsed();
+                self.progress.advanced(done, loss);
+                let stop = self.control.stop.load(Ordering::Relaxed);
+                if let Some(path) = self.checkpoint
+                    && (stop || saved_at.elapsed() >= self.control.checkpoint_every)
+                {
+                    Checkpoint::write(path, cx, &state, &table)?;
+                    saved_at = Instant::now();
+                }
+                if stop {
+                    return Err(Error::Preempted(self.checkpoint.and_then(Path::parent).unwrap_or(Path::new(".")).to_owned()));
+                }
+            }
+            if next_point.is_none() {
+                break;
+            }
+            let started = Instant::now();
+            let measured = self.measure(&net, &state, table.len() / row, points.len())?;
+            loss = loss_column.map_or(f64::NAN, |column| measured[column]);
+            table.extend(measured);
+            measure_time += started.elapsed();
+        }
+        if let Some(path) = self.checkpoint {
+            Checkpoint::write(path, cx, &state, &table)?;
+        }
+        Ok(Trained {
+            outcomes: state.diverged.iter().map(|at| at.map_or(Outcome::Finished, |step| Outcome::Diverged { step })).collect(),
+            table,
+            params: state.measured().iter().map(|value| value.to_f64()).collect(),
+            train_seconds: train_time.as_secs_f64(),
+            measure_seconds: measure_time.as_secs_f64(),
+        })
+    }
+
+    /// One row of the table: every metric that is due, of every replica that has not diverged.
+    fn measure<T: Real>(&self, net: &Diagonal<T>, state: &State<T>, point: usize, points: usize) -> Result<Vec<f64>> {
+        let floor = net.optimiser().valley_projection.map(|valley| net.valley_floor(self.cx, state, valley)).transpose()?;
+        let measured = floor.as_deref().unwrap_or(state.measured());
+        let two_d = net.params();
+        let mut row = vec![f64::NAN; state.replicas() * self.spec.metrics.len()];
+        let (mut params, mut wanted, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (replica, seed) in state.seeds.iter().enumerate().filter(|(replica, _)| state.diverged[*replica].is_none()) {
+            params.extend(measured[replica * two_d..][..two_d].iter().map(|value| value.to_f64()));
+            let mut due: Vec<Metric> = Vec::new();
+            let mut due_places = Vec::new();
+            for (index, metric) in self.spec.metrics.iter().enumerate() {
+                let every = if *seed == Seed::Paper { metric.every } else { metric.every_own };
+                if point.is_multiple_of(every) || point + 1 == points {
+                    due.push(metrics::parse(&metric.name)?);
+                    due_places.push(replica * self.spec.metrics.len() + index);
+                }
+            }
+            wanted.push(due);
+            places.push(due_places);
+        }
+        let values = self.measurer.measure(self.cx, &params, &wanted)?;
+        for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
+            row[*place] = *value;
+        }
+        Ok(row)
+    }
+}
