@@ -1,8 +1,8 @@
 use std::cell::OnceCell;
 
-use handgrad_kernels::gemm::{GemmShape, gemm_forward};
+use handgrad_kernels::Context;
+use handgrad_kernels::diagonal::{DiagonalShape, diagonal_forward};
 use handgrad_kernels::mse::{MseScale, mse_forward};
-use handgrad_kernels::{Acc, Context};
 
 use super::{DiagonalNtk, Metric};
 use crate::data::Dataset;
@@ -72,9 +72,8 @@ impl Measurer {
     /// If a kernel refuses its arguments or a singular value decomposition does not converge.
     pub fn measure(&self, cx: &Context, params: &[f64], wanted: &[Vec<Metric>]) -> Result<Vec<Vec<f64>>> {
         let d = self.data.d;
-        let beta: Vec<f64> = params.chunks_exact(2 * d).flat_map(|w| w[..d].iter().zip(&w[d..]).map(|(u, v)| u * v)).collect();
-        let train = losses(cx, &self.data.x, &self.data.y, &beta, d)?;
-        let test = losses(cx, &self.data.x_test, &self.data.y_test, &beta, d)?;
+        let train = losses(cx, &self.data.x, &self.data.y, params, d)?;
+        let test = losses(cx, &self.data.x_test, &self.data.y_test, params, d)?;
         let replicas = params.chunks_exact(2 * d).zip(train.into_iter().zip(test)).zip(wanted);
         let values = replicas.map(|((w, (train_loss, test_loss)), wanted)| {
             let (u, v) = w.split_at(d);
@@ -88,15 +87,15 @@ impl Measurer {
     }
 }
 
-/// Half mean squared errors of every predictor β (d each), as one matrix product; NaN if there are no samples.
-pub(crate) fn losses(cx: &Context, x: &[f64], y: &[f64], beta: &[f64], d: usize) -> Result<Vec<f64>> {
-    let (n, replicas) = (y.len(), beta.len() / d);
-    if n == 0 {
+/// Half mean squared error of every replica; NaN if there are no samples.
+fn losses(cx: &Context, x: &[f64], y: &[f64], params: &[f64], d: usize) -> Result<Vec<f64>> {
+    let (n, replicas) = (y.len(), params.len() / (2 * d));
+    if n == 0 || replicas == 0 {
         return Ok(vec![f64::NAN; replicas]);
     }
     let mut predictions = cx.scratch::<f64>(replicas * n);
-    let shape = GemmShape { m: n, n: replicas, k: d, a: [d, 1], b: [1, d], c: [1, n] };
-    gemm_forward(cx, &shape, x.into(), beta.into(), (&mut *predictions).into(), Acc::Set)?;
+    let shape = DiagonalShape::new(n, d, replicas);
+    diagonal_forward(cx, &shape, x.into(), params.into(), (&mut *predictions).into())?;
     let loss = |predictions: &[f64]| Ok(mse_forward(cx, MseScale::Half, predictions.into(), y.into())?);
     predictions.chunks_exact(n).map(loss).collect()
 }

@@ -2,20 +2,20 @@
 
 use super::{Counter, Kind, scale};
 
-/// Two items of one column part in a pair of rounds with probability 1 - 1 / columns, and keep their distance while
-/// they do not: six pairs of rounds on a side of 8 or more leave less than 8^-6 = 4e-6 of any such memory.
+/// In a pair of rounds two items of one column stay together with probability 1 / columns, and keep their distance as
+/// long as they do. Six pairs, on sides of 8 or more, let 8^-6 = 4e-6 of that through.
 const ROUNDS: usize = 12;
 const SMALLEST_SIDE: u32 = 8;
 const KEY_BLOCKS: usize = ROUNDS / 4;
 
-/// A random permutation of `0..n` that is computed item by item: visiting `at(0), at(1), ..., at(n - 1)` draws every
-/// sample once, and a run resumes in the middle of an epoch without a stored order.
+/// A random permutation of `0..n` computed item by item: `at(0), at(1), ..., at(n - 1)` visits every sample once, and a
+/// run resumes in the middle of an epoch without a stored order.
 ///
-/// A number `i < rows * columns` is the pair (row, column) with `i = row + rows * column`. A Feistel network changes
-/// the row by a keyed function of the column, modulo `rows`, then the column by a function of the row, and so on: a
-/// bijection in every round. Results not below n are sent through the network again, which keeps the bijection on `0..n`
-/// (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). With `rows` close to the root of n this
-/// is rare: `rows * columns < n + rows`.
+/// A number below `rows * columns` is a pair: `row + rows * column`. Each pair of rounds adds to the row a keyed function
+/// of the column, modulo `rows`, then to the column one of the row, modulo `columns`: a Feistel network, which is a
+/// bijection whatever the functions are. Results not below n go through the network again, and this keeps the bijection
+/// on `0..n` (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Both sides are close to the root
+/// of n, so that it is rare for n above 64.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permutation {
     n: u32,

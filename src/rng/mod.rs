@@ -1,9 +1,9 @@
 //! Random numbers: every draw belongs to a named [`Stream`] of one seed.
 //!
-//! Order, noise and augmentation come from [`Counter`] and [`Permutation`]: pure functions of
-//! (seed, stream, position), so that a run resumes from a step number alone and any device can draw any item.
-//! Initialisation and data come from the sequential generator of [`sequential`]. [`RandomState`] regenerates the
-//! draws of NumPy's legacy generator, for data sets that were published as a NumPy seed.
+//! Order, noise and augmentation come from [`Counter`] and [`Permutation`], pure functions of (seed, stream, position):
+//! a run resumes from a step number alone, and any device can draw any item. Initialisation and data come from the
+//! generator of [`sequential`]. [`RandomState`] draws what NumPy's legacy generator does, for data sets that were
+//! published as a NumPy seed.
 
 mod feistel;
 mod numpy;
@@ -19,8 +19,9 @@ pub use feistel::Permutation;
 pub use numpy::RandomState;
 pub use philox::philox4x32_10;
 
-/// What a random number is used for. Streams of one seed are independent: drawing more from one, or
-/// differently, leaves the others as they are.
+/// What a random number is used for.
+///
+/// The streams of one seed are independent: drawing more from one, or differently, leaves the others as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// Initial parameters.
@@ -67,11 +68,18 @@ enum Kind {
 
 /// Counter-based draws: each is a pure function of (seed, stream, position).
 ///
-/// The position of a draw is `step * items_per_step + item`, so that any step can be drawn without those before it.
-/// Philox4x32-10 runs with key = seed (low half first) and counter = `[block low, block high, stream id, kind]`, where
-/// kind is 0 for words, 1 for uniforms and 2 for normals. Position p reads word `p % 4` of block `p / 4`; uniforms and
-/// normals take two words each, those of a uniform being `2 (p % 2)` and the next one of block `p / 2`.
-/// `fill_*` writes exactly the draws that `*_at` gives at `start`, `start + 1`, ...; groups of 32 are the fast case.
+/// The position p of a draw is `step * items_per_step + item`, so that a step can be drawn without those before it.
+/// Philox4x32-10 runs with the seed as its key (low half first) and the counter
+/// `[block low, block high, stream id, kind]`:
+///
+/// | draw | kind | block | words of the block |
+/// |---|---|---|---|
+/// | word, integer | 0 | p / 4 | p % 4 |
+/// | uniform | 1 | p / 2 | 2 (p % 2) and the next |
+/// | normal | 2 | p / 2 | all four |
+///
+/// Draws of different kinds are independent even at equal positions. `fill_*` writes exactly the draws that `*_at` gives
+/// at `start`, `start + 1`, ...; it computes words in groups of 32, so one long fill beats many short ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     key: [u32; 2],
@@ -98,8 +106,8 @@ impl Counter {
 
     /// A uniform integer in `0..n` (0 if n is 0): `floor(word * n / 2^32)`.
     ///
-    /// Without rejection, so that a draw is one word: a probability is off by less than 2^-32, in all by at most
-    /// n / 2^32.
+    /// There is no rejection, so that a draw is one word. The price: each probability is off by less than 2^-32, all of
+    /// them together by at most n / 2^32.
     #[must_use]
     pub fn below_at(&self, position: u64, n: u32) -> u32 {
         scale(self.u32_at(position), n)
@@ -116,8 +124,8 @@ impl Counter {
         uniforms(self.block(Kind::Uniform, position / 2))[(position % 2) as usize]
     }
 
-    /// A standard normal number, by Box and Muller's method: with u, v the two uniforms of block `p / 2`,
-    /// `sqrt(-2 ln(1 - u))` times `cos(2 pi v)` at even p, `sin(2 pi v)` at odd p. At most 8.6 in absolute value.
+    /// A standard normal number by the method of Box and Muller: with u and v the uniforms of the block, it is
+    /// `sqrt(-2 ln(1 - u))` times `cos(2 pi v)` at even p, times `sin(2 pi v)` at odd p. No absolute value exceeds 8.6.
     #[must_use]
     pub fn normal_at(&self, position: u64) -> f64 {
         self.normals(position / 2)[(position % 2) as usize]
@@ -145,8 +153,8 @@ impl Counter {
     }
 }
 
-/// The sequential generator for initialisation and data: xoshiro256++, its state being the first two Philox blocks of
-/// (seed, stream) under a kind of their own.
+/// The sequential generator for initialisation and data: xoshiro256++, started from two Philox blocks (kind 4) of the
+/// seed and stream.
 #[must_use]
 pub fn sequential(seed: u64, stream: Stream) -> Xoshiro256PlusPlus {
     let counter = Counter::new(seed, stream);
@@ -208,10 +216,16 @@ mod tests {
         }
         assert_eq!(noise.uniform_at(4), f64::from_bits(0x3fed_e2d0_0a37_1b17));
         assert_eq!(noise.uniform_at(5), f64::from_bits(0x3fed_61d2_c3d8_355d));
-        let normals = [(0, -0.557_625_255_350_882_3), (1, -0.324_885_556_070_312_4), (1_000_001, -0.554_946_796_720_332_1)];
-        for (position, expected) in normals {
-            let error = (noise.normal_at(position) - expected).abs();
+        let normals = [
+            (0, -0.557_625_255_350_882_3, 0xbfe1_d810_eb64_fb67),
+            (1, -0.324_885_556_070_312_4, 0xbfd4_caec_c990_f1ee),
+            (1_000_001, -0.554_946_796_720_332_1, 0xbfe1_c21f_c8dd_e195),
+        ];
+        for (position, expected, bits) in normals {
+            let normal = noise.normal_at(position);
+            let error = (normal - expected).abs();
             assert!(error <= 2e-16, "position {position}: off by {error:e}");
+            assert_eq!(normal.to_bits(), bits, "position {position}");
         }
     }
 
@@ -236,17 +250,13 @@ mod tests {
     #[test]
     fn seeds_streams_and_kinds_share_no_word() {
         let mut seen = std::collections::HashSet::new();
-        let mut draw = |counter: Counter, kind| {
-            for index in 0..8 {
-                let block = counter.block(kind, index);
-                assert!(seen.insert(block), "{counter:?} {index}");
-            }
-        };
         for seed in [0, 1, 1 << 32, u64::MAX] {
             for stream in STREAMS {
-                let counter = Counter::new(seed, stream);
                 for kind in [Kind::Word, Kind::Uniform, Kind::Normal, Kind::Permutation, Kind::Sequential] {
-                    draw(counter, kind);
+                    for index in [0, 1, 1 << 32] {
+                        let block = Counter::new(seed, stream).block(kind, index);
+                        assert!(seen.insert(block), "{seed} {stream:?} {index}");
+                    }
                 }
             }
         }
@@ -306,7 +316,34 @@ mod tests {
     /// The state's derivation, xoshiro256++ and the ziggurat are all part of the results.
     #[test]
     fn sequential_normals_stay() {
-        let cases: [(u64, [u64; 8]); 2] = [(0, [0; 8]), (1, [0; 8])];
+        let cases: [(u64, [u64; 8]); 2] = [
+            (
+                0,
+                [
+                    0xbfdb_d911_c976_e2a4,
+                    0x3ffd_4e04_89c8_28af,
+                    0x3fd9_f157_45f2_599b,
+                    0x3ff4_570c_0682_6676,
+                    0x3fd3_cccb_4977_245c,
+                    0xbfe7_8b74_519c_a65c,
+                    0xbfc8_abec_df67_a643,
+                    0x3fbc_b8ee_4944_d04e,
+                ],
+            ),
+            (
+                1,
+                [
+                    0x3fe5_4beb_8b1b_e94f,
+                    0x3ff7_0b03_6f9d_45b3,
+                    0xbffd_873c_a860_1e47,
+                    0x3ff5_179e_7402_4db5,
+                    0xbfcc_5a79_a5a2_fcab,
+                    0x3fa5_3e32_6b3c_997d,
+                    0x3fe3_416a_b3e3_d7bd,
+                    0x3ff8_c8c3_cc4f_d65b,
+                ],
+            ),
+        ];
         for (seed, expected) in cases {
             let mut normals = [0.0; 8];
             standard_normals(&mut sequential(seed, Stream::Init), &mut normals);

@@ -2,14 +2,14 @@
 
 use rand_mt::Mt;
 
-/// `numpy.random.RandomState(seed)`: the draws of NumPy's legacy generator, value for value and in NumPy's order.
+/// `numpy.random.RandomState(seed)`: the draws of NumPy's legacy generator, value for value.
 ///
-/// MT19937 seeded by one integer; the polar method for normals; rejection under a bit mask for integers. NumPy keeps
-/// this generator frozen (NEP 19), so that data sets published as a seed can be drawn again.
+/// MT19937 seeded by one integer, the polar method for normals, rejection under a bit mask for integers. NumPy keeps this
+/// generator frozen (NEP 19), so a data set published as a seed can be drawn again.
 ///
-/// Words, uniforms and integers are the same everywhere. A normal number goes through the C library's logarithm, in NumPy
-/// as here: with glibc from 2.28 on and a processor with fused multiply-add it is the same bit for bit; elsewhere about
-/// one in ten thousand differs in the last bit. (The portable logarithm of the libm crate differs in one of thirty.)
+/// Words, uniforms and integers are the same everywhere. A normal goes through the C library's logarithm, in NumPy as
+/// here: with glibc 2.28 or newer on a processor with fused multiply-add it is the same bit for bit. Without that
+/// instruction about one in ten thousand differs in its last bit; another C library may differ more often.
 #[derive(Clone, Debug)]
 pub struct RandomState {
     words: Mt,
@@ -31,8 +31,8 @@ impl RandomState {
         (high << 26 | low) as f64 * (0.5 * f64::EPSILON)
     }
 
-    /// `standard_normal()`: Marsaglia's polar method, which yields two numbers from a point in the unit disc, the
-    /// second coordinate's first.
+    /// `standard_normal()`: the polar method of Marsaglia makes two numbers from a point of the unit disc; the one of the
+    /// second coordinate comes first.
     pub fn standard_normal(&mut self) -> f64 {
         if let Some(normal) = self.spare.take() {
             return normal;
@@ -42,6 +42,7 @@ impl RandomState {
             let y = 2.0 * self.random_sample() - 1.0;
             let square = x * x + y * y;
             if square < 1.0 && square != 0.0 {
+                // Not the libm crate's logarithm: one in fourteen of its results differs from glibc's.
                 let factor = (-2.0 * square.ln() / square).sqrt();
                 self.spare = Some(factor * x);
                 return factor * y;
@@ -54,8 +55,8 @@ impl RandomState {
         out.fill_with(|| self.standard_normal());
     }
 
-    /// `randint(high)`: a uniform integer in `0..high`, with NumPy's default type int64. A `high` of 1 draws nothing;
-    /// 0, which NumPy refuses, is taken as 1.
+    /// `randint(high)`: a uniform integer in `0..high`, by NumPy's default type int64. A `high` of 1 draws nothing; 0,
+    /// which NumPy refuses, is taken as 1.
     pub fn randint(&mut self, high: u32) -> u32 {
         let largest = high.saturating_sub(1);
         if largest == 0 {

@@ -7,7 +7,7 @@ const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const LOW_HALF: u64 = 0xFFFF_FFFF;
 
 /// Blocks that one call of [`blocks`] computes.
-pub(super) const LANES: usize = 32;
+pub(super) const LANES: usize = 8;
 
 /// One block: four random words, a pure function of `counter` and `key`.
 #[must_use]

@@ -88,12 +88,13 @@ pub fn diagonal_forward<T: Real>(cx: &Context, shape: &DiagonalShape, x: View<T>
     let (x, params, y) = (host(OP, "x", x)?, host(OP, "params", params)?, host_mut(OP, "y", y)?);
     shape.check(OP, x.len(), params.len())?;
     exact(OP, "y", y.len(), shape.replicas * shape.n, "replicas * n")?;
-    let mut beta = cx.scratch(shape.d);
-    for (params, y) in params.chunks_exact(2 * shape.d).zip(y.chunks_exact_mut(shape.n)) {
-        match VARIANTS.runs_under(cx.isa()) {
-            Isa::Scalar => scalar::diagonal_forward(shape, x, params, y),
-            isa => simd::diagonal_forward(isa, shape, x, params, y, &mut beta),
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => {
+            for (params, y) in params.chunks_exact(2 * shape.d).zip(y.chunks_exact_mut(shape.n)) {
+                scalar::diagonal_forward(shape, x, params, y);
+            }
         }
+        isa => simd::diagonal_forward(isa, shape, x, params, y, &mut cx.scratch(shape.replicas * shape.d)),
     }
     Ok(())
 }

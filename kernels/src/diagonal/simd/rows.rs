@@ -6,6 +6,8 @@ use crate::{Acc, Isa, Real};
 
 /// Rows that share one pass over β or over a gradient.
 const ROWS: usize = 4;
+/// Data that stay in the second-level cache beside everything else.
+const BLOCK_BYTES: usize = 256 << 10;
 
 /// Runs a block for every vector of a slice of `$len` elements, with its start and its number of lanes; only the last vector
 /// may have fewer than V. A macro and not a closure: a closure would be compiled without V's instruction set.
@@ -24,6 +26,7 @@ macro_rules! for_lanes {
     }};
 }
 
+/// `beta`: replicas x d elements of scratch.
 pub(in crate::diagonal) fn diagonal_forward<T: Real>(
     isa: Isa,
     shape: &DiagonalShape,
@@ -38,13 +41,21 @@ pub(in crate::diagonal) fn diagonal_forward<T: Real>(
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) {
             let Forward(shape, x, params, y, beta) = self;
-            let (u, v) = params.split_at(shape.d);
-            // SAFETY: the caller enables V; DiagonalShape::check saw n rows of x and 2d parameters, y has n elements.
-            unsafe {
-                multiply::<V>(u, v, beta);
-                for (group, y) in y.chunks_mut(ROWS).enumerate() {
-                    let first = group * ROWS;
-                    y.copy_from_slice(&dot_group::<V>(shape, x, |k| first + k, y.len(), beta)[..y.len()]);
+            for (params, beta) in params.chunks_exact(2 * shape.d).zip(beta.chunks_exact_mut(shape.d)) {
+                let (u, v) = params.split_at(shape.d);
+                // SAFETY: the caller enables V; u, v and β have d elements.
+                unsafe { multiply::<V>(u, v, beta) };
+            }
+            // Block by block, so that the rows come from the cache for every replica but the first.
+            let block = (BLOCK_BYTES / size_of::<T>() / shape.stride).next_multiple_of(ROWS);
+            for first in (0..shape.n).step_by(block) {
+                for (beta, y) in beta.chunks_exact(shape.d).zip(y.chunks_exact_mut(shape.n)) {
+                    let last = (first + block).min(shape.n);
+                    for (group, y) in y[first..last].chunks_mut(ROWS).enumerate() {
+                        let sample = |k| first + group * ROWS + k;
+                        // SAFETY: the caller enables V; DiagonalShape::check saw n rows of x, and samples are below n.
+                        y.copy_from_slice(&unsafe { dot_group::<V>(shape, x, sample, y.len(), beta) }[..y.len()]);
+                    }
                 }
             }
         }

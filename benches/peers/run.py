@@ -1,0 +1,212 @@
+"""Runs handgrad and its peers in turn, so that both meet the same machine, and prints medians and ratios."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+PEERS = ("numpy", "jax", "torch")
+WORKLOADS = ("diagonal", "fig2")
+SHAPE = ("--n", "80", "--d", "200")
+CHECK_TOLERANCE = 1e-9
+
+
+class Failed(Exception):
+    """A program that could not be run; the message is the reason."""
+
+
+def output_of(*command: str) -> str:
+    """Standard output of a command that has to succeed. Its standard error is shown only if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except OSError as error:
+        raise Failed(f"{command[0]}: {error.strerror}") from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Failed(f"{' '.join(command)}: exit status {error.returncode}: {reason}") from None
+    return done.stdout
+
+
+def run_peer(peer: str, *arguments: str) -> list[dict]:
+    """The diagonal network of one peer: one record for each variant."""
+    lines = output_of(sys.executable, str(HERE / f"diagonal_{peer}.py"), *SHAPE, *arguments).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def handgrad_rate(handgrad: str, dtype: str, steps: int) -> float:
+    arguments = ("bench", "diagonal", *SHAPE, "--dtype", dtype, "--steps", str(steps), "--threads", "1")
+    return json.loads(output_of(handgrad, *arguments))["steps_per_s"]
+
+
+def timed_output_of(*command: str) -> tuple[str, float]:
+    """Standard output and wall seconds, start-up included."""
+    start = time.perf_counter()
+    output = output_of(*command)
+    return output, time.perf_counter() - start
+
+
+def use_cores(wanted: Iterable[int]) -> None:
+    """Keeps this process, and so every program it starts, on these cores."""
+    os.sched_setaffinity(0, wanted)
+
+
+def spread(values: list[float], form: str) -> list[str]:
+    return [format(value, form) for value in (statistics.median(values), min(values), max(values))]
+
+
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    print(f"\n{title}")
+    for name, *cells in (header, *rows):
+        print(name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:])), sep="  ")
+    sys.stdout.flush()
+
+
+def compare_diagonal(peers: list[str], handgrad: str | None, dtype: str, steps: int, rounds: int) -> None:
+    """steps/s of every variant; each ratio is to handgrad's run right after that peer's, the median over the rounds."""
+    ours, cpu_shares = [], []
+    rates, ratios = defaultdict(list), defaultdict(list)
+    for _ in range(rounds):
+        for peer in peers:
+            records = run_peer(peer, "--dtype", dtype)
+            if handgrad:
+                ours.append(handgrad_rate(handgrad, dtype, steps))
+            for record in records:
+                key = (peer, record["variant"])
+                rates[key].append(record["steps_per_s"])
+                cpu_shares.append(record["cpu_share"])
+                if handgrad:
+                    ratios[key].append(ours[-1] / record["steps_per_s"])
+    fastest = {}
+    for key in rates:
+        fastest[key[0]] = max(fastest.get(key[0], key), key, key=lambda k: statistics.median(rates[k]))
+    rows = []
+    for key, values in rates.items():
+        ratio = format(statistics.median(ratios[key]), ".1f") if ratios[key] else "-"
+        rows.append([" ".join(key), *spread(values, ",.0f"), ratio, "*" if fastest[key[0]] == key else ""])
+    if ours:
+        rows.append(["handgrad", *spread(ours, ",.0f"), "", ""])
+    header = ["program", "steps/s", "min", "max", "handgrad / peer", "fastest"]
+    noise = f"peers' cpu_share >= {min(cpu_shares):.2f}, median {statistics.median(cpu_shares):.2f}"
+    print_table(f"diagonal network, batch 1, {dtype}, one core, {rounds} rounds, {noise}", header, rows)
+
+
+def compare_fig2(handgrad: str | None, rounds: int) -> None:
+    """Wall seconds of the whole figure, both programs on the same cores."""
+    peer, ours, diverged = [], [], {}
+    for _ in range(rounds):
+        output, seconds = timed_output_of(sys.executable, str(HERE / "fig2_numpy.py"))
+        peer.append(seconds)
+        runs = json.loads(output)["runs"]
+        diverged |= {name: run for name, run in runs.items() if "diverged_before_step" in run}
+        if handgrad:
+            with tempfile.TemporaryDirectory() as folder:
+                arguments = ("run", "sparse/fig2", "--scale", "paper", "--seeds", "0", "--out", f"{folder}/fig2")
+                ours.append(timed_output_of(handgrad, *arguments)[1])
+    rows = [["numpy", *spread(peer, ".2f"), "-"]]
+    if ours:
+        ratios = [theirs / own for theirs, own in zip(peer, ours)]
+        rows[0][-1] = format(statistics.median(ratios), ".1f")
+        rows.append(["handgrad", *spread(ours, ".2f"), ""])
+    cores = len(os.sched_getaffinity(0))
+    title = f"the whole of sparse/fig2 at paper scale, {cores} cores, {rounds} rounds"
+    print_table(title, ["program", "seconds", "min", "max", "peer / handgrad"], rows)
+    for name, run in diverged.items():
+        print(f"numpy did less work: '{name}' diverged before step {run['diverged_before_step']}")
+
+
+def check_losses(peers: list[str]) -> bool:
+    """Whether every variant ends 1000 f64 steps at NumPy's loss."""
+    arguments = ("--dtype", "f64", "--steps", "1000", "--repeats", "1")
+    expected = run_peer("numpy", *arguments)[0]["loss"]
+    rows, passed = [], True
+    for peer in peers:
+        for record in run_peer(peer, *arguments):
+            difference = abs(record["loss"] - expected) / expected
+            agrees = difference <= CHECK_TOLERANCE
+            passed = passed and agrees
+            name = f"{peer} {record['variant']}"
+            rows.append([name, repr(record["loss"]), format(difference, ".1e"), "ok" if agrees else "DIFFERS"])
+    print_table("half-MSE after 1000 steps, f64", ["program", "loss", "relative difference to numpy", ""], rows)
+    return passed
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--handgrad", default=str(REPOSITORY / "target/release/handgrad"), help="path of the binary")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--dtypes", nargs="+", choices=("f32", "f64"), default=("f32", "f64"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10_000_000, help="handgrad's steps in one diagonal run")
+    parser.add_argument("--check", action="store_true", help="only check that all peers end at the same loss")
+    options = parser.parse_args()
+    for name in ("rounds", "steps"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    return options
+
+
+def main() -> None:
+    options = parse_options()
+    cores = sorted(os.sched_getaffinity(0))
+    print(f"{cpu_model()}, {len(cores)} cores; Python {platform.python_version()}")
+    peers = []
+    for peer in options.peers:
+        installed = version(peer)
+        print(f"{peer} {installed}" if installed else f"{peer}: skipped, not installed (pip install {peer})")
+        if installed:
+            peers.append(peer)
+
+    if options.check:
+        if not version("numpy"):
+            raise Failed("--check compares with numpy, which is not installed (pip install numpy)")
+        use_cores(cores[-1:])
+        sys.exit(0 if check_losses(peers) else 1)
+
+    handgrad = options.handgrad
+    try:
+        print(output_of(handgrad, "--version").strip())
+    except Failed as reason:
+        print(f"handgrad: skipped, {reason} (cargo build --release, or --handgrad PATH)")
+        handgrad = None
+
+    if "diagonal" in options.workloads and peers:
+        use_cores(cores[-1:])
+        for dtype in options.dtypes:
+            compare_diagonal(peers, handgrad, dtype, options.steps, options.rounds)
+    if "fig2" in options.workloads and "numpy" in peers:
+        use_cores(cores[-2:])
+        compare_fig2(handgrad, options.rounds)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"run.py: {failure}")
