@@ -5,7 +5,7 @@
 //! same bits, at any number of threads, interrupted or not.
 //!
 //! ```
-//! use handgrad::{experiments, run, spec::Scale};
+//! use handgrad::{experiments, kernels, run, spec::Scale};
 //! # use std::{sync::atomic::AtomicBool, time::Duration};
 //! # fn main() -> handgrad::Result<()> {
 //! let figure = experiments::find("sparse/fig2")?;
@@ -19,7 +19,7 @@
 //!     checkpoint_every: Duration::from_secs(60),
 //!     progress: &Quiet,
 //! };
-//! let (results, _) = run::execute(&spec, &options)?;
+//! let (results, _) = run::execute(&kernels::Context::cpu()?, &spec, &options)?;
 //! let small = results.run("small").expect("declared above");
 //! assert_eq!(small.replicas.len(), 3); // the paper's order and two seeds of our own
 //! # Ok(()) }

@@ -82,7 +82,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// If an array is missing, has another shape, or holds a number out of range; or an option does not fit.
-pub fn replay(npz: &Npz, options: &Replay, progress: &dyn Progress) -> Result<(Vec<Line>, Summary)> {
+pub fn replay(cx: &Context, npz: &Npz, options: &Replay, progress: &dyn Progress) -> Result<(Vec<Line>, Summary)> {
     let data = Dataset::from_npz(npz)?;
     let init = match npz.optional("init", &[2 * data.d])? {
         Some(init) => init.values.clone(),
@@ -103,12 +103,13 @@ pub fn replay(npz: &Npz, options: &Replay, progress: &dyn Progress) -> Result<(V
         return refuse!("--steps {steps}: `order` in {} has {rows} rows; ask for 1 to {rows}", npz.path().display());
     }
     match options.dtype {
-        Dtype::F32 => train::<f32>(data, &init, order, steps, options, progress),
-        Dtype::F64 => train::<f64>(data, &init, order, steps, options, progress),
+        Dtype::F32 => train::<f32>(cx, data, &init, order, steps, options, progress),
+        Dtype::F64 => train::<f64>(cx, data, &init, order, steps, options, progress),
     }
 }
 
 fn train<T: Real>(
+    cx: &Context,
     data: Dataset,
     init: &[f64],
     order: Vec<u32>,
@@ -116,10 +117,9 @@ fn train<T: Real>(
     options: &Replay,
     progress: &dyn Progress,
 ) -> Result<(Vec<Line>, Summary)> {
-    let cx = Context::cpu()?;
     let factor = options.loss.factor();
     let optimiser = Optimiser { batch: Batch::Random { size: options.batch, sampling: Sampling::Fixed }, ..Optimiser::gd() };
-    let net = Diagonal::<T>::new(&cx, &data, Schedule::Constant { peak: options.lr }, optimiser, steps as u64, factor)?;
+    let net = Diagonal::<T>::new(cx, &data, Schedule::Constant { peak: options.lr }, optimiser, steps as u64, factor)?;
     let initial: Vec<T> = init.iter().map(|&value| T::from_f64(value)).collect();
     let mut state = State::new(&[Seed::Own(0)], &initial, false);
     let (orders, measurer) = ([Order::Listed(order)], Measurer::new(data));
@@ -128,12 +128,12 @@ fn train<T: Real>(
     let mut lines: Vec<Line> = Vec::with_capacity(steps);
     for step in 0..steps {
         let params: Vec<f64> = state.params.iter().map(|value| value.to_f64()).collect();
-        let losses = &measurer.measure(&cx, &params, &wanted)?[0];
+        let losses = &measurer.measure(cx, &params, &wanted)?[0];
         if !losses[0].is_finite() || (has_test && !losses[1].is_finite()) {
             break;
         }
         lines.push(Line { step, train_loss: factor * losses[0], test_loss: has_test.then(|| factor * losses[1]) });
-        net.advance(&cx, &mut state, &orders, step as u64 + 1)?;
+        net.advance(cx, &mut state, &orders, step as u64 + 1)?;
         progress.advanced(1, losses[0]);
         if state.is_over() {
             break;
@@ -177,7 +177,7 @@ pub struct Measured {
 ///
 /// # Errors
 /// If an array is missing or malformed, or the threshold is not a finite number >= 0.
-pub fn measure(npz: &Npz, key: &str, threshold: f64) -> Result<Measured> {
+pub fn measure(cx: &Context, npz: &Npz, key: &str, threshold: f64) -> Result<Measured> {
     let data = Dataset::from_npz(npz)?;
     let d = data.d;
     let params = &npz.required(key, &[2 * d])?.values;
@@ -195,7 +195,7 @@ pub fn measure(npz: &Npz, key: &str, threshold: f64) -> Result<Measured> {
     let singular_values = DiagonalNtk::new(rows, d).singular_values(&params[..d], &params[d..], 0.0)?;
     let has_test = !data.y_test.is_empty();
     let wanted = vec![["train_loss", "test_loss", "l0@1e-50"].map(metrics::parse).into_iter().collect::<Result<Vec<_>>>()?];
-    let values = Measurer::new(data).measure(&Context::cpu()?, params, &wanted)?.remove(0);
+    let values = Measurer::new(data).measure(cx, params, &wanted)?.remove(0);
     Ok(Measured {
         ntk_rank: rank.count(&singular_values),
         singular_values,

@@ -58,8 +58,10 @@ struct Answer {
     steps_per_s: f64,
 }
 
-/// Far below the largest stable step size, for the network to stay finite however long it is timed.
-const STEP_SIZE_TIMES_FEATURES: f64 = 20.0;
+/// Far below the largest stable step size of d features, for the network to stay finite however long it is timed.
+fn step_size(d: usize) -> f64 {
+    (20.0 / d as f64).min(0.1)
+}
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
     let Workload::Diagonal(sizes) = &arguments.workload;
@@ -90,7 +92,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
 fn measure<T: Real>(cx: &Context, data: &Dataset, sizes: &Sizes) -> Result<f64> {
     let warm_up = sizes.steps / 10;
     let total = warm_up + sizes.steps;
-    let schedule = Schedule::Constant { peak: STEP_SIZE_TIMES_FEATURES / sizes.d as f64 };
+    let schedule = Schedule::Constant { peak: step_size(sizes.d) };
     let optimiser = Optimiser::sgd();
     let initial: Vec<T> = Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d).into_iter().map(T::from_f64).collect();
     let net = Diagonal::<T>::new(cx, data, schedule, optimiser.clone(), total, 1.0)?;

@@ -2,6 +2,7 @@
 
 use handgrad::Result;
 use handgrad::data::npz::Npz;
+use handgrad::kernels::Context;
 use handgrad::replay::{Replay, measure as measure_params, replay as replay_arrays, write_lines};
 
 use super::progress::Bar;
@@ -12,7 +13,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
     let npz = Npz::read(arrays)?;
     let options = Replay { loss: *loss, lr: *lr, steps: *steps, batch: *batch, dtype: *dtype };
     let bar = Bar::new(steps.unwrap_or(0) as u64);
-    let outcome = replay_arrays(&npz, &options, &bar);
+    let outcome = replay_arrays(&Context::cpu()?, &npz, &options, &bar);
     bar.finish();
     let (lines, summary) = outcome?;
     write_lines(out, &lines)?;
@@ -24,5 +25,5 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
 
 pub fn measure(arguments: &MeasureArguments) -> Result<()> {
     let MeasureArguments { arrays, net: NetName::Diagonal, params, ntk_rank } = arguments;
-    answer_json(&measure_params(&Npz::read(arrays)?, params, *ntk_rank)?)
+    answer_json(&measure_params(&Context::cpu()?, &Npz::read(arrays)?, params, *ntk_rank)?)
 }

@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bar = Bar::new(spec.runs.iter().map(|run| run.steps * replicas).sum());
     let started = Instant::now();
     let options = Options { threads: arguments.threads, folder: Some(&folder), stop: &stop, checkpoint_every, progress: &bar };
-    let outcome = execute(&spec, &options);
+    let outcome = execute(&cx, &spec, &options);
     bar.finish();
     let (results, timings) = outcome?;
     let claims: Vec<Claim> = match &spec.figure {

@@ -98,6 +98,19 @@ mod tests {
         }
     }
 
+    /// Values of an independent implementation: the order of an epoch is part of every result.
+    #[test]
+    fn items_stay() {
+        let cases = [
+            (0, 20, [12, 9, 16, 11, 17, 4, 13, 5]),
+            (0, 1797, [1364, 1087, 790, 1234, 695, 942, 806, 733]),
+            (1, 50_000, [49_236, 47_968, 8444, 22_341, 45_079, 10_815, 39_610, 15_636]),
+        ];
+        for (epoch, n, expected) in cases {
+            assert_eq!(items(epoch, n)[..8], expected, "n = {n}, epoch {epoch}");
+        }
+    }
+
     #[test]
     fn the_largest_range_keeps_its_bounds() {
         let permutation = permutation(3, u32::MAX);

@@ -121,6 +121,14 @@ mod tests {
         }
     }
 
+    /// The first normal whose last bit depends on the choice of logarithm.
+    #[test]
+    fn the_logarithm_is_numpys() {
+        let mut normals = [0.0; 123];
+        RandomState::new(0).standard_normals(&mut normals);
+        assert_eq!(normals[122].to_bits(), 0x3fd3_1655_9128_8f8b);
+    }
+
     #[test]
     fn integers_are_numpys() {
         let mut state = RandomState::new(1);

@@ -55,10 +55,9 @@ pub struct Timing {
 ///
 /// # Errors
 /// If the spec cannot run, a checkpoint does not fit, a file cannot be written, or a signal stopped it (its state is saved).
-pub fn execute(spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
+pub fn execute(cx: &Context, spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
     spec.check()?;
     let measurer = Measurer::new(spec.data.load()?);
-    let cx = Context::cpu()?;
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
     let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(GROUP)).collect();
@@ -73,7 +72,7 @@ pub fn execute(spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timin
         let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
         let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
         let job = Job {
-            cx: &cx,
+            cx,
             spec,
             run,
             seeds,

@@ -196,13 +196,6 @@ impl Spec {
         if self.seeds().is_empty() {
             return refuse!("spec: no seeds; set seeds.paper=true or give some, as in --set seed=0..8");
         }
-        if self.evaluate.points(self.runs[0].steps).is_empty() {
-            return refuse!(
-                "spec: evaluate.first = {} and evaluate.grid = {} leave nothing to measure; set one",
-                self.evaluate.first,
-                self.evaluate.grid
-            );
-        }
         unique("seeds.own", self.seeds.own.iter().map(u64::to_string))?;
         unique("runs", self.runs.iter().map(|run| run.name.clone()))?;
         unique("metrics", self.metrics.iter().map(|metric| metric.name.clone()))?;
@@ -217,6 +210,13 @@ impl Spec {
             let within = |error: Error| Error::Input(format!("spec: runs.{}.{error}", run.name));
             run.schedule.check().map_err(within)?;
             run.optimiser.check().map_err(within)?;
+        }
+        if self.evaluate.points(self.runs[0].steps).is_empty() {
+            return refuse!(
+                "spec: evaluate.first = {} and evaluate.grid = {} leave nothing to measure; set one",
+                self.evaluate.first,
+                self.evaluate.grid
+            );
         }
         for metric in &self.metrics {
             metrics::parse(&metric.name)?;

@@ -1,0 +1,254 @@
+//! The command line as a user meets it: exit codes, one-line refusals, interruption and resumption.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use handgrad::data::npz::{self, Array};
+
+fn handgrad(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handgrad"));
+    command.args(arguments);
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    handgrad(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Exit code 2, nothing on stdout, one line on stderr that contains `want`, and an empty folder.
+fn refused(folder: &Path, arguments: &[&str], want: &str) {
+    let output = handgrad(arguments).current_dir(folder).output().unwrap();
+    let line = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {line}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+    assert!(line.contains(want) && line.trim_end().lines().count() == 1, "{arguments:?}: {line}");
+}
+
+/// A short Figure 2 in `out`, on two threads.
+fn short_run<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let run = [
+        "run",
+        "sparse/fig2",
+        "--seeds",
+        "3",
+        "--threads",
+        "2",
+        "--out",
+        out,
+        "--set",
+        "steps=60000",
+        "--set",
+        "evaluate.first=5",
+    ];
+    run.iter().chain(&["--set", "evaluate.grid=40"]).chain(more).copied().collect()
+}
+
+#[test]
+fn bad_input_is_one_line_that_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    refused(at, &["run", "sparse/fig3x"], "there is no figure `sparse/fig3x`; did you mean `sparse/fig2`?");
+    refused(
+        at,
+        &["run", "sparse/fig2", "--set", "scheduel.peak=0.1"],
+        "there is no key `scheduel.peak`; did you mean `schedule.peak`?",
+    );
+    refused(at, &["run", "sparse/fig2", "--set", "runs.smal.steps=5"], "there is no run `smal`; did you mean `small`?");
+    refused(at, &["run", "sparse/fig2", "--set", "steps"], "expected key=value");
+    refused(at, &["run", "sparse/fig2", "--set", "data.n=[3,4]"], "only keys of the runs can be swept");
+    refused(at, &["run", "sparse/fig2", "--set", "steps=-5"], "the value does not fit");
+    refused(at, &["run", "sparse/fig2", "--set", "schedule.peak=-0.5"], "schedule.peak is -0.5, expected a finite number >= 0");
+    refused(at, &["run", "sparse/fig2", "--set", "steps=0"], "steps is 0, expected at least 1");
+    refused(at, &["run", "sparse/fig2", "--set", "data.support=201"], "expected 1 to d = 200");
+    refused(at, &["run", "nothing.json"], "cannot read nothing.json");
+    refused(at, &["replay", "nothing.npz", "--net", "diagonal", "--lr", "0.1", "--out", "a.csv"], "cannot read nothing.npz");
+    assert_eq!(std::fs::read_dir(at).unwrap().count(), 0, "nothing may be left behind");
+    let unknown_isa = handgrad(&["info"]).env("HANDGRAD_ISA", "mmx").output().unwrap();
+    assert_eq!(unknown_isa.status.code(), Some(2));
+    assert!(text(&unknown_isa.stderr).contains("`mmx` is not an instruction set, expected scalar, avx2 or avx512"));
+}
+
+fn save(path: &Path, arrays: &[(&str, &[usize], Vec<f64>)]) -> String {
+    let arrays: Vec<(String, Array)> = arrays
+        .iter()
+        .map(|(name, shape, values)| (name.to_string(), Array { shape: shape.to_vec(), values: values.clone() }))
+        .collect();
+    npz::write(path, &arrays).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn replay_refuses_arrays_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let arrays = folder.path().join("a.npz");
+    let out = folder.path().join("trace.csv");
+    let attempt = |arrays: &[(&str, &[usize], Vec<f64>)], want: &str| {
+        let path = save(&folder.path().join("a.npz"), arrays);
+        refused(folder.path(), &["replay", &path, "--net", "diagonal", "--lr", "0.1", "--out", out.to_str().unwrap()], want);
+        assert!(!out.exists());
+    };
+    let x = ("x", [2, 3].as_slice(), vec![1.0; 6]);
+    let order = ("order", [2].as_slice(), vec![0.0, 1.0]);
+    attempt(&[x.clone(), order.clone()], "neither `y` [2] nor `beta_star` [3] is there");
+    attempt(&[x.clone(), ("y", &[3], vec![1.0; 3]), order.clone()], "array `y` has shape [3], expected [2]");
+    attempt(&[x.clone(), ("y", &[2], vec![1.0, f64::NAN]), order.clone()], "array `y` holds NaN at flat position 1");
+    attempt(&[x.clone(), ("y", &[2], vec![1.0; 2])], "there is no array `order`");
+    attempt(
+        &[x.clone(), ("y", &[2], vec![1.0; 2]), ("order", &[1], vec![2.0])],
+        "`order[0]` is 2, expected an integer index of a sample from 0 to 1",
+    );
+    attempt(&[("x", &[6], vec![1.0; 6]), order.clone()], "array `x` has shape [6], expected [any, any]");
+    std::fs::write(&arrays, b"PK\x03\x04 cut short").unwrap();
+    refused(folder.path(), &["measure", arrays.to_str().unwrap(), "--net", "diagonal", "--params", "w"], "not a .npz file");
+}
+
+#[test]
+fn replay_and_measure_answer_in_csv_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    // One sample, one feature: β = uv, y = 1, so that losses are (uv - 1)²/2 by hand.
+    let arrays = [
+        ("x", [1, 1].as_slice(), vec![1.0]),
+        ("beta_star", &[1], vec![1.0]),
+        ("order", &[2], vec![0.0; 2]),
+        ("init", &[2], vec![1.0, 0.5]),
+    ];
+    let path = save(&folder.path().join("a.npz"), &arrays);
+    let out = folder.path().join("trace.csv");
+    let replay =
+        output(&["replay", &path, "--net", "diagonal", "--loss", "half-mse", "--lr", "0.5", "--out", out.to_str().unwrap()]);
+    assert!(replay.status.success(), "{}", text(&replay.stderr));
+    // r = -0.5; u = 1 + 0.5·0.5·0.5 = 1.125, v = 0.5 + 0.5·0.5·1 = 0.75; then r = 0.84375 - 1.
+    let want = format!("step,train_loss,test_loss\n0,0.125,\n1,{},\n", 0.15625f64 * 0.15625 / 2.0);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), want);
+    let summary: serde_json::Value = serde_json::from_slice(&replay.stdout).unwrap();
+    assert_eq!((&summary["steps"], &summary["diverged"]), (&2.into(), &false.into()));
+
+    let diverging = output(&["replay", &path, "--net", "diagonal", "--lr", "1e150", "--out", out.to_str().unwrap()]);
+    assert_eq!(diverging.status.code(), Some(0), "divergence is a result");
+    let summary: serde_json::Value = serde_json::from_slice(&diverging.stdout).unwrap();
+    assert_eq!(summary["diverged"], true);
+    assert!(text(&diverging.stderr).contains("diverged at step"));
+
+    let eval = ("x_eval", [2, 1].as_slice(), vec![3.0, 4.0]);
+    let path = save(&folder.path().join("b.npz"), &[arrays[0].clone(), arrays[1].clone(), eval, ("w", &[2], vec![0.6, 0.8])]);
+    let measured = output(&["measure", &path, "--net", "diagonal", "--params", "w", "--ntk-rank", "1e-15"]);
+    let measured: serde_json::Value = serde_json::from_slice(&measured.stdout).unwrap();
+    // The feature matrix [x∘v, x∘u] has rows 3(0.8, 0.6) and 4(0.8, 0.6): one singular value, 5.
+    assert_eq!((&measured["ntk_rank"], &measured["l0"]), (&1.into(), &1.into()));
+    assert!((measured["singular_values"][0].as_f64().unwrap() - 5.0).abs() <= 1e-14);
+    assert!((measured["train_loss"].as_f64().unwrap() - 0.52 * 0.52 / 2.0).abs() <= 1e-15);
+    assert!(measured["test_loss"].is_null());
+}
+
+#[test]
+fn a_finished_run_is_complete_and_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let out = out.to_str().unwrap();
+    let short = ["--set", "steps=500"];
+    let run = output(&short_run(out, &short));
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    for file in ["spec.json", "meta.json", "metrics.csv", "timings.csv", "claims.json", "arrays.npz", "figure.svg", "figure.png"]
+    {
+        assert!(std::fs::metadata(Path::new(out).join(file)).unwrap().len() > 0, "{file}");
+    }
+    assert!(!Path::new(&format!("{out}.partial")).exists());
+    let claims: serde_json::Value = serde_json::from_slice(&std::fs::read(Path::new(out).join("claims.json")).unwrap()).unwrap();
+    assert!(claims["overrides"].as_array().unwrap().iter().any(|text| text == "steps=500"), "overrides are listed: {claims}");
+    assert!(!claims["claims"].as_array().unwrap().is_empty());
+    refused(folder.path(), &short_run(out, &short), "holds a finished run");
+    assert_eq!(output(&short_run(out, &[short.as_slice(), &["--resume"]].concat())).status.code(), Some(0));
+    refused(folder.path(), &short_run(out, &["--set", "steps=501", "--resume"]), "finished run of another spec");
+
+    let again = folder.path().join("again");
+    let spec = Path::new(out).join("spec.json");
+    let run = output(&["run", spec.to_str().unwrap(), "--threads", "1", "--out", again.to_str().unwrap()]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert_eq!(std::fs::read(again.join("metrics.csv")).unwrap(), std::fs::read(Path::new(out).join("metrics.csv")).unwrap());
+}
+
+/// Starts a run that checkpoints at every opportunity and gives it a while.
+fn started(out: &str, resume: bool, milliseconds: u64) -> Child {
+    let more: &[&str] = if resume { &["--checkpoint-every", "0", "--resume"] } else { &["--checkpoint-every", "0"] };
+    let mut command = handgrad(&short_run(out, more));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    child
+}
+
+fn metrics(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("metrics.csv")).unwrap()
+}
+
+/// Folders of an uninterrupted run and of one to interrupt.
+fn pair(folder: &Path) -> (PathBuf, PathBuf) {
+    let whole = folder.join("whole");
+    let run = output(&short_run(whole.to_str().unwrap(), &[]));
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    (whole, folder.join("interrupted"))
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, interrupted) = pair(folder.path());
+    let out = interrupted.to_str().unwrap();
+    let mut killed_unfinished = 0;
+    for attempt in 0..40 {
+        let resume = Path::new(&format!("{out}.partial")).exists();
+        let mut child = started(out, resume, 7 + 13 * (attempt % 5));
+        let finished = child.try_wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if finished.is_some() || interrupted.exists() {
+            break;
+        }
+        killed_unfinished += 1;
+    }
+    assert!(killed_unfinished >= 1, "the run must have been unfinished when it was killed");
+    let last = output(&short_run(out, &["--resume"]));
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    assert!(metrics(&whole) == metrics(&interrupted), "killed {killed_unfinished} times: metrics.csv differs");
+    assert_eq!(std::fs::read(whole.join("arrays.npz")).unwrap(), std::fs::read(interrupted.join("arrays.npz")).unwrap());
+}
+
+#[test]
+fn signals_save_and_exit_75() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, interrupted) = pair(folder.path());
+    let out = interrupted.to_str().unwrap();
+    for (round, signal) in ["TERM", "INT", "USR1"].into_iter().enumerate() {
+        let mut child = started(out, round > 0, 60);
+        assert!(child.try_wait().unwrap().is_none(), "the run must be unfinished when SIG{signal} comes");
+        let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(child.wait().unwrap().code(), Some(75), "SIG{signal}");
+        assert!(Path::new(&format!("{out}.partial/spec.json")).exists());
+    }
+    refused(folder.path(), &short_run(out, &[]), "holds an unfinished run; continue it with --resume");
+    let last = output(&short_run(out, &["--resume"]));
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    assert!(metrics(&whole) == metrics(&interrupted));
+}
+
+#[test]
+fn the_answers_are_on_stdout() {
+    let list = output(&["list", "--json"]);
+    let figures: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(figures[0]["id"], "sparse/fig2");
+    let info = text(&output(&["info"]).stdout);
+    assert!(info.contains("CUDA: ") && info.contains("diagonal"), "{info}");
+    let bench = output(&["bench", "diagonal", "--n", "5", "--d", "9", "--dtype", "f64", "--steps", "1000", "--threads", "2"]);
+    let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap();
+    assert!(bench["steps_per_s"].as_f64().unwrap() > 0.0);
+    let gradients = output(&["gradcheck"]);
+    assert_eq!(gradients.status.code(), Some(0));
+    assert!(text(&gradients.stdout).contains(" 0 wrong"));
+}

@@ -1,0 +1,42 @@
+//! What integration tests share.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use handgrad::experiments;
+use handgrad::kernels::Context;
+use handgrad::run::{Options, Results, execute};
+use handgrad::spec::{Scale, Spec};
+use handgrad::train::Progress;
+
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn advanced(&self, _steps: u64, _loss: f64) {}
+}
+
+/// Figure 2 at paper scale with overrides.
+pub fn fig2(overrides: &[&str]) -> Spec {
+    let figure = experiments::find("sparse/fig2").unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+    (figure.declare)(Scale::Paper).with_overrides(&overrides).unwrap()
+}
+
+/// Carries out a spec in memory.
+pub fn results(cx: &Context, spec: &Spec, threads: usize) -> Results {
+    let stop = AtomicBool::new(false);
+    let options = Options { threads, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &Quiet };
+    execute(cx, spec, &options).unwrap().0
+}
+
+/// The fixtures, if they are there.
+pub fn golden() -> Option<PathBuf> {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
+    if !golden.exists() {
+        println!("SKIP: {} is absent", golden.display());
+        return None;
+    }
+    Some(golden)
+}
