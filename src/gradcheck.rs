@@ -81,7 +81,7 @@ pub fn check<E>(name: &str, at: &[f64], gradient: &[f64], mut value: impl FnMut(
     }
     for (j, (&analytic, &numeric)) in gradient.iter().zip(&numeric).enumerate() {
         let error = (analytic - numeric).abs() / scale;
-        if j == 0 || !(error <= report.error) {
+        if j == 0 || error > report.error || error.is_nan() {
             report = Report { error, worst: j, analytic, numeric, ..report };
         }
         if error.is_nan() {

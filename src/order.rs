@@ -33,6 +33,9 @@ pub enum Order {
     },
 }
 
+/// 4 GiB of indices.
+const MAX_DRAWS: u64 = 1 << 30;
+
 impl Order {
     /// The order of a replica. The paper's is drawn with NumPy's `RandomState(paper_seed).randint(n)`, `draws` in all.
     ///
@@ -44,6 +47,11 @@ impl Order {
             (Batch::Full, _) => Ok(Order::Full),
             (Batch::Random { sampling: Sampling::Fixed, .. }, _) => Ok(Order::Fixed { n }),
             (Batch::Random { sampling: Sampling::Replacement, size }, Seed::Paper) => {
+                if steps.checked_mul(size as u64).is_none_or(|draws| draws > MAX_DRAWS) {
+                    return refuse!(
+                        "the paper's order is drawn in one go, at most {MAX_DRAWS} samples; add --set seeds.paper=false for {steps} steps of {size}"
+                    );
+                }
                 let mut numpy = RandomState::new(paper_seed);
                 Ok(Order::Listed((0..steps as usize * size).map(|_| numpy.randint(n)).collect()))
             }

@@ -43,7 +43,7 @@ fn short_run<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         "--out",
         out,
         "--set",
-        "steps=60000",
+        "steps=300000",
         "--set",
         "evaluate.first=5",
     ];
@@ -225,7 +225,7 @@ fn signals_save_and_exit_75() {
     let (whole, interrupted) = pair(folder.path());
     let out = interrupted.to_str().unwrap();
     for (round, signal) in ["TERM", "INT", "USR1"].into_iter().enumerate() {
-        let mut child = started(out, round > 0, 60);
+        let mut child = started(out, round > 0, 40);
         assert!(child.try_wait().unwrap().is_none(), "the run must be unfinished when SIG{signal} comes");
         let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
         assert!(sent.success());

@@ -115,8 +115,11 @@ fn bits_do_not_depend_on_threads_or_on_company() {
             assert_eq!(bits(&results(&cx, &spec, threads)), bits(&together), "{isa} {threads} threads");
         }
         for seed in [0, 3, 5] {
-            let alone =
-                results(&cx, &fig2(&["steps=1500", "seeds.paper=false", &format!("seed=[{seed}]"), "evaluate.first=2", "evaluate.grid=9"]), 1);
+            let alone = results(
+                &cx,
+                &fig2(&["steps=1500", "seeds.paper=false", &format!("seed=[{seed}]"), "evaluate.first=2", "evaluate.grid=9"]),
+                1,
+            );
             for (run, all) in alone.runs.iter().zip(&together.runs) {
                 let want = all.own().find(|replica| replica.seed == Seed::Own(seed)).unwrap();
                 assert_eq!(run.replicas[0].params, want.params, "{isa} {} seed {seed} alone", run.name);

@@ -9,6 +9,7 @@ use handgrad::kernels::{Context, Real};
 use handgrad::nets::{Diagonal, Net};
 use handgrad::optim::Optimiser;
 use handgrad::order::Order;
+use handgrad::run::check_threads;
 use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
 use handgrad::state::State;
@@ -68,6 +69,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     if sizes.steps == 0 || sizes.threads == 0 {
         return Err(Error::Input(format!("--steps {} --threads {}: expected at least 1 each", sizes.steps, sizes.threads)));
     }
+    check_threads(sizes.threads)?;
     let support = sizes.d.div_ceil(10);
     let data = Data::SparseRegression { n: sizes.n, d: sizes.d, support, test: 0, generator: Generator::Xoshiro, seed: 0 };
     data.check()?;

@@ -10,7 +10,7 @@ use handgrad::claims::Claim;
 use handgrad::experiments;
 use handgrad::kernels::Context;
 use handgrad::report::{Meta, claims_table, publish, summary_table};
-use handgrad::run::{Opened, Options, RunFolder, execute};
+use handgrad::run::{Opened, Options, RunFolder, check_threads, execute};
 use handgrad::spec::{Scale, Spec};
 use handgrad::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -50,6 +50,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let spec = resolve(arguments)?;
     spec.check()?;
+    check_threads(arguments.threads)?;
     let checkpoint_every = Duration::try_from_secs_f64(arguments.checkpoint_every)
         .map_err(|_| Error::Input(format!("--checkpoint-every {}: expected seconds >= 0", arguments.checkpoint_every)))?;
     let target = match &arguments.out {

@@ -47,6 +47,9 @@ pub enum Generator {
     Xoshiro,
 }
 
+/// 16 GiB of f64: more would only be met by the operating system's own end of the process.
+const MAX_NUMBERS: usize = 1 << 31;
+
 /// Samples of a regression problem, in f64.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -109,9 +112,15 @@ impl Data {
     /// # Errors
     /// If a size is zero or the support is larger than d.
     pub fn check(&self) -> Result<()> {
-        let Data::SparseRegression { n, d, support, .. } = self else { return Ok(()) };
+        let Data::SparseRegression { n, d, support, test, .. } = self else { return Ok(()) };
         if *n == 0 || *d == 0 {
             return refuse!("data: n is {n} and d is {d}, expected at least 1 each");
+        }
+        let numbers = n.checked_add(*test).and_then(|samples| samples.checked_mul(*d));
+        if numbers.is_none_or(|numbers| numbers > MAX_NUMBERS) {
+            return refuse!(
+                "data: ({n} + {test}) samples of {d} features are too many, expected at most {MAX_NUMBERS} numbers; make n, test or d smaller"
+            );
         }
         if *support == 0 || support > d {
             return refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher");

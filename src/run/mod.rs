@@ -14,13 +14,16 @@ pub(crate) use folder::replace;
 pub use folder::{Opened, RunFolder};
 pub use results::{Replica, Results, RunResults, quantile};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, refuse};
 use crate::metrics::Measurer;
 use crate::spec::{Dtype, Seed, Spec};
 use crate::train::{Control, Job, Progress, Trained};
 
 /// Own seeds that one task trains and measures together.
 const GROUP: usize = 4;
+
+/// More threads than any machine of today has cores; a larger number is a typing error.
+const MAX_THREADS: usize = 1024;
 
 /// How to carry out a spec; nothing here changes a bit of the results.
 pub struct Options<'a> {
@@ -51,12 +54,24 @@ pub struct Timing {
     pub measure_seconds: f64,
 }
 
+/// Refuses a number of threads that no machine has cores for.
+///
+/// # Errors
+/// If there are more than 1024.
+pub fn check_threads(threads: usize) -> Result<()> {
+    match threads {
+        0..=MAX_THREADS => Ok(()),
+        _ => refuse!("--threads {threads}: at most {MAX_THREADS} are started; 0 takes one per core"),
+    }
+}
+
 /// Trains and measures every run of a spec for every seed.
 ///
 /// # Errors
 /// If the spec cannot run, a checkpoint does not fit, a file cannot be written, or a signal stopped it (its state is saved).
 pub fn execute(cx: &Context, spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
     spec.check()?;
+    check_threads(options.threads)?;
     let measurer = Measurer::new(spec.data.load()?);
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.

@@ -128,6 +128,9 @@ pub struct Evaluate {
     pub grid: u64,
 }
 
+/// What is measured is kept in memory until the end.
+const MAX_POINTS: u64 = 1_000_000;
+
 impl Evaluate {
     /// The iterations, ascending.
     pub fn points(&self, steps: u64) -> Vec<u64> {
@@ -210,6 +213,10 @@ impl Spec {
             let within = |error: Error| Error::Input(format!("spec: runs.{}.{error}", run.name));
             run.schedule.check().map_err(within)?;
             run.optimiser.check().map_err(within)?;
+        }
+        if self.evaluate.first.max(self.evaluate.grid) > MAX_POINTS {
+            let Evaluate { first, grid } = self.evaluate;
+            return refuse!("spec: evaluate.first = {first} and evaluate.grid = {grid}, expected at most {MAX_POINTS} each");
         }
         if self.evaluate.points(self.runs[0].steps).is_empty() {
             return refuse!(

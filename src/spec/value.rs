@@ -14,6 +14,9 @@ pub(super) fn parse(text: &str) -> Value {
     }
 }
 
+/// A longer range is a typing error, and its list would not fit in memory.
+const LONGEST_RANGE: u64 = 1_000_000;
+
 fn number(text: &str) -> Option<Value> {
     if let Ok(integer) = text.parse::<u64>() {
         return Some(integer.into());
@@ -26,7 +29,7 @@ fn number(text: &str) -> Option<Value> {
 fn range(text: &str) -> Option<Value> {
     let (from, to) = text.split_once("..")?;
     let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
-    Some((from..to).collect())
+    (to.saturating_sub(from) <= LONGEST_RANGE).then(|| (from..to).collect())
 }
 
 fn list(text: &str) -> Option<Value> {
