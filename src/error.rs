@@ -51,8 +51,9 @@ macro_rules! refuse {
 }
 pub(crate) use refuse;
 
-/// The known name nearest to a wrong one, as advice at the end of an error line.
+/// The known name nearest to a wrong one, as advice at the end of an error line; nothing if none is near.
 pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let closest = known.into_iter().map(|name| (strsim::damerau_levenshtein(wrong, name), name)).min();
+    let distances = known.into_iter().map(|name| (strsim::damerau_levenshtein(wrong, name), name));
+    let closest = distances.filter(|&(distance, name)| distance <= 3.max(name.len() / 3) && distance < name.len()).min();
     closest.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
 }

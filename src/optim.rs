@@ -77,6 +77,9 @@ pub struct Valley {
     pub steps: u64,
 }
 
+/// Larger batches than any data set that fits here; they would only exhaust the memory.
+const MAX_BATCH: usize = 1 << 24;
+
 impl Optimiser {
     /// Batch-1 SGD with replacement, everything else off.
     pub fn sgd() -> Optimiser {
@@ -113,8 +116,10 @@ impl Optimiser {
     /// # Errors
     /// If the batch is empty, an average does not contract, or a radius or step size is not finite.
     pub fn check(&self) -> Result<()> {
-        if let Batch::Random { size: 0, .. } = self.batch {
-            return refuse!("optimiser.batch.size is 0, expected at least 1");
+        if let Batch::Random { size, .. } = self.batch
+            && !(1..=MAX_BATCH).contains(&size)
+        {
+            return refuse!("optimiser.batch.size is {size}, expected 1 to {MAX_BATCH}");
         }
         if !(0.0..1.0).contains(&self.weight_average) {
             return refuse!("optimiser.weight_average is {}, expected 0 (off) to below 1", self.weight_average);

@@ -37,33 +37,51 @@ pub enum Order {
 const MAX_DRAWS: u64 = 1 << 30;
 
 impl Order {
-    /// The order of a replica. The paper's is drawn with NumPy's `RandomState(paper_seed).randint(n)`, `draws` in all.
+    /// The order of a replica. The paper's is drawn with NumPy's `RandomState(paper_seed).randint(n)`, steps x batch in all.
     ///
     /// # Errors
-    /// If the paper's order is asked for a sampling that NumPy's draws do not define.
+    /// As [`Order::check_paper`] for the paper's; if there are more samples than indices.
     pub fn new(batch: Batch, seed: Seed, paper_seed: u32, n: usize, steps: u64) -> Result<Order> {
-        let n = n as u32;
-        match (batch, seed) {
-            (Batch::Full, _) => Ok(Order::Full),
-            (Batch::Random { sampling: Sampling::Fixed, .. }, _) => Ok(Order::Fixed { n }),
-            (Batch::Random { sampling: Sampling::Replacement, size }, Seed::Paper) => {
-                if steps.checked_mul(size as u64).is_none_or(|draws| draws > MAX_DRAWS) {
-                    return refuse!(
-                        "the paper's order is drawn in one go, at most {MAX_DRAWS} samples; add --set seeds.paper=false for {steps} steps of {size}"
-                    );
+        let Ok(n) = u32::try_from(n) else {
+            return refuse!("data: {n} samples, expected at most {} to draw from", u32::MAX);
+        };
+        let Batch::Random { size, sampling } = batch else { return Ok(Order::Full) };
+        let own = match seed {
+            Seed::Own(seed) => seed,
+            Seed::Paper => {
+                Order::check_paper(batch, steps)?;
+                if sampling == Sampling::Replacement {
+                    let mut numpy = RandomState::new(paper_seed);
+                    return Ok(Order::Listed((0..steps as usize * size).map(|_| numpy.randint(n)).collect()));
                 }
-                let mut numpy = RandomState::new(paper_seed);
-                Ok(Order::Listed((0..steps as usize * size).map(|_| numpy.randint(n)).collect()))
+                u64::from(paper_seed)
             }
-            (Batch::Random { sampling: Sampling::Replacement, .. }, Seed::Own(seed)) => {
-                Ok(Order::Replacement { stream: Counter::new(seed, Stream::Order), n })
+        };
+        let stream = Counter::new(own, Stream::Order);
+        Ok(match sampling {
+            Sampling::Replacement => Order::Replacement { stream, n },
+            Sampling::Shuffled => Order::Shuffled { stream, n },
+            Sampling::Fixed => Order::Fixed { n },
+        })
+    }
+
+    /// Whether the paper's order is defined: NumPy's draws are with replacement, and drawn in one go.
+    ///
+    /// # Errors
+    /// If the sampling is shuffled or there are more than 2^30 draws.
+    pub fn check_paper(batch: Batch, steps: u64) -> Result<()> {
+        match batch {
+            Batch::Random { sampling: Sampling::Shuffled, .. } => {
+                refuse!(
+                    "optimiser.batch.sampling is shuffled, but the paper's order is drawn with replacement; add --set seeds.paper=false"
+                )
             }
-            (Batch::Random { sampling: Sampling::Shuffled, .. }, Seed::Own(seed)) => {
-                Ok(Order::Shuffled { stream: Counter::new(seed, Stream::Order), n })
+            Batch::Random { size, .. } if steps.checked_mul(size as u64).is_none_or(|draws| draws > MAX_DRAWS) => {
+                refuse!(
+                    "steps: the paper's order of {steps} x {size} samples is drawn in one go, at most {MAX_DRAWS}; add --set seeds.paper=false"
+                )
             }
-            (Batch::Random { sampling: Sampling::Shuffled, .. }, Seed::Paper) => {
-                refuse!("the paper's order is drawn with replacement; add --set seeds.paper=false for shuffled sampling")
-            }
+            _ => Ok(()),
         }
     }
 

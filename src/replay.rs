@@ -69,7 +69,7 @@ pub struct Summary {
     pub steps: usize,
     /// Whether a loss or a residual stopped being finite.
     pub diverged: bool,
-    /// The step at which it did.
+    /// The step at which it did; its own line is there if the losses before its update were finite.
     pub diverged_at: Option<usize>,
     /// Instruction set that ran.
     pub variant: &'static str,
@@ -95,7 +95,8 @@ pub fn replay(cx: &Context, npz: &Npz, options: &Replay, progress: &dyn Progress
     if batch == 0 {
         return refuse!("--batch 0: expected at least 1 sample per update");
     }
-    let shape: &[usize] = if batch == 1 { &[0] } else { &[0, batch] };
+    let flat = batch == 1 && npz.shape("order").is_none_or(|shape| shape.len() == 1);
+    let shape: &[usize] = if flat { &[0] } else { &[0, batch] };
     let order = npz.indices("order", shape, data.n())?;
     let rows = order.len() / batch;
     let steps = options.steps.unwrap_or(rows);
@@ -152,7 +153,8 @@ fn train<T: Real>(
 /// If it cannot be written.
 pub fn write_lines(path: &Path, lines: &[Line]) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::io("write", path)(std::io::Error::other(error.to_string()));
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(["step", "train_loss", "test_loss"]).map_err(|error| failed(&error))?;
     lines.iter().try_for_each(|line| writer.serialize(line)).map_err(|error| failed(&error))?;
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     crate::run::replace(path, &bytes)

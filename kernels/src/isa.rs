@@ -39,12 +39,12 @@ impl Isa {
         Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect()
     }
 
-    /// The environment's `HANDGRAD_ISA`, or the fastest one of this processor.
+    /// The environment's `HANDGRAD_ISA`, or the fastest one of this processor if it is unset or empty.
     ///
     /// # Errors
     /// If the variable names no instruction set, or one that this processor lacks.
     pub fn from_environment() -> Result<Isa> {
-        match std::env::var_os("HANDGRAD_ISA") {
+        match std::env::var_os("HANDGRAD_ISA").filter(|name| !name.is_empty()) {
             None => Ok(Isa::available().into_iter().max().unwrap_or(Isa::Scalar)),
             Some(name) => Isa::parse(&name.to_string_lossy())?.checked(),
         }

@@ -61,7 +61,7 @@ struct Answer {
 
 /// Far below the largest stable step size of d features, for the network to stay finite however long it is timed.
 fn step_size(d: usize) -> f64 {
-    (20.0 / d as f64).min(0.1)
+    (10.0 / d as f64).min(0.05)
 }
 
 pub fn bench(arguments: &Arguments) -> Result<()> {

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use handgrad::replay::Loss;
 use handgrad::spec::{Dtype, Scale};
@@ -66,10 +67,10 @@ struct ReplayArguments {
     #[arg(long, allow_hyphen_values = true)]
     lr: f64,
     /// Updates; by default one per row of `order`.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Samples per update: columns of `order`.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     batch: usize,
     /// Number type of training.
     #[arg(long, value_enum, default_value = "f64")]
@@ -96,7 +97,17 @@ struct MeasureArguments {
 
 /// Parses the command line, carries it out, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let text = error.to_string();
+            let text = text.split("\n\nUsage:").next().unwrap_or_default();
+            let text = text.split("\n\nFor more").next().unwrap_or_default();
+            return refusal(text.trim_start_matches("error: "), 2);
+        }
+        Err(error) => error.exit(),
+    };
+    let done = match arguments.command {
         Command::List { json } => list(json),
         Command::Run(arguments) => run::run(&arguments),
         Command::Info => info::info(),
@@ -107,11 +118,19 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("handgrad: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => refusal(&error.to_string(), error.exit_code()),
     }
+}
+
+/// One line on stderr.
+fn refusal(text: &str, code: u8) -> ExitCode {
+    advise(&format!("handgrad: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+    ExitCode::from(code)
+}
+
+/// A line to stderr; a reader that went away is not an error.
+fn advise(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Writes to stdout; a reader that went away is not an error.
@@ -150,9 +169,6 @@ fn gradients() -> ExitCode {
             answer(&format!("{} gradients checked, {failed} wrong\n", reports.len()));
             ExitCode::from(u8::from(failed > 0))
         }
-        Err(error) => {
-            eprintln!("handgrad: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => refusal(&error.to_string(), error.exit_code()),
     }
 }

@@ -24,17 +24,17 @@ pub struct Arguments {
     /// Override a key of the spec; a key of the runs is set in all of them, runs.NAME.key in one; a list sweeps it.
     #[arg(long = "set", value_name = "KEY=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
-    /// First own seed.
-    #[arg(long)]
+    /// First own seed; alone, the only one.
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Number of own seeds, counted from --seed (0: the paper's replica only).
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seeds: Option<u64>,
     /// How much of the paper's protocol; for a spec.json its own scale stands.
     #[arg(long, value_enum)]
     scale: Option<Scale>,
     /// Threads; 0: one per core. The results do not depend on it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     threads: usize,
     /// The run's folder; by default runs/<figure>-<hash>.
     #[arg(long)]
@@ -43,16 +43,18 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
     /// Seconds between checkpoints.
-    #[arg(long, default_value_t = 20.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 20.0, value_name = "SECONDS", allow_negative_numbers = true)]
     checkpoint_every: f64,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let spec = resolve(arguments)?;
     spec.check()?;
+    let figure = spec.figure.as_deref().map(experiments::find).transpose()?;
     check_threads(arguments.threads)?;
-    let checkpoint_every = Duration::try_from_secs_f64(arguments.checkpoint_every)
-        .map_err(|_| Error::Input(format!("--checkpoint-every {}: expected seconds >= 0", arguments.checkpoint_every)))?;
+    let checkpoint_every = Duration::try_from_secs_f64(arguments.checkpoint_every).map_err(|_| {
+        Error::Input(format!("--checkpoint-every {:e}: expected seconds from 0 to about 1e19", arguments.checkpoint_every))
+    })?;
     let target = match &arguments.out {
         Some(out) => out.clone(),
         None => {
@@ -64,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let data = spec.data.load()?;
     let folder = match RunFolder::open(&target, &spec, arguments.resume)? {
         Opened::Finished(path) => {
-            eprintln!("{} is finished; nothing to do", path.display());
+            super::advise(&format!("{} is finished; nothing to do", path.display()));
             return Ok(());
         }
         Opened::Work(folder) => folder,
@@ -83,11 +85,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let options = Options { threads: arguments.threads, folder: Some(&folder), stop: &stop, checkpoint_every, progress: &bar };
     let outcome = execute(&cx, &spec, &options);
     bar.finish();
-    let (results, timings) = outcome?;
-    let claims: Vec<Claim> = match &spec.figure {
-        Some(id) => (experiments::find(id)?.expect)(&results),
-        None => Vec::new(),
+    let (results, timings) = match outcome {
+        Ok(done) => done,
+        Err(error @ Error::Preempted(_)) => return Err(error),
+        Err(error) => {
+            folder.discard();
+            return Err(error);
+        }
     };
+    let claims: Vec<Claim> = figure.map_or(Vec::new(), |figure| (figure.expect)(&results));
     let threads = match arguments.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,

@@ -61,7 +61,7 @@ pub struct Dataset {
     pub y: Vec<f64>,
     /// Test inputs, a multiple of d; may be empty.
     pub x_test: Vec<f64>,
-    /// Test targets.
+    /// Test targets; empty if there is no test loss.
     pub y_test: Vec<f64>,
 }
 
@@ -80,7 +80,8 @@ impl Dataset {
         hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// From a .npz file: `x` n x d, `y` n or `beta_star` d, optionally `x_test` m x d with `y_test` m or `beta_star`.
+    /// From a .npz file: `x` n x d, `y` n or `beta_star` d, optionally `x_test` m x d, with `y_test` m or `beta_star` for a test
+    /// loss.
     ///
     /// # Errors
     /// If an array is missing, has another shape or holds a number that is not finite.
@@ -88,18 +89,16 @@ impl Dataset {
         let x = npz.required("x", &[0, 0])?;
         let (n, d) = (x.shape[0], x.shape[1]);
         let teacher = npz.optional("beta_star", &[d])?;
-        let targets = |name: &str, x: &npz::Array| match (npz.optional(name, &[x.shape[0]])?, teacher) {
-            (Some(y), _) => Ok(y.values.clone()),
-            (None, Some(beta)) => Ok(products(&x.values, &beta.values)),
-            (None, None) => {
-                let at = npz.path().display();
-                refuse!("{at}: neither `{name}` [{}] nor `beta_star` [{d}] is there; save one of them", x.shape[0])
-            }
+        let targets = |name: &str, x: &npz::Array| -> Result<Option<Vec<f64>>> {
+            let given = npz.optional(name, &[x.shape[0]])?.map(|y| y.values.clone());
+            Ok(given.or_else(|| teacher.map(|beta| products(&x.values, &beta.values))))
         };
-        let y = targets("y", x)?;
-        debug_assert_eq!(y.len(), n);
+        let Some(y) = targets("y", x)? else {
+            let at = npz.path().display();
+            return refuse!("{at}: neither `y` [{n}] nor `beta_star` [{d}] is there; save one of them");
+        };
         let (x_test, y_test) = match npz.optional("x_test", &[0, d])? {
-            Some(x_test) => (x_test.values.clone(), targets("y_test", x_test)?),
+            Some(x_test) => (x_test.values.clone(), targets("y_test", x_test)?.unwrap_or_default()),
             None => (Vec::new(), Vec::new()),
         };
         Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test })

@@ -22,14 +22,15 @@ pub struct Array {
 #[derive(Clone, Debug)]
 pub struct Npz {
     path: PathBuf,
-    arrays: BTreeMap<String, Array>,
+    /// An array that cannot be read is an error only where it is asked for.
+    arrays: BTreeMap<String, Result<Array, String>>,
 }
 
 impl Npz {
-    /// Reads every array of a file. Floats of 32 and 64 bits and integers of up to 64 bits are read.
+    /// Reads a file. Arrays of floats of 32 and 64 bits, integers of up to 64 bits and booleans are read.
     ///
     /// # Errors
-    /// If the file is missing or malformed, or an array has another type; the message names file, array and remedy.
+    /// If the file is missing or malformed; the message names it and the remedy.
     pub fn read(path: &Path) -> Result<Npz> {
         let file = File::open(path).map_err(Error::io("read", path))?;
         let at = path.display();
@@ -42,7 +43,7 @@ impl Npz {
             let name = entry.name().map_err(|error| malformed(&error))?.trim_end_matches(".npy").to_owned();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(|error| malformed(&error))?;
-            arrays.insert(name.clone(), read_npy(&bytes).map_err(|why| Error::Input(format!("{at}: array `{name}`: {why}")))?);
+            arrays.insert(name, read_npy(&bytes));
         }
         Ok(Npz { path: path.to_owned(), arrays })
     }
@@ -57,12 +58,17 @@ impl Npz {
     /// # Errors
     /// If it has another shape or holds NaN or infinity.
     pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<&Array>> {
-        let Some(array) = self.arrays.get(name) else { return Ok(None) };
         let at = self.path.display();
+        let array = match self.arrays.get(name) {
+            None => return Ok(None),
+            Some(Err(why)) => return refuse!("{at}: array `{name}`: {why}"),
+            Some(Ok(array)) => array,
+        };
         let fits = array.shape.len() == shape.len()
-            && array.shape.iter().zip(shape).all(|(&got, &want)| got == want || (want == 0 && got > 0));
+            && array.shape.iter().zip(shape).all(|(&got, &want)| if want == 0 { got > 0 } else { got == want });
         if !fits {
-            let want: Vec<String> = shape.iter().map(|&size| if size == 0 { "any".into() } else { size.to_string() }).collect();
+            let want: Vec<String> =
+                shape.iter().map(|&size| if size == 0 { "at least 1".into() } else { size.to_string() }).collect();
             return refuse!(
                 "{at}: array `{name}` has shape {:?}, expected [{}]; save it in that shape",
                 array.shape,
@@ -76,6 +82,11 @@ impl Npz {
             }
             None => Ok(Some(array)),
         }
+    }
+
+    /// Sizes of an array, if it is there and can be read.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.arrays.get(name)?.as_ref().ok().map(|array| array.shape.as_slice())
     }
 
     /// An array that must be there.
@@ -111,7 +122,9 @@ impl Npz {
 }
 
 fn read_npy(bytes: &[u8]) -> Result<Array, String> {
-    let npy = npyz::NpyFile::new(bytes).map_err(|error| format!("not a .npy array ({error}); write it with numpy.save"))?;
+    let npy = npyz::NpyFile::new(bytes).map_err(|error| {
+        format!("not a .npy array ({}); write it with numpy.save", error.to_string().lines().next().unwrap_or_default())
+    })?;
     let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
     let (order, dtype) = (npy.order(), npy.dtype().descr());
     let short = |error: std::io::Error| format!("{error}; the file may be cut short");
@@ -120,7 +133,7 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
             npy.into_vec::<$type>().map_err(short)?.into_iter().map(|value| value as f64).collect()
         };
     }
-    let values: Vec<f64> = match dtype.trim_matches('\'').trim_start_matches(['<', '|', '=']) {
+    let values: Vec<f64> = match dtype.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']) {
         "f8" => read!(f64),
         "f4" => read!(f32),
         "i8" => read!(i64),
@@ -131,12 +144,16 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
         "u4" => read!(u32),
         "u2" => read!(u16),
         "u1" => read!(u8),
+        "b1" => npy.into_vec::<bool>().map_err(short)?.into_iter().map(f64::from).collect(),
         _ => {
             return Err(format!(
-                "type {dtype} is not read, expected little-endian floats or integers; convert with .astype(numpy.float64)"
+                "type {dtype} is not read, expected floats of 32 or 64 bits, integers or booleans; convert with .astype(numpy.float64)"
             ));
         }
     };
+    if shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(values.len()) {
+        return Err(format!("{} numbers do not fill its shape {shape:?}; write it again with numpy.save", values.len()));
+    }
     let values = if order == npyz::Order::Fortran { from_fortran(&shape, &values) } else { values };
     Ok(Array { shape, values })
 }
@@ -212,7 +229,7 @@ mod tests {
     fn refusals_say_what_was_expected() {
         let (_folder, npz) = saved(&[("x", &[2], &[1.0, f64::NAN]), ("order", &[2], &[0.5, 9.0])]);
         let line = |result: Result<&Array>| result.unwrap_err().to_string();
-        assert!(line(npz.required("x", &[2, 0])).contains("has shape [2], expected [2, any]"));
+        assert!(line(npz.required("x", &[2, 0])).contains("has shape [2], expected [2, at least 1]"));
         assert!(line(npz.required("x", &[2])).contains("holds NaN at flat position 1"));
         assert!(line(npz.required("y", &[2])).contains("there is no array `y`, only [order, x]"));
         let error = npz.indices("order", &[0], 4).unwrap_err().to_string();

@@ -33,7 +33,11 @@ pub const METRICS: &[Definition] = &[
         name: "ntk_rank",
         threshold: true,
         about: "singular values σ of [X∘v, X∘u] with σ/σ₁ > threshold; X: the first 2d test inputs",
-        value: |s, threshold| Ok(ntk::rank(s.spectrum()?, threshold) as f64),
+        value: |s, threshold| match s.spectrum()? {
+            [] => Ok(f64::NAN),
+            [first, ..] if first.is_nan() => Ok(f64::NAN),
+            spectrum => Ok(ntk::rank(spectrum, threshold) as f64),
+        },
     },
     Definition {
         name: "l0",

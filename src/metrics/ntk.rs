@@ -30,7 +30,8 @@ impl DiagonalNtk {
     /// Singular values, descending, d of them (fewer only if there are fewer inputs).
     ///
     /// Columns whose norm is at most `negligible` times the largest column's are left out, and zeros stand for them: by Weyl's
-    /// inequality no singular value moves by more than √d·negligible·σ₁. With `negligible = 0` only zero columns are.
+    /// inequality no singular value moves by more than √d·negligible·σ₁. With `negligible = 0` only zero columns are. All are NaN
+    /// if a column is not finite.
     ///
     /// # Errors
     /// If the decomposition does not converge.
@@ -43,8 +44,14 @@ impl DiagonalNtk {
         if kept.is_empty() {
             return Ok(vec![0.0; count]);
         }
-        let features = Mat::from_fn(self.r.nrows(), kept.len(), |i, k| self.r[(i, kept[k])] * scales[kept[k]]);
+        if !largest.is_finite() {
+            return Ok(vec![f64::NAN; count]);
+        }
+        // A power of two, which rounds nothing: squares of huge parameters must not overflow.
+        let unit = largest.log2().floor().exp2();
+        let features = Mat::from_fn(self.r.nrows(), kept.len(), |i, k| self.r[(i, kept[k])] * (scales[kept[k]] / unit));
         let mut values = singular_values(&features, usize::MAX)?;
+        values.iter_mut().for_each(|value| *value *= unit);
         values.resize(count, 0.0);
         Ok(values)
     }
@@ -126,6 +133,17 @@ mod tests {
         assert!((power(2) / trace - 1.0).abs() <= 1e-13, "{} against {trace}", power(2));
         assert!((power(4) / trace_squared - 1.0).abs() <= 1e-13);
         assert!(values.is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn huge_parameters_do_not_overflow() {
+        let ntk = DiagonalNtk::new(&[1.0, 2.0, 3.0, 4.0], 2);
+        let (small, huge) =
+            (ntk.singular_values(&[1.0, 2.0], &[0.0, 0.0], 0.0), ntk.singular_values(&[1e200, 2e200], &[0.0, 0.0], 0.0));
+        for (small, huge) in small.unwrap().iter().zip(huge.unwrap()) {
+            assert!((huge / 1e200 / small - 1.0).abs() <= 1e-14, "{huge} against {small}");
+        }
+        assert!(ntk.singular_values(&[f64::INFINITY, 1.0], &[0.0, 0.0], 0.0).unwrap()[0].is_nan());
     }
 
     #[test]

@@ -11,8 +11,11 @@ use crate::order::Order;
 use crate::schedule::Schedule;
 use crate::state::State;
 
-/// Most steps handed to a kernel at once; chunks bound the memory of orders and step sizes, and change no bit.
+/// Most steps, and most samples per replica, handed to a kernel at once; chunks bound the memory of orders and step sizes, and
+/// change no bit.
 const CHUNK: u64 = 4096;
+/// See [`CHUNK`].
+const CHUNK_SAMPLES: usize = 1 << 20;
 
 /// One run of a diagonal network over a data set: what [`Diagonal::advance`] needs besides the state.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl<T: Real> Diagonal<T> {
         let mut stepper = Stepper::new(&shape, &self.optimiser);
         let (mut order, mut rates) = (Vec::new(), Vec::new());
         while state.step < until && !state.is_over() {
-            let count = (until - state.step).min(CHUNK);
+            let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batch).max(1) as u64);
             rates.clear();
             rates.extend(
                 (state.step..state.step + count).map(|i| T::from_f64(self.gradient_scale * self.schedule.at(i, self.steps))),
@@ -104,9 +107,14 @@ impl<T: Real> Diagonal<T> {
     pub fn valley_floor(&self, cx: &Context, state: &State<T>, valley: Valley) -> Result<Vec<T>> {
         let shape = DiagonalShape { replicas: state.replicas(), ..self.shape };
         let mut params = state.measured().to_vec();
-        let rates = vec![T::from_f64(valley.lr); valley.steps as usize];
+        let rates = vec![T::from_f64(valley.lr); valley.steps.min(CHUNK) as usize];
         let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
-        diagonal_gd(cx, &shape, self.x.view(), (&self.y).into(), &rates, (&mut params).into(), &mut diverged)?;
+        let mut left = valley.steps;
+        while left > 0 {
+            let rates = &rates[..left.min(CHUNK) as usize];
+            diagonal_gd(cx, &shape, self.x.view(), (&self.y).into(), rates, (&mut params).into(), &mut diverged)?;
+            left -= rates.len() as u64;
+        }
         Ok(params)
     }
 

@@ -21,6 +21,8 @@ pub enum Opened {
 pub struct RunFolder {
     target: PathBuf,
     partial: PathBuf,
+    /// Whether this process made it.
+    new: bool,
     /// Released by the operating system when the process ends, however it ends.
     _lock: File,
 }
@@ -31,8 +33,13 @@ impl RunFolder {
     /// # Errors
     /// If the run is finished or partial without `resume`, partial with another spec, or in work elsewhere.
     pub fn open(target: &Path, spec: &Spec, resume: bool) -> Result<Opened> {
+        // Without a trailing slash, for `.partial` to go behind the name.
+        let target: &Path = &target.components().collect::<PathBuf>();
         let at = target.display();
         if target.exists() {
+            if !target.join("spec.json").is_file() {
+                return refuse!("{at} exists and is not a run's folder; give another --out");
+            }
             if !resume {
                 return refuse!(
                     "{at} holds a finished run; give another --out, or delete it to run again (--resume would leave it as it is)"
@@ -50,7 +57,16 @@ impl RunFolder {
         let partial = PathBuf::from(format!("{at}.partial"));
         let text = spec.to_json()?;
         let spec_file = partial.join("spec.json");
-        if partial.exists() {
+        let new = !partial.exists();
+        let checkpoints = partial.join("checkpoints");
+        if !new {
+            let lock_file = partial.join("lock");
+            if File::open(&lock_file).is_ok_and(|lock| lock.try_lock().is_err()) {
+                return refuse!(
+                    "{} is being worked on by another process; wait for it, or give another --out",
+                    partial.display()
+                );
+            }
             if !resume {
                 return refuse!("{} holds an unfinished run; continue it with --resume, or delete it", partial.display());
             }
@@ -64,7 +80,6 @@ impl RunFolder {
                 );
             }
         }
-        let checkpoints = partial.join("checkpoints");
         fs::create_dir_all(&checkpoints).map_err(Error::io("create", &checkpoints))?;
         let lock_file = partial.join("lock");
         let lock = File::create(&lock_file).map_err(Error::io("create", &lock_file))?;
@@ -72,7 +87,17 @@ impl RunFolder {
             return refuse!("{} is being worked on by another process; wait for it, or give another --out", partial.display());
         }
         replace(&spec_file, text.as_bytes())?;
-        Ok(Opened::Work(RunFolder { target: target.to_owned(), partial, _lock: lock }))
+        Ok(Opened::Work(RunFolder { target: target.to_owned(), partial, new, _lock: lock }))
+    }
+
+    /// Removes the folder again if this process made it and no checkpoint is in it: what was refused leaves nothing behind, and
+    /// what was computed stays.
+    pub fn discard(self) {
+        let empty = fs::read_dir(self.file("checkpoints")).is_ok_and(|mut entries| entries.next().is_none());
+        if self.new && empty {
+            // A folder that cannot be removed is no worse than the error that led here.
+            let _ = fs::remove_dir_all(&self.partial);
+        }
     }
 
     /// A file of the run in work.
@@ -99,12 +124,22 @@ impl RunFolder {
     }
 }
 
-/// Replaces a file as a whole.
+/// Replaces a file as a whole: a reader sees the old one or the new one. What is not a regular file is written to as it is.
 ///
 /// # Errors
-/// If it cannot be written or renamed.
+/// If it cannot be written or renamed; nothing is left behind then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, bytes).map_err(Error::io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(Error::io("rename", &temporary))
+    // Through a link to what it points to.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.exists() && !path.is_file() {
+        return fs::write(path, bytes).map_err(Error::io("write", path));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let done = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    done.map_err(|source| {
+        // The error that counts is the first one.
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path)(source)
+    })
 }

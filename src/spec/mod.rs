@@ -12,6 +12,7 @@ use crate::error::{Error, Result, nearest, refuse};
 use crate::metrics;
 use crate::nets::Net;
 use crate::optim::Optimiser;
+use crate::order::Order;
 use crate::schedule::Schedule;
 
 /// Version of the layout of spec.json; a file of another version is refused.
@@ -196,6 +197,9 @@ impl Spec {
         if self.runs.is_empty() {
             return refuse!("spec: `runs` is empty, expected at least one run");
         }
+        if self.metrics.is_empty() {
+            return refuse!("spec: `metrics` is empty, expected at least one");
+        }
         if self.seeds().is_empty() {
             return refuse!("spec: no seeds; set seeds.paper=true or give some, as in --set seed=0..8");
         }
@@ -213,6 +217,9 @@ impl Spec {
             let within = |error: Error| Error::Input(format!("spec: runs.{}.{error}", run.name));
             run.schedule.check().map_err(within)?;
             run.optimiser.check().map_err(within)?;
+            if self.seeds.paper {
+                Order::check_paper(run.optimiser.batch, run.steps).map_err(within)?;
+            }
         }
         if self.evaluate.first.max(self.evaluate.grid) > MAX_POINTS {
             let Evaluate { first, grid } = self.evaluate;

@@ -44,6 +44,9 @@ fn set(tree: &mut Value, key: &str, value: Value, text: &str) -> Result<()> {
         let rest = key.trim_start_matches("runs.");
         let name = names.iter().filter(|name| rest.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')));
         let Some(name) = name.max_by_key(|name| name.len()) else {
+            if names.iter().any(|name| name == rest) {
+                return refuse!("--set {text}: `{key}` needs a key of the run, as in {key}.steps");
+            }
             let advice = nearest(path[1], names.iter().map(String::as_str));
             return refuse!("--set {text}: there is no run `{}`{advice}", path[1]);
         };
@@ -54,7 +57,7 @@ fn set(tree: &mut Value, key: &str, value: Value, text: &str) -> Result<()> {
     if is_single(place) && value.is_array() {
         return refuse!("--set {text}: `{key}` takes one value; only keys of the runs can be swept by a list");
     }
-    *place = value;
+    *place = if place.is_array() && is_single(&value) { Value::Array(vec![value]) } else { value };
     Ok(())
 }
 
@@ -73,6 +76,9 @@ fn set_in_runs(tree: &mut Value, only: Option<&str>, path: &[&str], value: &Valu
         found = true;
         let single = place(&mut run.clone(), path).is_some_and(|place| is_single(place));
         let values: Vec<Value> = match value {
+            Value::Array(values) if single && values.is_empty() => {
+                return refuse!("--set {text}: an empty list leaves no value; give at least one");
+            }
             Value::Array(values) if single => values.clone(),
             value => vec![value.clone()],
         };

@@ -23,13 +23,17 @@ fn number(text: &str) -> Option<Value> {
     }
     let plain = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     let number = text.parse::<f64>().ok().filter(|_| plain)?;
+    // 1e5 steps are as good as 100000.
+    if text.contains(['e', 'E']) && number >= 1.0 && number <= 2f64.powi(53) && number.fract() == 0.0 {
+        return Some((number as u64).into());
+    }
     serde_json::Number::from_f64(number).map(Value::Number)
 }
 
 fn range(text: &str) -> Option<Value> {
     let (from, to) = text.split_once("..")?;
     let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
-    (to.saturating_sub(from) <= LONGEST_RANGE).then(|| (from..to).collect())
+    (from <= to && to - from <= LONGEST_RANGE).then(|| (from..to).collect())
 }
 
 fn list(text: &str) -> Option<Value> {
@@ -53,6 +57,8 @@ mod tests {
             ("-0.5", json!(-0.5)),
             (".1", json!(0.1)),
             ("1e-3", json!(1e-3)),
+            ("1e5", json!(100_000)),
+            ("8..0", json!("8..0")),
             ("[.1,.2]", json!([0.1, 0.2])),
             ("[0..3, 7]", json!([[0, 1, 2], 7])),
             ("0..8", json!([0, 1, 2, 3, 4, 5, 6, 7])),
