@@ -52,7 +52,7 @@ pub fn diagonal_sgd<T: Real>(
                 }
             }
         }
-        isa => simd::diagonal_sgd(isa, shape, x, y, steps, params, diverged, &mut cx.scratch(2 * shape.d)),
+        isa => simd::diagonal_sgd(isa, shape, x, y, steps, params, diverged, &mut cx.scratch(simd::sgd_scratch::<T>(shape.d))),
     }
     Ok(())
 }

@@ -4,4 +4,4 @@ mod rows;
 mod sgd;
 
 pub(super) use rows::{diagonal_backward_weight, diagonal_forward, diagonal_gd};
-pub(super) use sgd::diagonal_sgd;
+pub(super) use sgd::{diagonal_sgd, sgd_scratch};

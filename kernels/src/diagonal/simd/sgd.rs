@@ -14,7 +14,12 @@ const SUMS: usize = 4;
 /// Replicas that take turns on one core.
 const GROUP: usize = 2;
 
-/// `scratch`: 2d elements, used by batches of more than one sample.
+/// Elements of scratch that [`diagonal_sgd`] needs.
+pub(in crate::diagonal) fn sgd_scratch<T: Real>(d: usize) -> usize {
+    2 * GROUP * DiagonalShape::aligned_stride::<T>(d)
+}
+
+/// `scratch`: [`sgd_scratch`] elements on a 64-byte boundary.
 #[expect(clippy::too_many_arguments, reason = "the operator's arguments, one scratch slice and the instruction set")]
 pub(in crate::diagonal) fn diagonal_sgd<T: Real>(
     isa: Isa,
@@ -39,11 +44,11 @@ pub(in crate::diagonal) fn diagonal_sgd<T: Real>(
         .collect();
     if steps.batch > 1 {
         for replica in &mut live {
-            run(isa, Batches { shape, x, y, steps, replica, scratch });
+            run(isa, Batches { shape, x, y, steps, replica, scratch: &mut scratch[..2 * shape.d] });
         }
     } else if !steps.lr.is_empty() {
         for group in live.chunks_mut(GROUP) {
-            run(isa, Singles { shape, x, y, lr: steps.lr, group });
+            run(isa, Singles { shape, x, y, lr: steps.lr, group, scratch });
         }
     }
 }
@@ -86,30 +91,44 @@ struct Singles<'a, 'b, T> {
     y: &'a [T],
     lr: &'a [T],
     group: &'a mut [Replica<'b, T>],
+    scratch: &'a mut [T],
 }
 
 impl<T: Real> Kernel<T> for Singles<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
-        let Singles { shape, x, y, lr, group } = self;
+        let Singles { shape, x, y, lr, group, scratch } = self;
         let vectors = shape.d / V::LANES;
-        // SAFETY: the caller enables V; `resident` is at most the number of whole vectors of a row.
+        // u and v each from a 64-byte boundary on: vectors that straddle cache lines would cost more than these copies.
+        let half = DiagonalShape::aligned_stride::<T>(shape.d);
+        for (replica, copy) in group.iter().zip(scratch.chunks_exact_mut(2 * half)) {
+            let (u, v) = replica.params.split_at(shape.d);
+            copy[..shape.d].copy_from_slice(u);
+            copy[half..half + shape.d].copy_from_slice(v);
+        }
+        // SAFETY: the caller enables V; `resident` is at most the number of whole vectors of a row; `scratch` has room for the
+        // group's parameters.
         unsafe {
             match group {
                 [alone] => {
                     // A 32-register set has room for more pairs than a 16-register one.
                     let resident = vectors.min(if V::REGISTERS == 32 { 12 } else { 4 }) / SUMS * SUMS;
                     match resident {
-                        12 => train::<V, 1, 12>(shape, x, y, lr, [alone]),
-                        8 => train::<V, 1, 8>(shape, x, y, lr, [alone]),
-                        4 => train::<V, 1, 4>(shape, x, y, lr, [alone]),
-                        _ => train::<V, 1, 0>(shape, x, y, lr, [alone]),
+                        12 => train::<V, 1, 12>(shape, x, y, lr, [alone], scratch),
+                        8 => train::<V, 1, 8>(shape, x, y, lr, [alone], scratch),
+                        4 => train::<V, 1, 4>(shape, x, y, lr, [alone], scratch),
+                        _ => train::<V, 1, 0>(shape, x, y, lr, [alone], scratch),
                     }
                 }
-                [first, second] => train::<V, GROUP, 0>(shape, x, y, lr, [first, second]),
+                [first, second] => train::<V, GROUP, 0>(shape, x, y, lr, [first, second], scratch),
                 _ => unreachable!("groups have one or two replicas"),
             }
+        }
+        for (replica, copy) in group.iter_mut().zip(scratch.chunks_exact(2 * half)) {
+            let (u, v) = replica.params.split_at_mut(shape.d);
+            u.copy_from_slice(&copy[..shape.d]);
+            v.copy_from_slice(&copy[half..half + shape.d]);
         }
     }
 }
@@ -117,22 +136,26 @@ impl<T: Real> Kernel<T> for Singles<'_, '_, T> {
 /// Trains G replicas in turn. The first K vectors of u and v, and the last one if it is not whole, stay in registers.
 ///
 /// # Safety
-/// V is enabled, `K·LANES <= d`, `lr` is not empty, and the public function checked all lengths and indices.
+/// V is enabled, `K·LANES <= d`, `lr` is not empty, `scratch` holds u and v of every replica at aligned places, and the public
+/// function checked all lengths and indices.
 #[inline(always)]
 unsafe fn train<V: Lanes, const G: usize, const K: usize>(
     shape: &DiagonalShape,
     x: &[V::Element],
     y: &[V::Element],
     lr: &[V::Element],
-    mut group: [&mut Replica<'_, V::Element>; G],
+    group: [&mut Replica<'_, V::Element>; G],
+    scratch: &mut [V::Element],
 ) where
     V::Element: Real,
 {
-    // SAFETY: every row of x and every replica's u and v hold d elements; the rest is the caller's contract.
+    // SAFETY: every row of x and every copy of u and v hold d elements; the rest is the caller's contract.
     unsafe {
         let row = |sample: u32| x.as_ptr().wrapping_add(sample as usize * shape.stride);
+        let half = DiagonalShape::aligned_stride::<V::Element>(shape.d);
+        let copies = scratch.as_mut_ptr();
         let mut parameters: [Parameters<V, K>; G] =
-            std::array::from_fn(|g| Parameters::load(group[g].params.as_mut_ptr(), shape.d));
+            std::array::from_fn(|g| Parameters::load(copies.wrapping_add(2 * g * half), half, shape.d));
         let mut current = [x.as_ptr(); G];
         let mut sums = [[V::zero(); SUMS]; G];
         for g in 0..G {
@@ -178,10 +201,10 @@ struct Parameters<V: Lanes, const K: usize> {
 
 impl<V: Lanes, const K: usize> Parameters<V, K> {
     /// # Safety
-    /// V is enabled, `u` points to 2d elements (v follows u), and `K·LANES <= d`.
+    /// V is enabled, `u` and `v = u + half` point to d elements each, and `K·LANES <= d`.
     #[inline(always)]
-    unsafe fn load(u: *mut V::Element, d: usize) -> Self {
-        let v = u.wrapping_add(d);
+    unsafe fn load(u: *mut V::Element, half: usize, d: usize) -> Self {
+        let v = u.wrapping_add(half);
         let (whole, lanes) = (d - d % V::LANES, d % V::LANES);
         // SAFETY: the caller's contract; K·LANES and whole + lanes are at most d.
         unsafe {
