@@ -133,6 +133,18 @@ pub fn each(
     Evidence::count(what, &outcomes, diverged(run), detail)
 }
 
+/// Is a metric at the first decay of the step size below what it was a tenth of the way there? (Before that, the start of
+/// training still shows: v = 0 makes ‖u⊙v‖₀ zero, for one.)
+pub fn falls_before_decay(results: &Results, metric: &str, run: &str) -> Evidence {
+    each(results, &format!("{metric} of {run} at the decay below that a tenth of the way there"), run, |run, replica| {
+        let decay = run.first_decay?;
+        let within = run.series(replica, metric).into_iter().filter(|(step, _)| (decay / 10..=decay).contains(step));
+        let values: Vec<f64> = within.map(|(_, value)| value).collect();
+        let [early, .., late] = values[..] else { return None };
+        Some((late < early, late))
+    })
+}
+
 /// Own seeds of a run that diverged.
 pub fn diverged(run: &RunResults) -> usize {
     run.own().filter(|replica| replica.outcome != Outcome::Finished).count()
