@@ -85,7 +85,7 @@ impl Order {
         }
     }
 
-    /// Indices at the positions from `start` on. A list that is too short repeats its last index (replay never asks for more).
+    /// Indices at the positions from `start` on; of a list, never more than it holds.
     pub fn fill(&self, start: u64, out: &mut [u32]) {
         match self {
             Order::Full => {}

@@ -38,14 +38,14 @@ impl DiagonalNtk {
     pub fn singular_values(&self, u: &[f64], v: &[f64], negligible: f64) -> Result<Vec<f64>> {
         let scales: Vec<f64> = u.iter().zip(v).map(|(u, v)| u.hypot(*v)).collect();
         let norm = |j: usize| scales[j] * self.norms[j];
+        let count = self.r.nrows().min(scales.len());
+        if !(0..scales.len()).all(|j| norm(j).is_finite()) {
+            return Ok(vec![f64::NAN; count]);
+        }
         let largest = (0..scales.len()).map(norm).fold(0.0, f64::max);
         let kept: Vec<usize> = (0..scales.len()).filter(|&j| norm(j) > negligible * largest).collect();
-        let count = self.r.nrows().min(scales.len());
         if kept.is_empty() {
             return Ok(vec![0.0; count]);
-        }
-        if !largest.is_finite() {
-            return Ok(vec![f64::NAN; count]);
         }
         // A power of two, which rounds nothing: squares of huge parameters must not overflow.
         let unit = largest.log2().floor().exp2();
