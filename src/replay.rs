@@ -77,8 +77,8 @@ pub struct Summary {
     pub last: Option<Line>,
 }
 
-/// Replays SGD on a diagonal network. Arrays: `x` [n, d], `y` [n] or `beta_star` [d], optionally `x_test` with `y_test`, `init`
-/// [2d] (u then v; otherwise u = 0.1, v = 0), and `order` [steps] or, for batches, [steps, batch]: sample indices.
+/// Replays SGD on a diagonal network. Arrays: `x` (n, d), `y` (n) or `beta_star` (d), optionally `x_test` with `y_test`, `init`
+/// (2d) (u then v; otherwise u = 0.1, v = 0), and `order` (steps) or, for batches, (steps, batch): sample indices.
 ///
 /// # Errors
 /// If an array is missing, has another shape, or holds a number out of range; or an option does not fit.
@@ -175,7 +175,7 @@ pub struct Measured {
     pub test_loss: Option<f64>,
 }
 
-/// Measures the parameters in array `key` [2d] (u then v). The NTK's rows are `x_eval` if present, else the first 2d of `x_test`.
+/// Measures the parameters in array `key` (2d) (u then v). The NTK's rows are `x_eval` if present, else the first 2d of `x_test`.
 ///
 /// # Errors
 /// If an array is missing or malformed, or the threshold is not a finite number >= 0.
