@@ -32,6 +32,7 @@ fn fig2(c: &mut Criterion) {
     let figure = experiments::find("sparse/fig2").expect("a figure of this crate");
     let spec = (figure.declare)(Scale::Paper).with_overrides(&["seed=0..0".to_owned()]).expect("a key of the spec");
     let cx = Context::cpu().expect("a processor");
+    let data = spec.data.load().expect("a recipe");
     let stop = AtomicBool::new(false);
     let mut group = c.benchmark_group("sparse_fig2");
     group.sample_size(10).measurement_time(Duration::from_secs(30));
@@ -39,7 +40,7 @@ fn fig2(c: &mut Criterion) {
         bencher.iter(|| {
             let options =
                 Options { threads: 0, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &Quiet };
-            execute(&cx, &spec, &options).expect("a spec that runs")
+            execute(&cx, &spec, data.clone(), &options).expect("a spec that runs")
         });
     });
     group.finish();

@@ -19,7 +19,7 @@
 //!     checkpoint_every: Duration::from_secs(60),
 //!     progress: &Quiet,
 //! };
-//! let (results, _) = run::execute(&kernels::Context::cpu()?, &spec, &options)?;
+//! let (results, _) = run::execute(&kernels::Context::cpu()?, &spec, spec.data.load()?, &options)?;
 //! let small = results.run("small").expect("declared above");
 //! assert_eq!(small.replicas.len(), 3); // the paper's order and two seeds of our own
 //! # Ok(()) }

@@ -171,11 +171,9 @@ fn iteration(fraction: f64, total: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use approx::assert_relative_eq;
 
-    fn close(got: f64, want: f64) {
-        assert!((got - want).abs() <= 1e-12 * want.abs(), "{got} against {want}");
-    }
+    use super::*;
 
     #[test]
     fn decay_at_the_end_of_iteration_t_is_felt_from_the_next_one() {
@@ -212,16 +210,16 @@ mod tests {
             let at = |fraction: f64| schedule.at((fraction * 1000.0) as u64, 1000);
             assert_eq!(at(0.0), 0.75);
             assert!((at(until) * 10.0 - peak).abs() <= 1e-3, "{}", at(until) * 10.0);
-            close(at(0.95) * 10.0, at(until));
+            assert_relative_eq!(at(0.95) * 10.0, at(until), epsilon = 0.0, max_relative = 1e-12);
         }
     }
 
     #[test]
     fn cosine_falls_from_peak_to_floor() {
         let schedule = Schedule::Cosine { peak: 1.0, floor: 0.2 };
-        close(schedule.at(0, 100), 1.0);
-        close(schedule.at(50, 100), 0.6);
-        close(schedule.at(100, 100), 0.2);
+        assert_relative_eq!(schedule.at(0, 100), 1.0, epsilon = 0.0, max_relative = 1e-12);
+        assert_relative_eq!(schedule.at(50, 100), 0.6, epsilon = 0.0, max_relative = 1e-12);
+        assert_relative_eq!(schedule.at(100, 100), 0.2, epsilon = 0.0, max_relative = 1e-12);
     }
 
     #[test]

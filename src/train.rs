@@ -79,6 +79,7 @@ impl Job<'_> {
         let orders: Vec<Order> = seeds.iter().map(order).collect::<Result<_>>()?;
         let points = spec.evaluate.points(run.steps);
         let row = seeds.len() * spec.metrics.len();
+        let metrics = spec.metrics.iter().map(|metric| metrics::parse(&metric.name)).collect::<Result<Vec<_>>>()?;
 
         let initial: Vec<T> = spec.net.initial(data.d).into_iter().map(T::from_f64).collect();
         let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
@@ -116,7 +117,7 @@ impl Job<'_> {
                 break;
             }
             let started = Instant::now();
-            let measured = self.measure(&net, &state, table.len() / row, points.len())?;
+            let measured = self.measure(&net, &state, &metrics, table.len() / row, points.len())?;
             loss = loss_column.map_or(f64::NAN, |column| measured[column]);
             table.extend(measured);
             measure_time += started.elapsed();
@@ -134,7 +135,14 @@ impl Job<'_> {
     }
 
     /// One row of the table: every metric that is due, of every replica that has not diverged.
-    fn measure<T: Real>(&self, net: &Diagonal<T>, state: &State<T>, point: usize, points: usize) -> Result<Vec<f64>> {
+    fn measure<T: Real>(
+        &self,
+        net: &Diagonal<T>,
+        state: &State<T>,
+        metrics: &[Metric],
+        point: usize,
+        points: usize,
+    ) -> Result<Vec<f64>> {
         let floor = net.optimiser().valley_projection.map(|valley| net.valley_floor(self.cx, state, valley)).transpose()?;
         let measured = floor.as_deref().unwrap_or(state.measured());
         let two_d = net.params();
@@ -144,10 +152,10 @@ impl Job<'_> {
             params.extend(measured[replica * two_d..][..two_d].iter().map(|value| value.to_f64()));
             let mut due: Vec<Metric> = Vec::new();
             let mut due_places = Vec::new();
-            for (index, metric) in self.spec.metrics.iter().enumerate() {
+            for (index, (metric, &ready)) in self.spec.metrics.iter().zip(metrics).enumerate() {
                 let every = if *seed == Seed::Paper { metric.every } else { metric.every_own };
                 if point.is_multiple_of(every) || point + 1 == points {
-                    due.push(metrics::parse(&metric.name)?);
+                    due.push(ready);
                     due_places.push(replica * self.spec.metrics.len() + index);
                 }
             }

@@ -64,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let cx = Context::cpu()?;
     let data = spec.data.load()?;
+    let data_hash = data.hash();
     let folder = match RunFolder::open(&target, &spec, arguments.resume)? {
         Opened::Finished(path) => {
             super::advise(&format!("{} is finished; nothing to do", path.display()));
@@ -80,10 +81,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         })?;
     }
     let replicas = spec.seeds().len() as u64;
-    let bar = Bar::new(spec.runs.iter().map(|run| run.steps * replicas).sum());
+    let steps = spec.runs.iter().map(|run| run.steps * replicas).sum();
+    let bar = Bar::new(steps);
     let started = Instant::now();
     let options = Options { threads: arguments.threads, folder: Some(&folder), stop: &stop, checkpoint_every, progress: &bar };
-    let outcome = execute(&cx, &spec, &options);
+    let outcome = execute(&cx, &spec, data, &options);
     bar.finish();
     let (results, timings) = match outcome {
         Ok(done) => done,
@@ -105,13 +107,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         cpu: super::info::processor(),
         threads,
         data: spec.data.name(),
-        data_hash: data.hash(),
+        data_hash,
     };
     let path = publish(folder, &spec, &results, &timings, &claims, &meta)?;
     super::answer(&summary_table(&spec, &results));
     super::answer(&claims_table(&claims));
     let figure = if spec.panels.is_empty() { String::new() } else { format!("; figure: {}", path.join("figure.png").display()) };
-    let steps: u64 = spec.runs.iter().map(|run| run.steps * replicas).sum();
     super::answer(&format!(
         "{} runs x {replicas} seeds, {steps} steps in {:.1} s on {threads} threads ({}){figure}\n",
         spec.runs.len(),

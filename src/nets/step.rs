@@ -145,13 +145,12 @@ impl<'a, T: Real> Stepper<'a, T> {
             }
         }
         let strength = T::from_f64(self.optimiser.balancedness);
+        let larger = |a: T, b: T| if a.abs() > b.abs() { T::ONE } else { -T::ONE };
         let (u, v) = params.split_at_mut(d);
         for j in 0..d {
-            let side = if u[j].abs() > v[j].abs() { (T::ONE, -T::ONE) } else { (-T::ONE, T::ONE) };
-            let side = if u[j].abs() == v[j].abs() { (-T::ONE, -T::ONE) } else { side };
             (u[j], v[j]) = (
-                u[j] - rate * self.gradient[j] - strength * u[j] * side.0,
-                v[j] - rate * self.gradient[d + j] - strength * v[j] * side.1,
+                u[j] - rate * self.gradient[j] - strength * u[j] * larger(u[j], v[j]),
+                v[j] - rate * self.gradient[d + j] - strength * v[j] * larger(v[j], u[j]),
             );
         }
     }

@@ -14,6 +14,7 @@ pub(crate) use folder::replace;
 pub use folder::{Opened, RunFolder};
 pub use results::{Replica, Results, RunResults, quantile};
 
+use crate::data::Dataset;
 use crate::error::{Error, Result, refuse};
 use crate::metrics::Measurer;
 use crate::spec::{Dtype, Seed, Spec};
@@ -65,14 +66,14 @@ pub fn check_threads(threads: usize) -> Result<()> {
     }
 }
 
-/// Trains and measures every run of a spec for every seed.
+/// Trains and measures every run of a spec for every seed, on its data (`spec.data.load()`).
 ///
 /// # Errors
 /// If the spec cannot run, a checkpoint does not fit, a file cannot be written, or a signal stopped it (its state is saved).
-pub fn execute(cx: &Context, spec: &Spec, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
+pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
     spec.check()?;
     check_threads(options.threads)?;
-    let measurer = Measurer::new(spec.data.load()?);
+    let measurer = Measurer::new(data);
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
     let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(GROUP)).collect();

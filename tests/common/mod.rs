@@ -28,7 +28,7 @@ pub fn fig2(overrides: &[&str]) -> Spec {
 pub fn results(cx: &Context, spec: &Spec, threads: usize) -> Results {
     let stop = AtomicBool::new(false);
     let options = Options { threads, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &Quiet };
-    execute(cx, spec, &options).unwrap().0
+    execute(cx, spec, spec.data.load().unwrap(), &options).unwrap().0
 }
 
 /// The fixtures, if they are there.

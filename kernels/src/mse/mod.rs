@@ -66,6 +66,8 @@ fn check(op: &'static str, argument: &'static str, got: usize, expected: usize) 
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_abs_diff_eq;
+
     use super::*;
 
     #[test]
@@ -92,7 +94,7 @@ mod tests {
                     mse_forward::<f64>(&cx, scale, (&moved).into(), (&target).into()).unwrap()
                 };
                 let numeric = (at(1e-4) - at(-1e-4)) / 2e-4;
-                assert!((dy[i] - numeric).abs() <= 1e-9, "{scale:?} {i}: {} against {numeric}", dy[i]);
+                assert_abs_diff_eq!(dy[i], numeric, epsilon = 1e-9);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Fused batch-1 SGD. A step is one pass: it applies the update of sample t and, while u and v are at hand, sums the
 //! prediction for sample t+1, so that each vector of parameters is loaded and stored at most once per step.
 //!
-//! The pass is bound by latency (sum, residual, update, next sum). Alone, a replica keeps as many pairs of vectors (u, v) in
-//! registers as fit; in a group, replicas take turns and one's sum hides behind another's update. Both add in the same order.
+//! A chain of latencies runs through the steps (sum, residual, update, next sum). Alone, a replica keeps as many pairs of
+//! vectors (u, v) in registers as fit; in a group, replicas take turns, so that one's sum can overlap with another's update.
+//! Both add in the same order.
 
 use super::rows::descend;
 use crate::diagonal::{DiagonalShape, Steps};
