@@ -46,16 +46,28 @@ pub struct Claim {
     pub evidence: Vec<Evidence>,
 }
 
+/// How cases decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A tendency: are most seeds as the paper says? The interval decides against one half.
+    Most,
+    /// A theorem, an identity or "almost surely": one counter-example refutes it.
+    Every,
+}
+
 /// One comparison or count behind a verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What was compared or counted.
     pub what: String,
-    /// Own seeds that count: in a paired comparison, those for which both runs are finite.
+    /// How the cases decide.
+    pub rule: Rule,
+    /// Cases: own seeds that count (in a paired comparison, those for which both runs are finite), or points of a grid.
     pub seeds: usize,
-    /// Seeds for which it is as the paper says.
+    /// Cases that are as the paper says.
     pub wins: usize,
-    /// 95% interval of the probability that a seed is as the paper says (Wilson).
+    /// 95% interval of the probability that a case is as the paper says (Wilson).
     pub interval: [f64; 2],
     /// Own seeds lost to divergence.
     pub diverged: usize,
@@ -67,14 +79,22 @@ impl Evidence {
     /// Counts seeds that are as the paper says.
     pub fn count(what: impl Into<String>, outcomes: &[bool], diverged: usize, detail: impl Into<String>) -> Evidence {
         let (seeds, wins) = (outcomes.len(), outcomes.iter().filter(|&&win| win).count());
-        Evidence { what: what.into(), seeds, wins, interval: wilson(wins, seeds), diverged, detail: detail.into() }
+        let (what, detail) = (what.into(), detail.into());
+        Evidence { what, rule: Rule::Most, seeds, wins, interval: wilson(wins, seeds), diverged, detail }
     }
 
-    /// What this evidence alone says: holds if even the interval's lower end is above one half, fails if its upper end is below.
+    /// The same counts, of which every one must be as the paper says.
+    pub fn every(self) -> Evidence {
+        Evidence { rule: Rule::Every, ..self }
+    }
+
+    /// What this evidence alone says. Most: holds if even the interval's lower end is above one half, fails if its upper end is
+    /// below. Every: fails with the first counter-example, holds if the interval without one is above one half.
     pub fn verdict(&self) -> Verdict {
-        match self.interval {
-            [low, _] if low > 0.5 => Verdict::Holds,
-            [_, high] if high < 0.5 => Verdict::Fails,
+        match (self.rule, self.interval) {
+            (Rule::Every, _) if self.wins < self.seeds => Verdict::Fails,
+            (_, [low, _]) if low > 0.5 => Verdict::Holds,
+            (_, [_, high]) if high < 0.5 => Verdict::Fails,
             _ => Verdict::Inconclusive,
         }
     }
@@ -184,6 +204,9 @@ mod tests {
         assert_eq!(evidence(1, 20).verdict(), Verdict::Fails);
         assert_eq!(evidence(11, 20).verdict(), Verdict::Inconclusive);
         assert_eq!(evidence(1, 1).verdict(), Verdict::Inconclusive, "one seed decides nothing");
+        assert_eq!(evidence(20, 20).every().verdict(), Verdict::Holds);
+        assert_eq!(evidence(19, 20).every().verdict(), Verdict::Fails, "one counter-example");
+        assert_eq!(evidence(0, 0).every().verdict(), Verdict::Inconclusive);
         let claim = |parts: &[usize]| Claim::all("", "", "", parts.iter().map(|&wins| evidence(wins, 20)).collect()).verdict;
         assert_eq!(claim(&[20, 19]), Verdict::Holds);
         assert_eq!(claim(&[20, 10]), Verdict::HoldsUnder);

@@ -28,13 +28,13 @@
 
 pub mod claims;
 pub mod data;
+pub mod draws;
 mod error;
 pub mod experiments;
 pub mod gradcheck;
 pub mod metrics;
 pub mod nets;
 pub mod optim;
-pub mod order;
 pub mod replay;
 pub mod report;
 pub mod rng;

@@ -10,6 +10,9 @@ use crate::error::{Result, refuse};
 pub struct Optimiser {
     /// Which samples an iteration sees.
     pub batch: Batch,
+    /// Noise added to the labels of every iteration.
+    #[serde(default)]
+    pub label_noise: LabelNoise,
     /// Divide the gradient of u and that of v each by its own norm, if both are positive.
     pub normalised: bool,
     /// c in `u -= c·u·sign(|u| - |v|)` and `v -= c·v·sign(|v| - |u|)`, where sign is -1 at 0: the larger of a pair shrinks.
@@ -47,6 +50,23 @@ pub enum Sampling {
     Shuffled,
     /// 0, 1, ..., n-1 and again.
     Fixed,
+}
+
+/// Noise ξ that an iteration adds to the labels y.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LabelNoise {
+    /// None.
+    #[default]
+    Off,
+    /// ξ_i ~ N(0, variance), independent over samples and iterations.
+    Gaussian {
+        /// Variance per label.
+        variance: f64,
+    },
+    /// ξ_i = (h(x_i) - y_i)(1 - n·c_i/B), where the batch of size B holds sample i c_i times: the gradient over the whole data
+    /// set with labels y + ξ is that of the batch with labels y (sparse-features, Proposition 1).
+    Sampled,
 }
 
 /// Sharpness-aware variants; ρ is the radius, and no perturbation is normalised.
@@ -90,6 +110,7 @@ impl Optimiser {
     pub fn gd() -> Optimiser {
         Optimiser {
             batch: Batch::Full,
+            label_noise: LabelNoise::Off,
             normalised: false,
             balancedness: 0.0,
             sam: Sam::Off,
@@ -100,7 +121,11 @@ impl Optimiser {
 
     /// Whether the fused kernels do exactly this.
     pub fn is_plain(&self) -> bool {
-        !self.normalised && self.balancedness == 0.0 && self.sam == Sam::Off && self.weight_average == 0.0
+        self.label_noise == LabelNoise::Off
+            && !self.normalised
+            && self.balancedness == 0.0
+            && self.sam == Sam::Off
+            && self.weight_average == 0.0
     }
 
     /// Samples per iteration of a data set of n.
@@ -121,6 +146,17 @@ impl Optimiser {
         {
             return refuse!("optimiser.batch.size is {size}, expected 1 to {MAX_BATCH}");
         }
+        match (self.label_noise, self.batch) {
+            (LabelNoise::Gaussian { variance }, _) if !(variance.is_finite() && variance >= 0.0) => {
+                return refuse!("optimiser.label_noise.variance is {variance}, expected a finite number >= 0");
+            }
+            (LabelNoise::Sampled, Batch::Full) => {
+                return refuse!(
+                    "optimiser.label_noise is sampled, but optimiser.batch is full; give it a random batch to sample by"
+                );
+            }
+            _ => {}
+        }
         if !(0.0..1.0).contains(&self.weight_average) {
             return refuse!("optimiser.weight_average is {}, expected 0 (off) to below 1", self.weight_average);
         }
@@ -131,6 +167,9 @@ impl Optimiser {
             && !(rho.is_finite() && rho >= 0.0)
         {
             return refuse!("optimiser.sam.rho is {rho}, expected a finite number >= 0");
+        }
+        if self.label_noise == LabelNoise::Sampled && self.sam != Sam::Off {
+            return refuse!("optimiser.label_noise is sampled and optimiser.sam is on; turn one of them off");
         }
         if let Some(Valley { lr, .. }) = self.valley_projection
             && !(lr.is_finite() && lr > 0.0)

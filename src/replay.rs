@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use crate::data::Dataset;
 use crate::data::npz::Npz;
+use crate::draws::{Draws, Order};
 use crate::error::{Error, Result, refuse};
 use crate::metrics::{self, DiagonalNtk, Measurer};
 use crate::nets::{Diagonal, Net};
 use crate::optim::{Batch, Optimiser, Sampling};
-use crate::order::Order;
+use crate::rng::{Counter, Stream};
 use crate::schedule::Schedule;
 use crate::spec::{Dtype, Seed};
 use crate::state::State;
@@ -51,6 +52,9 @@ pub struct Replay {
     pub dtype: Dtype,
 }
 
+/// The one replica; nothing is drawn for it.
+const REPLICA: Seed = Seed::Own(0);
+
 /// Losses before the update of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Line {
@@ -86,7 +90,7 @@ pub fn replay(cx: &Context, npz: &Npz, options: &Replay, progress: &dyn Progress
     let data = Dataset::from_npz(npz)?;
     let init = match npz.optional("init", &[2 * data.d])? {
         Some(init) => init.values.clone(),
-        None => Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d),
+        None => Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d, REPLICA),
     };
     let Replay { lr, batch, .. } = *options;
     if !(lr.is_finite() && lr >= 0.0) {
@@ -121,9 +125,9 @@ fn train<T: Real>(
     let factor = options.loss.factor();
     let optimiser = Optimiser { batch: Batch::Random { size: options.batch, sampling: Sampling::Fixed }, ..Optimiser::gd() };
     let net = Diagonal::<T>::new(cx, &data, Schedule::Constant { peak: options.lr }, optimiser, steps as u64, factor)?;
-    let initial: Vec<T> = init.iter().map(|&value| T::from_f64(value)).collect();
-    let mut state = State::new(&[Seed::Own(0)], &initial, false);
-    let (orders, measurer) = ([Order::Listed(order)], Measurer::new(data));
+    let mut state = State::<T>::new(&[REPLICA], |_| init.to_vec(), false);
+    let draws = [Draws { order: Order::Listed(order), noise: Counter::new(0, Stream::Noise) }];
+    let measurer = Measurer::new(data);
     let wanted = vec![vec![metrics::parse("train_loss")?, metrics::parse("test_loss")?]];
     let has_test = !measurer.data().y_test.is_empty();
     let mut lines: Vec<Line> = Vec::with_capacity(steps);
@@ -134,7 +138,7 @@ fn train<T: Real>(
             break;
         }
         lines.push(Line { step, train_loss: factor * losses[0], test_loss: has_test.then(|| factor * losses[1]) });
-        net.advance(cx, &mut state, &orders, step as u64 + 1)?;
+        net.advance(cx, &mut state, &draws, step as u64 + 1)?;
         progress.advanced(1, losses[0]);
         if state.is_over() {
             break;

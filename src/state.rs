@@ -21,9 +21,9 @@ pub struct State<T> {
 }
 
 impl<T: Real> State<T> {
-    /// Every replica at the same initial parameters.
-    pub fn new(seeds: &[Seed], initial: &[T], averaging: bool) -> State<T> {
-        let params = initial.repeat(seeds.len());
+    /// Every replica at its initial parameters.
+    pub fn new(seeds: &[Seed], initial: impl Fn(Seed) -> Vec<f64>, averaging: bool) -> State<T> {
+        let params: Vec<T> = seeds.iter().flat_map(|&seed| initial(seed)).map(T::from_f64).collect();
         let average = if averaging { params.clone() } else { Vec::new() };
         State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average }
     }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use handgrad_kernels::{Context, Real};
 
+use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Measurer, Metric};
 use crate::nets::Diagonal;
-use crate::order::Order;
 use crate::run::checkpoint::Checkpoint;
 use crate::spec::{Run, Seed, Spec};
 use crate::state::State;
@@ -58,7 +58,8 @@ pub(crate) struct Job<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Trained {
     pub outcomes: Vec<Outcome>,
-    /// Points x replicas x metrics; NaN where nothing was measured.
+    /// Points x replicas x metrics, NaN where nothing was measured; after each point's the first replica's parameters if the
+    /// spec keeps them.
     pub table: Vec<f64>,
     /// Parameters at the end, in f64, replica by replica.
     pub params: Vec<f64>,
@@ -75,16 +76,16 @@ impl Job<'_> {
         let Job { cx, spec, run, seeds, .. } = *self;
         let data = self.measurer.data();
         let net = Diagonal::<T>::new(cx, data, run.schedule.clone(), run.optimiser.clone(), run.steps, 1.0)?;
-        let order = |&seed| Order::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps);
-        let orders: Vec<Order> = seeds.iter().map(order).collect::<Result<_>>()?;
+        let draws = |&seed| Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps);
+        let draws: Vec<Draws> = seeds.iter().map(draws).collect::<Result<_>>()?;
         let points = spec.evaluate.points(run.steps);
-        let row = seeds.len() * spec.metrics.len();
+        let row = seeds.len() * spec.metrics.len() + self.kept(net.params());
         let metrics = spec.metrics.iter().map(|metric| metrics::parse(&metric.name)).collect::<Result<Vec<_>>>()?;
 
-        let initial: Vec<T> = spec.net.initial(data.d).into_iter().map(T::from_f64).collect();
         let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
         let Checkpoint { mut state, mut table } = saved.unwrap_or_else(|| {
-            let state = State::new(seeds, &initial, run.optimiser.weight_average > 0.0);
+            let initial = |seed| spec.net_of(run).initial(data.d, seed);
+            let state = State::new(seeds, initial, run.optimiser.weight_average > 0.0);
             Checkpoint { state, table: Vec::new() }
         });
         let loss_column = spec.metrics.iter().position(|metric| metric.name == "train_loss");
@@ -99,7 +100,7 @@ impl Job<'_> {
                 let started = Instant::now();
                 let until = target.min(state.step + SLICE);
                 let done = (until - state.step) * seeds.len() as u64;
-                net.advance(cx, &mut state, &orders, until)?;
+                net.advance(cx, &mut state, &draws, until)?;
                 train_time += started.elapsed();
                 self.progress.advanced(done, loss);
                 let stop = self.control.stop.load(Ordering::Relaxed);
@@ -120,6 +121,7 @@ impl Job<'_> {
             let measured = self.measure(&net, &state, &metrics, table.len() / row, points.len())?;
             loss = loss_column.map_or(f64::NAN, |column| measured[column]);
             table.extend(measured);
+            table.extend(state.measured()[..self.kept(net.params())].iter().map(|value| value.to_f64()));
             measure_time += started.elapsed();
         }
         if let Some(path) = self.checkpoint {
@@ -132,6 +134,12 @@ impl Job<'_> {
             train_seconds: train_time.as_secs_f64(),
             measure_seconds: measure_time.as_secs_f64(),
         })
+    }
+
+    /// Parameters that each point keeps: those of the group's first replica, if it is the spec's first.
+    pub fn kept(&self, params: usize) -> usize {
+        let first = self.spec.seeds().first() == self.seeds.first();
+        if self.spec.trajectory && first { params } else { 0 }
     }
 
     /// One row of the table: every metric that is due, of every replica that has not diverged.

@@ -17,6 +17,7 @@ fn synthetic(value: impl Fn(usize, &str, f64) -> f64) -> Results {
         let replica = |seed| Replica {
             seed: Seed::Own(seed),
             outcome: Outcome::Finished,
+            trajectory: vec![],
             values: points
                 .iter()
                 .flat_map(|&step| metrics.iter().map(move |metric| (metric, step as f64 / run.steps as f64)))
@@ -37,7 +38,7 @@ fn synthetic(value: impl Fn(usize, &str, f64) -> f64) -> Results {
 }
 
 fn verdicts(results: &Results) -> Vec<(String, Verdict)> {
-    let claims: Vec<Claim> = (experiments::find("sparse/fig2").unwrap().expect)(results);
+    let claims: Vec<Claim> = (experiments::find("sparse/fig2").unwrap().expect)(&common::fig2(&[]), results).unwrap();
     claims.into_iter().map(|claim| (claim.id, claim.verdict)).collect()
 }
 
@@ -69,7 +70,7 @@ fn figure_2_without_finite_seeds_is_inconclusive() {
     for replica in lost.runs.iter_mut().flat_map(|run| &mut run.replicas) {
         replica.outcome = Outcome::Diverged { step: 10 };
     }
-    let claims = (experiments::find("sparse/fig2").unwrap().expect)(&lost);
+    let claims = (experiments::find("sparse/fig2").unwrap().expect)(&common::fig2(&[]), &lost).unwrap();
     for claim in claims {
         assert_eq!(claim.verdict, Verdict::Inconclusive, "{}", claim.id);
         assert!(claim.evidence.iter().all(|part| part.diverged == 20), "{}: divergences are counted", claim.id);

@@ -1,10 +1,11 @@
 //! The options of an optimiser against their formulas, written out in plain loops that share no code with the engine.
 
 use handgrad::data::Dataset;
+use handgrad::draws::Draws;
 use handgrad::kernels::testing::{Cases, contexts};
 use handgrad::nets::Diagonal;
-use handgrad::optim::{Batch, Optimiser, Sam, Sampling, Valley};
-use handgrad::order::Order;
+use handgrad::optim::{Batch, LabelNoise, Optimiser, Sam, Sampling, Valley};
+use handgrad::rng::{Counter, Stream};
 use handgrad::schedule::Schedule;
 use handgrad::spec::Seed;
 use handgrad::state::State;
@@ -16,7 +17,7 @@ const LR: f64 = 0.05;
 
 fn data() -> Dataset {
     let mut cases = Cases::new(4);
-    Dataset { d: D, x: cases.reals(N * D), y: cases.reals(N), x_test: vec![], y_test: vec![] }
+    Dataset { d: D, x: cases.reals(N * D), y: cases.reals(N), x_test: vec![], y_test: vec![], teacher: None }
 }
 
 fn initial() -> Vec<f64> {
@@ -48,7 +49,19 @@ fn gradient(data: &Dataset, at: &[f64], samples: &[usize]) -> Vec<f64> {
 fn reference(data: &Dataset, optimiser: &Optimiser, batches: &[Vec<usize>]) -> (Vec<f64>, Vec<f64>) {
     let mut w = initial();
     let mut average = w.clone();
-    for samples in batches {
+    let noise = Counter::new(2, Stream::Noise);
+    for (step, samples) in batches.iter().enumerate() {
+        let xi = |i: usize| match optimiser.label_noise {
+            LabelNoise::Off => 0.0,
+            LabelNoise::Gaussian { variance } => variance.sqrt() * noise.normal_at((step * N + i) as u64),
+            LabelNoise::Sampled => {
+                let drawn = samples.iter().filter(|&&sample| sample == i).count();
+                residual(data, &w, i) * (1.0 - (N * drawn) as f64 / samples.len() as f64)
+            }
+        };
+        let data = &Dataset { y: (0..N).map(|i| data.y[i] + xi(i)).collect(), ..data.clone() };
+        let all: Vec<usize> = (0..N).collect();
+        let samples = if optimiser.label_noise == LabelNoise::Sampled { &all } else { samples };
         let mut g = gradient(data, &w, samples);
         match optimiser.sam {
             Sam::Off => {}
@@ -93,6 +106,7 @@ fn close(what: &str, got: &[f64], want: &[f64]) {
 #[test]
 fn every_option_is_its_formula() {
     let sgd = |size| Optimiser { batch: Batch::Random { size, sampling: Sampling::Shuffled }, ..Optimiser::sgd() };
+    let label_noise = LabelNoise::Gaussian { variance: 0.3 };
     let (gd, data) = (Optimiser::gd(), data());
     let moved = reference(&data, &gd, &vec![(0..N).collect(); STEPS]).0;
     for (name, optimiser) in [
@@ -106,15 +120,19 @@ fn every_option_is_its_formula() {
         ("1-SAM, batch 4", Optimiser { sam: Sam::Sample { rho: 0.3 }, ..sgd(4) }),
         ("weight average", Optimiser { weight_average: 0.9, ..gd.clone() }),
         ("weight average of sgd", Optimiser { weight_average: 0.9, ..sgd(1) }),
+        ("gaussian label noise", Optimiser { label_noise, ..gd.clone() }),
+        ("gaussian label noise, sgd", Optimiser { label_noise, ..sgd(2) }),
+        ("sampled label noise", Optimiser { label_noise: LabelNoise::Sampled, ..sgd(1) }),
+        ("sampled label noise, batch 4", Optimiser { label_noise: LabelNoise::Sampled, ..sgd(4) }),
         (
             "all at once",
             Optimiser { normalised: true, balancedness: 0.01, sam: Sam::Batch { rho: 0.1 }, weight_average: 0.5, ..sgd(3) },
         ),
     ] {
         let size = optimiser.batch_size(N);
-        let order = Order::new(optimiser.batch, Seed::Own(2), 0, N, STEPS as u64).unwrap();
+        let draws = Draws::new(optimiser.batch, Seed::Own(2), 0, N, STEPS as u64).unwrap();
         let mut indices: Vec<u32> = (0..STEPS * size).map(|k| (k % N) as u32).collect();
-        order.fill(0, &mut indices);
+        draws.order.fill(0, &mut indices);
         let batches: Vec<Vec<usize>> =
             indices.chunks_exact(size).map(|batch| batch.iter().map(|&i| i as usize).collect()).collect();
         let (want, average) = reference(&data, &optimiser, &batches);
@@ -125,11 +143,11 @@ fn every_option_is_its_formula() {
         for cx in contexts() {
             let schedule = Schedule::Constant { peak: LR };
             let net = Diagonal::<f64>::new(&cx, &data, schedule, optimiser.clone(), STEPS as u64, 1.0).unwrap();
-            let mut state = State::new(&[Seed::Own(2), Seed::Own(2)], &initial(), optimiser.weight_average > 0.0);
-            let orders = [order.clone(), order.clone()];
+            let mut state = State::new(&[Seed::Own(2), Seed::Own(2)], |_| initial(), optimiser.weight_average > 0.0);
+            let draws = [draws.clone(), draws.clone()];
             // In two stretches: what a step needs must be in the state.
-            net.advance(&cx, &mut state, &orders, 23).unwrap();
-            net.advance(&cx, &mut state, &orders, STEPS as u64).unwrap();
+            net.advance(&cx, &mut state, &draws, 23).unwrap();
+            net.advance(&cx, &mut state, &draws, STEPS as u64).unwrap();
             assert_eq!(state.step, STEPS as u64);
             let what = format!("{name} {}", cx.isa());
             close(&what, &state.params[..2 * D], &want);
@@ -149,7 +167,7 @@ fn valley_projection_is_gradient_descent_from_the_iterate() {
     let want = reference(&data, &Optimiser::gd(), &vec![(0..N).collect(); STEPS]).0;
     for cx in contexts() {
         let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: 0.0 }, optimiser.clone(), 1, 1.0).unwrap();
-        let state = State::new(&[Seed::Own(0)], &initial(), false);
+        let state = State::new(&[Seed::Own(0)], |_| initial(), false);
         close("valley", &net.valley_floor(&cx, &state, valley).unwrap(), &want);
         assert_eq!(state.params, initial(), "the iterate itself stays");
     }
@@ -161,8 +179,8 @@ fn divergence_on_the_composed_path_is_found_too() {
     for cx in contexts() {
         for optimiser in [Optimiser::gd(), Optimiser { balancedness: 1e-9, ..Optimiser::gd() }] {
             let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: 50.0 }, optimiser, 1000, 1.0).unwrap();
-            let mut state = State::new(&[Seed::Own(0)], &initial(), false);
-            net.advance(&cx, &mut state, &[Order::Full], 1000).unwrap();
+            let mut state = State::new(&[Seed::Own(0)], |_| initial(), false);
+            net.advance(&cx, &mut state, &[Draws::new(Batch::Full, Seed::Own(0), 0, N, 1000).unwrap()], 1000).unwrap();
             let step = state.diverged[0].expect("a step size far beyond stability");
             assert!(step < 50 && state.is_over() && state.step == 1000, "{step}");
             assert!(state.params.iter().all(|value| !value.is_nan()));

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use handgrad::data::{Data, Dataset, Generator};
+use handgrad::draws::Draws;
 use handgrad::kernels::diagonal::VARIANTS;
 use handgrad::kernels::{Context, Real};
 use handgrad::nets::{Diagonal, Net};
 use handgrad::optim::Optimiser;
-use handgrad::order::Order;
 use handgrad::run::check_threads;
 use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
@@ -96,17 +96,17 @@ fn measure<T: Real>(cx: &Context, data: &Dataset, sizes: &Sizes) -> Result<f64> 
     let total = warm_up + sizes.steps;
     let schedule = Schedule::Constant { peak: step_size(sizes.d) };
     let optimiser = Optimiser::sgd();
-    let initial: Vec<T> = Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d).into_iter().map(T::from_f64).collect();
+    let initial = |seed| Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d, seed);
     let net = Diagonal::<T>::new(cx, data, schedule, optimiser.clone(), total, 1.0)?;
     let seeds: Vec<Seed> = (0..sizes.threads as u64).map(Seed::Own).collect();
     let mut replicas = Vec::with_capacity(seeds.len());
     for &seed in &seeds {
-        replicas.push((State::new(&[seed], &initial, false), [Order::new(optimiser.batch, seed, 0, data.n(), total)?]));
+        replicas.push((State::new(&[seed], initial, false), [Draws::new(optimiser.batch, seed, 0, data.n(), total)?]));
     }
     let mut advance = |until: u64| -> Result<f64> {
         let started = Instant::now();
         std::thread::scope(|scope| {
-            let advance = |(state, order): &mut (State<T>, [Order; 1])| net.advance(cx, state, &*order, until);
+            let advance = |(state, draws): &mut (State<T>, [Draws; 1])| net.advance(cx, state, &*draws, until);
             let threads: Vec<_> = replicas.iter_mut().map(|replica| scope.spawn(move || advance(replica))).collect();
             let broken = |_| Err(Error::Numerics("a benchmark thread stopped".to_owned()));
             threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(broken))

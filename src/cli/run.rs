@@ -6,10 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use handgrad::claims::Claim;
 use handgrad::experiments;
 use handgrad::kernels::Context;
-use handgrad::report::{Meta, claims_table, publish, summary_table};
+use handgrad::report::{Meta, claims_table, picture, publish, summary_table};
 use handgrad::run::{Opened, Options, RunFolder, check_threads, execute};
 use handgrad::spec::{Scale, Spec};
 use handgrad::{Error, Result};
@@ -51,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let spec = resolve(arguments)?;
     spec.check()?;
     let figure = spec.figure.as_deref().map(experiments::find).transpose()?;
+    figure.map_or(Ok(()), |figure| (figure.check)(&spec))?;
     check_threads(arguments.threads)?;
     let checkpoint_every = Duration::try_from_secs_f64(arguments.checkpoint_every).map_err(|_| {
         Error::Input(format!("--checkpoint-every {:e}: expected seconds from 0 to about 1e19", arguments.checkpoint_every))
@@ -95,7 +95,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Err(error);
         }
     };
-    let claims: Vec<Claim> = figure.map_or(Vec::new(), |figure| (figure.expect)(&results));
+    let claims = figure.map_or(Ok(Vec::new()), |figure| (figure.expect)(&spec, &results))?;
+    let picture = match figure {
+        _ if spec.panels.is_empty() => None,
+        Some(figure) => Some((figure.draw)(&spec, &results)?),
+        None => Some(picture(&spec, &results)),
+    };
     let threads = match arguments.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -109,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         data: spec.data.name(),
         data_hash,
     };
-    let path = publish(folder, &spec, &results, &timings, &claims, &meta)?;
+    let path = publish(folder, &spec, &results, &timings, &claims, picture.as_ref(), &meta)?;
     super::answer(&summary_table(&spec, &results));
     super::answer(&claims_table(&claims));
     let figure = if spec.panels.is_empty() { String::new() } else { format!("; figure: {}", path.join("figure.png").display()) };

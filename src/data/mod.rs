@@ -4,6 +4,7 @@ pub mod npz;
 
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,8 +28,21 @@ pub enum Data {
         test: usize,
         /// Which generator draws x, x_test and z, in this order.
         generator: Generator,
-        /// Its seed.
-        seed: u32,
+        /// Its seed; NumPy's has 32 bits.
+        seed: u64,
+    },
+    /// One feature: x uniform on [x_min, x_max], y = θ*²·x without noise, no test set.
+    Quadratic {
+        /// Training samples.
+        n: usize,
+        /// Smallest input.
+        x_min: f64,
+        /// Largest input.
+        x_max: f64,
+        /// θ*.
+        theta_star: f64,
+        /// Seed of our data stream.
+        seed: u64,
     },
     /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
     Npz {
@@ -63,6 +77,8 @@ pub struct Dataset {
     pub x_test: Vec<f64>,
     /// Test targets; empty if there is no test loss.
     pub y_test: Vec<f64>,
+    /// β*, d entries, where it is known.
+    pub teacher: Option<Vec<f64>>,
 }
 
 impl Dataset {
@@ -101,7 +117,8 @@ impl Dataset {
             Some(x_test) => (x_test.values.clone(), targets("y_test", x_test)?.unwrap_or_default()),
             None => (Vec::new(), Vec::new()),
         };
-        Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test })
+        let teacher = teacher.map(|beta| beta.values.clone());
+        Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test, teacher })
     }
 }
 
@@ -109,29 +126,66 @@ impl Data {
     /// Refuses sizes that make no data set.
     ///
     /// # Errors
-    /// If a size is zero or the support is larger than d.
+    /// If a size is zero, the support is larger than d, a seed has too many bits or a range is empty.
     pub fn check(&self) -> Result<()> {
-        let Data::SparseRegression { n, d, support, test, .. } = self else { return Ok(()) };
-        if *n == 0 || *d == 0 {
+        let (n, d, test) = match *self {
+            Data::SparseRegression { n, d, test, .. } => (n, d, test),
+            Data::Quadratic { n, .. } => (n, 1, 0),
+            Data::Npz { .. } => return Ok(()),
+        };
+        if n == 0 || d == 0 {
             return refuse!("data: n is {n} and d is {d}, expected at least 1 each");
         }
-        let numbers = n.checked_add(*test).and_then(|samples| samples.checked_mul(*d));
-        if numbers.is_none_or(|numbers| numbers > MAX_NUMBERS) {
+        if n.checked_add(test).and_then(|samples| samples.checked_mul(d)).is_none_or(|numbers| numbers > MAX_NUMBERS) {
             return refuse!(
                 "data: ({n} + {test}) samples of {d} features are too many, expected at most {MAX_NUMBERS} numbers; make n, test or d smaller"
             );
         }
-        if *support == 0 || support > d {
-            return refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher");
+        match *self {
+            Data::SparseRegression { support, .. } if !(1..=d).contains(&support) => {
+                refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher")
+            }
+            Data::SparseRegression { generator: Generator::Numpy, seed, .. } if u32::try_from(seed).is_err() => {
+                refuse!("data.seed is {seed}, expected at most {} with data.generator = numpy; or take xoshiro", u32::MAX)
+            }
+            Data::Quadratic { x_min, x_max, theta_star, .. }
+                if !(0.0 < x_min && x_min <= x_max && x_max.is_finite() && 0.0 < theta_star && theta_star.is_finite()) =>
+            {
+                refuse!(
+                    "data: x_min = {x_min}, x_max = {x_max} and theta_star = {theta_star}, expected finite numbers with 0 < x_min <= x_max and 0 < theta_star"
+                )
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// A short name for titles and meta.json.
     pub fn name(&self) -> String {
         match self {
             Data::SparseRegression { n, d, support, .. } => format!("sparse regression, n = {n}, d = {d}, r = {support}"),
+            Data::Quadratic { n, x_min, x_max, theta_star, .. } => {
+                format!("quadratic toy, θ* = {theta_star}, n = {n} inputs in [{x_min}, {x_max}]")
+            }
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        }
+    }
+
+    /// The same recipe drawn anew from our data stream.
+    ///
+    /// # Errors
+    /// If the data are arrays of a file: there is nothing to draw.
+    pub fn redrawn(&self, seed: u64) -> Result<Data> {
+        match self.clone() {
+            Data::SparseRegression { n, d, support, test, .. } => {
+                Ok(Data::SparseRegression { n, d, support, test, generator: Generator::Xoshiro, seed })
+            }
+            Data::Quadratic { n, x_min, x_max, theta_star, .. } => Ok(Data::Quadratic { n, x_min, x_max, theta_star, seed }),
+            Data::Npz { path } => {
+                refuse!(
+                    "{}: arrays of a file cannot be drawn anew for every seed; add --set seeds.own_data=false",
+                    path.display()
+                )
+            }
         }
     }
 
@@ -145,11 +199,12 @@ impl Data {
             Data::SparseRegression { n, d, support, test, generator, seed } => {
                 let mut draw: Box<dyn FnMut(usize) -> Vec<f64>> = match generator {
                     Generator::Numpy => {
-                        let mut state = RandomState::new(*seed);
+                        // `check` refuses seeds of more bits.
+                        let mut state = RandomState::new(*seed as u32);
                         Box::new(move |count| filled(count, |values| state.standard_normals(values)))
                     }
                     Generator::Xoshiro => {
-                        let mut stream = rng::sequential(u64::from(*seed), Stream::Data);
+                        let mut stream = rng::sequential(*seed, Stream::Data);
                         Box::new(move |count| filled(count, |values| rng::standard_normals(&mut stream, values)))
                     }
                 };
@@ -157,7 +212,14 @@ impl Data {
                 beta[*support..].fill(0.0);
                 let norm = beta.iter().map(|z| z * z).sum::<f64>().sqrt();
                 beta.iter_mut().for_each(|z| *z = z.abs() / norm);
-                Ok(Dataset { d: *d, y: products(&x, &beta), y_test: products(&x_test, &beta), x, x_test })
+                let (y, y_test) = (products(&x, &beta), products(&x_test, &beta));
+                Ok(Dataset { d: *d, x, y, x_test, y_test, teacher: Some(beta) })
+            }
+            Data::Quadratic { n, x_min, x_max, theta_star, seed } => {
+                let mut stream = rng::sequential(*seed, Stream::Data);
+                let x: Vec<f64> = (0..*n).map(|_| x_min + (x_max - x_min) * stream.random::<f64>()).collect();
+                let teacher = vec![theta_star * theta_star];
+                Ok(Dataset { d: 1, y: products(&x, &teacher), x, x_test: vec![], y_test: vec![], teacher: Some(teacher) })
             }
         }
     }
@@ -178,7 +240,7 @@ fn products(x: &[f64], beta: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn recipe(generator: Generator, seed: u32) -> Data {
+    fn recipe(generator: Generator, seed: u64) -> Data {
         Data::SparseRegression { n: 6, d: 10, support: 3, test: 4, generator, seed }
     }
 
@@ -198,5 +260,23 @@ mod tests {
     fn an_impossible_support_is_refused() {
         let data = Data::SparseRegression { n: 6, d: 10, support: 11, test: 0, generator: Generator::Numpy, seed: 0 };
         assert!(data.check().unwrap_err().to_string().contains("data.support is 11, expected 1 to d = 10"));
+    }
+
+    #[test]
+    fn a_numpy_seed_of_more_than_32_bits_is_refused() {
+        assert!(recipe(Generator::Xoshiro, 1 << 40).check().is_ok());
+        assert!(recipe(Generator::Numpy, 1 << 40).check().unwrap_err().to_string().contains("expected at most 4294967295"));
+    }
+
+    #[test]
+    fn the_quadratic_toy_has_its_inputs_in_range() {
+        let data = Data::Quadratic { n: 1000, x_min: 1.0, x_max: 1.5, theta_star: 2.0, seed: 3 };
+        let drawn = data.load().unwrap();
+        assert!(drawn.x.iter().zip(&drawn.y).all(|(x, y)| (1.0..1.5).contains(x) && *y == 4.0 * x));
+        let mean = drawn.x.iter().sum::<f64>() / 1000.0;
+        assert!((mean - 1.25).abs() <= 0.025, "{mean}: five standard errors");
+        assert_ne!(drawn, data.redrawn(4).unwrap().load().unwrap());
+        let empty = Data::Quadratic { n: 1, x_min: 2.0, x_max: 1.0, theta_star: 1.0, seed: 0 };
+        assert!(empty.check().unwrap_err().to_string().contains("x_min = 2, x_max = 1"));
     }
 }

@@ -4,6 +4,7 @@ mod sparse;
 
 use crate::claims::Claim;
 use crate::error::{Result, nearest, refuse};
+use crate::report::{self, plot};
 use crate::run::Results;
 use crate::spec::{Scale, Spec};
 
@@ -19,7 +20,18 @@ pub struct Figure {
     /// What to run at a scale.
     pub declare: fn(Scale) -> Spec,
     /// What the paper says of it, checked.
-    pub expect: fn(&Results) -> Vec<Claim>,
+    pub expect: fn(&Spec, &Results) -> Result<Vec<Claim>>,
+    /// What its spec must be besides well formed.
+    pub check: fn(&Spec) -> Result<()>,
+    /// Its picture, where that is more than [`report::picture`]'s panels of metrics over iterations.
+    pub draw: fn(&Spec, &Results) -> Result<plot::Figure>,
+}
+
+impl Figure {
+    /// Nothing more than well formed.
+    const ANY: fn(&Spec) -> Result<()> = |_| Ok(());
+    /// Panels of metrics over iterations.
+    const PANELS: fn(&Spec, &Results) -> Result<plot::Figure> = |spec, results| Ok(report::picture(spec, results));
 }
 
 /// Every figure, in the order of `handgrad list`.

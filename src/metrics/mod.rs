@@ -1,6 +1,8 @@
 //! What is measured, by name. A name may carry a threshold: `l0@1e-50`.
 
+mod hessian;
 mod measurer;
+mod noise;
 mod ntk;
 
 pub use measurer::{Measurer, Snapshot};
@@ -58,6 +60,73 @@ pub const METRICS: &[Definition] = &[
         about: "mean_j |u_j² - v_j²|",
         value: |s, _| Ok(s.imbalance().sum::<f64>() / s.imbalance().count() as f64),
     },
+    Definition {
+        name: "teacher_distance",
+        threshold: false,
+        about: "‖u∘v - β*‖₂; needs the teacher β*",
+        value: |s, _| Ok(s.teacher_errors(|_| true).map(|error| error * error).sum::<f64>().sqrt()),
+    },
+    Definition {
+        name: "support_error",
+        threshold: false,
+        about: "root mean square of u_j v_j - β*_j over the support of β*",
+        value: |s, _| Ok(s.root_mean_square(|teacher| teacher != 0.0)),
+    },
+    Definition {
+        name: "log_off_support",
+        threshold: false,
+        about: "mean of ln|u_j v_j| off the support of β*",
+        value: |s, _| Ok(s.log_off_support()),
+    },
+    Definition {
+        name: "small_columns",
+        threshold: true,
+        about: "j with √(u_j² + v_j²) < threshold: columns j and d+j of φ, relative to ‖X_j‖",
+        value: |s, threshold| Ok(s.scales().filter(|&scale| scale < threshold).count() as f64),
+    },
+    Definition {
+        name: "feature_norm",
+        threshold: false,
+        about: "‖φ‖_F on the training inputs",
+        value: |s, _| Ok(s.feature_norm()),
+    },
+    Definition {
+        name: "hessian_min",
+        threshold: false,
+        about: "smallest eigenvalue of the Hessian of the training loss",
+        value: |s, _| Ok(s.curvature()?.first().copied().unwrap_or(f64::NAN)),
+    },
+    Definition {
+        name: "hessian_max",
+        threshold: false,
+        about: "its largest eigenvalue",
+        value: |s, _| Ok(s.curvature()?.last().copied().unwrap_or(f64::NAN)),
+    },
+    Definition {
+        name: "noise_ratio",
+        threshold: false,
+        about: "tr Cov(r_i ∇h(x_i)) / (L ‖φ‖²_F) over a uniform sample i",
+        value: |s, _| Ok(noise::gradient_ratio(s.data, s.u, s.v, s.residuals(), s.train_loss)),
+    },
+    Definition {
+        name: "noise_mean_error",
+        threshold: false,
+        about: "max |E ξ| / max |r| over the n draws of Proposition 1",
+        value: |s, _| Ok(noise::mean_error(s.residuals())),
+    },
+    Definition {
+        name: "noise_variance_error",
+        threshold: false,
+        about: "|E‖ξ‖²/(2n(n-1)L) - 1|, zero by Lemma 2",
+        value: |s, _| Ok(noise::variance_error(s.residuals(), s.train_loss)),
+    },
+    Definition {
+        name: "noise_covariance_error",
+        threshold: false,
+        about: "max |Cov ξ - (n diag(r²) - r rᵀ)| / (n max r²)",
+        value: |s, _| Ok(noise::covariance_error(s.residuals())),
+    },
+    Definition { name: "first_parameter", threshold: false, about: "u_1: θ of the quadratic toy", value: |s, _| Ok(s.u[0]) },
 ];
 
 /// A metric of a spec, ready to be computed.

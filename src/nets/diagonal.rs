@@ -5,9 +5,9 @@ use handgrad_kernels::{Buffer, Context, Real};
 
 use super::step::Stepper;
 use crate::data::Dataset;
+use crate::draws::{Draws, Order};
 use crate::error::Result;
 use crate::optim::{Optimiser, Valley};
-use crate::order::Order;
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -58,11 +58,11 @@ impl<T: Real> Diagonal<T> {
         2 * self.shape.d
     }
 
-    /// Trains every replica that has not diverged until `state.step` is `until`. `orders`: one per replica.
+    /// Trains every replica that has not diverged until `state.step` is `until`. `draws`: one per replica.
     ///
     /// # Errors
     /// If a kernel refuses its arguments.
-    pub fn advance(&self, cx: &Context, state: &mut State<T>, orders: &[Order], until: u64) -> Result<()> {
+    pub fn advance(&self, cx: &Context, state: &mut State<T>, draws: &[Draws], until: u64) -> Result<()> {
         let shape = DiagonalShape { replicas: state.replicas(), ..self.shape };
         let batch = self.optimiser.batch_size(shape.n);
         let mut stepper = Stepper::new(&shape, &self.optimiser);
@@ -73,10 +73,10 @@ impl<T: Real> Diagonal<T> {
             rates.extend(
                 (state.step..state.step + count).map(|i| T::from_f64(self.gradient_scale * self.schedule.at(i, self.steps))),
             );
-            let full = matches!(orders, [Order::Full, ..]);
+            let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
             order.resize(if full { 0 } else { shape.replicas * count as usize * batch }, 0);
-            for (order, source) in order.chunks_exact_mut(count as usize * batch).zip(orders) {
-                source.fill(state.step * batch as u64, order);
+            for (order, draws) in order.chunks_exact_mut(count as usize * batch).zip(draws) {
+                draws.order.fill(state.step * batch as u64, order);
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             if self.optimiser.is_plain() {
@@ -89,7 +89,7 @@ impl<T: Real> Diagonal<T> {
                 }
             } else {
                 let data = (self.x.as_slice().unwrap_or_default(), self.y.as_slice());
-                stepper.train(cx, data, &order, &rates, state, &mut diverged)?;
+                stepper.train(cx, data, draws, &order, &rates, state, &mut diverged)?;
             }
             for (at, found) in state.diverged.iter_mut().zip(diverged) {
                 *at = at.or(found.map(|step| state.step + step as u64));

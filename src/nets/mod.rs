@@ -3,14 +3,17 @@
 mod diagonal;
 mod step;
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 pub use diagonal::Diagonal;
 
 use crate::error::{Result, refuse};
+use crate::rng::{self, Stream};
+use crate::spec::Seed;
 
 /// A network and its initial parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Net {
     /// h(x) = Σ_j u_j v_j x_j, every u_j and every v_j at one value.
@@ -20,21 +23,48 @@ pub enum Net {
         /// Initial v_j.
         v: f64,
     },
+    /// h(x) = Σ_j θ_j² x_j: the diagonal network with u = v = θ, which training keeps equal bit by bit. Every θ_j starts
+    /// uniform in (low, high), from the init stream.
+    Squared {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+    },
 }
 
 impl Net {
     /// Refuses initial values that are not finite.
     ///
     /// # Errors
-    /// If one is not.
+    /// If one is not, or there is nothing to draw from.
     pub fn check(&self) -> Result<()> {
-        let Net::Diagonal { u, v } = self;
-        if u.is_finite() && v.is_finite() { Ok(()) } else { refuse!("net: u = {u} and v = {v}, expected finite numbers") }
+        match *self {
+            Net::Diagonal { u, v } if !(u.is_finite() && v.is_finite()) => {
+                refuse!("net: u = {u} and v = {v}, expected finite numbers")
+            }
+            Net::Squared { low, high } if !(low < high && low.is_finite() && high.is_finite()) => {
+                refuse!("net: low = {low} and high = {high}, expected finite numbers with low < high")
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Parameters in one vector: u, then v.
-    pub fn initial(&self, d: usize) -> Vec<f64> {
-        let Net::Diagonal { u, v } = self;
-        [vec![*u; d], vec![*v; d]].concat()
+    /// Whether replicas of different seeds start at different parameters.
+    pub fn is_random(&self) -> bool {
+        matches!(self, Net::Squared { .. })
+    }
+
+    /// Parameters of a replica in one vector: u, then v.
+    pub fn initial(&self, d: usize, seed: Seed) -> Vec<f64> {
+        match *self {
+            Net::Diagonal { u, v } => [vec![u; d], vec![v; d]].concat(),
+            Net::Squared { low, high } => {
+                let key = if let Seed::Own(seed) = seed { seed } else { 0 };
+                let mut stream = rng::sequential(key, Stream::Init);
+                let theta: Vec<f64> = (0..d).map(|_| low + (high - low) * stream.random::<f64>()).collect();
+                theta.repeat(2)
+            }
+        }
     }
 }

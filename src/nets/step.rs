@@ -5,8 +5,9 @@ use handgrad_kernels::diagonal::{DiagonalShape, diagonal_backward_weight, diagon
 use handgrad_kernels::mse::{MseScale, mse_backward};
 use handgrad_kernels::{Acc, Context, Real};
 
+use crate::draws::Draws;
 use crate::error::Result;
-use crate::optim::{Optimiser, Sam};
+use crate::optim::{LabelNoise, Optimiser, Sam};
 use crate::state::State;
 
 /// Working memory of one replica's step.
@@ -14,8 +15,12 @@ use crate::state::State;
 pub(super) struct Stepper<'a, T> {
     shape: DiagonalShape,
     optimiser: &'a Optimiser,
+    /// Inputs and labels of the iteration: those of its batch; all if the batch is written as label noise.
     x: Vec<T>,
     y: Vec<T>,
+    /// Factors 1 - n·c_i/B of the residuals in [`LabelNoise::Sampled`].
+    sampled: Vec<T>,
+    noise: Vec<f64>,
     predictions: Vec<T>,
     residuals: Vec<T>,
     perturbed: Vec<T>,
@@ -25,13 +30,16 @@ pub(super) struct Stepper<'a, T> {
 
 impl<'a, T: Real> Stepper<'a, T> {
     pub(super) fn new(shape: &DiagonalShape, optimiser: &'a Optimiser) -> Self {
-        let n = if optimiser.is_plain() { 0 } else { optimiser.batch_size(shape.n) };
+        let sampled = if optimiser.label_noise == LabelNoise::Sampled { shape.n } else { 0 };
+        let n = if optimiser.is_plain() { 0 } else { optimiser.batch_size(shape.n).max(sampled) };
         let numbers = |count: usize| vec![T::ZERO; count];
         Stepper {
             shape: DiagonalShape { n, replicas: 1, ..*shape },
             optimiser,
             x: numbers(n * shape.stride),
             y: numbers(n),
+            sampled: numbers(sampled),
+            noise: Vec::new(),
             predictions: numbers(n),
             residuals: numbers(n),
             perturbed: numbers(2 * shape.d),
@@ -41,30 +49,28 @@ impl<'a, T: Real> Stepper<'a, T> {
     }
 
     /// `rates.len()` iterations of every replica whose entry of `diverged` is `None`; an empty order means the whole data set.
+    #[allow(clippy::too_many_arguments, reason = "what a fused kernel takes, and the noise")]
     pub(super) fn train(
         &mut self,
         cx: &Context,
-        (x, y): (&[T], &[T]),
+        data: (&[T], &[T]),
+        draws: &[Draws],
         order: &[u32],
         rates: &[T],
         state: &mut State<T>,
         diverged: &mut [Option<usize>],
     ) -> Result<()> {
-        let (batch, two_d, stride) = (self.shape.n, 2 * self.shape.d, self.shape.stride);
-        if order.is_empty() {
-            self.x.copy_from_slice(&x[..batch * stride]);
-            self.y.copy_from_slice(y);
+        let two_d = 2 * self.shape.d;
+        let batch = order.len() / (rates.len() * diverged.len());
+        if self.is_whole(batch) {
+            let len = self.x.len();
+            self.x.copy_from_slice(&data.0[..len]);
         }
         for (replica, diverged) in diverged.iter_mut().enumerate().filter(|(_, diverged)| diverged.is_none()) {
             let params = &mut state.params[replica * two_d..][..two_d];
             for (step, &rate) in rates.iter().enumerate() {
-                if !order.is_empty() {
-                    let samples = &order[(replica * rates.len() + step) * batch..][..batch];
-                    for (k, sample) in samples.iter().map(|&sample| sample as usize).enumerate() {
-                        self.x[k * stride..][..stride].copy_from_slice(&x[sample * stride..][..stride]);
-                        self.y[k] = y[sample];
-                    }
-                }
+                let samples = &order[(replica * rates.len() + step) * batch..][..batch];
+                self.gather(data, samples, &draws[replica], state.step + step as u64);
                 if !self.gradient_at(cx, params)? {
                     *diverged = Some(step);
                     break;
@@ -77,6 +83,44 @@ impl<'a, T: Real> Stepper<'a, T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an iteration goes over the whole data set, whose inputs are fetched once.
+    fn is_whole(&self, batch: usize) -> bool {
+        batch == 0 || !self.sampled.is_empty()
+    }
+
+    /// Fetches the inputs and labels of an iteration, with their noise.
+    fn gather(&mut self, (x, y): (&[T], &[T]), samples: &[u32], draws: &Draws, step: u64) {
+        let (stride, whole) = (self.shape.stride, self.is_whole(samples.len()));
+        if whole {
+            self.y.copy_from_slice(y);
+        } else {
+            for (k, sample) in samples.iter().map(|&sample| sample as usize).enumerate() {
+                self.x[k * stride..][..stride].copy_from_slice(&x[sample * stride..][..stride]);
+                self.y[k] = y[sample];
+            }
+        }
+        match self.optimiser.label_noise {
+            LabelNoise::Off => {}
+            LabelNoise::Sampled => {
+                self.sampled.fill(T::ONE);
+                let weight = T::from_f64(y.len() as f64 / samples.len() as f64);
+                samples.iter().for_each(|&sample| self.sampled[sample as usize] = self.sampled[sample as usize] - weight);
+            }
+            LabelNoise::Gaussian { variance } => {
+                let (deviation, start) = (variance.sqrt(), step * y.len() as u64);
+                self.noise.resize(y.len(), 0.0);
+                draws.noise.fill_normal(start, &mut self.noise);
+                let noise = &self.noise;
+                let xi = |sample: usize| T::from_f64(deviation * noise[sample]);
+                if whole {
+                    self.y.iter_mut().enumerate().for_each(|(sample, y)| *y = *y + xi(sample));
+                } else {
+                    self.y.iter_mut().zip(samples).for_each(|(y, &sample)| *y = *y + xi(sample as usize));
+                }
+            }
+        }
     }
 
     /// The gradient of the optimiser's kind; false if a residual is not finite.
@@ -97,8 +141,11 @@ impl<'a, T: Real> Stepper<'a, T> {
 
     /// Leaves y - target in `residuals`, divided by the batch size, and the gradient in `gradient`.
     fn plain_gradient(&mut self, cx: &Context, params: &[T]) -> Result<bool> {
-        let Self { shape, x, y, predictions, residuals, gradient, .. } = self;
+        let Self { shape, x, y, sampled, predictions, residuals, gradient, .. } = self;
         diagonal_forward(cx, shape, (&*x).into(), params.into(), predictions.into())?;
+        for ((y, &prediction), &factor) in y.iter_mut().zip(&*predictions).zip(&*sampled) {
+            *y = *y + (prediction - *y) * factor;
+        }
         mse_backward(cx, MseScale::Half, (&*predictions).into(), (&*y).into(), residuals.into())?;
         diagonal_backward_weight(cx, shape, (&*x).into(), params.into(), (&*residuals).into(), gradient.into(), Acc::Set)?;
         Ok(residuals.iter().all(|residual| residual.is_finite()))

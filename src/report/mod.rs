@@ -54,6 +54,7 @@ pub fn publish(
     results: &Results,
     timings: &[Timing],
     claims: &[Claim],
+    picture: Option<&plot::Figure>,
     meta: &Meta,
 ) -> Result<PathBuf> {
     tables::write_metrics(&folder.file("metrics.csv"), results)?;
@@ -62,8 +63,7 @@ pub fn publish(
     write_json(folder.file("claims.json"), &file)?;
     write_json(folder.file("meta.json"), meta)?;
     npz::write(&folder.file("arrays.npz"), &arrays(results))?;
-    if !spec.panels.is_empty() {
-        let figure = picture(spec, results);
+    if let Some(figure) = picture {
         let failed = |error: plot::PlotError| Error::Numerics(error.to_string());
         figure.write_svg(folder.file("figure.svg")).map_err(failed)?;
         figure.write_png(folder.file("figure.png")).map_err(failed)?;
@@ -76,12 +76,18 @@ fn write_json(path: PathBuf, value: &impl Serialize) -> Result<()> {
     std::fs::write(&path, text + "\n").map_err(Error::io("write", &path))
 }
 
-/// Final parameters of every run: replicas x parameters, in the order of the seeds.
+/// Of every run: final parameters, replicas x parameters in the order of the seeds; the trajectory, points x parameters, if kept.
 fn arrays(results: &Results) -> Vec<(String, Array)> {
-    let array = |run: &crate::run::RunResults| {
-        let values: Vec<f64> = run.replicas.iter().flat_map(|replica| replica.params.iter().copied()).collect();
-        let shape = vec![run.replicas.len(), values.len() / run.replicas.len().max(1)];
-        (format!("{}.params", run.name), Array { shape, values })
+    let array = |name: String, rows: usize, values: Vec<f64>| {
+        let shape = vec![rows, values.len() / rows.max(1)];
+        (name, Array { shape, values })
     };
-    results.runs.iter().map(array).collect()
+    let of_run = |run: &crate::run::RunResults| {
+        let params = run.replicas.iter().flat_map(|replica| replica.params.iter().copied()).collect();
+        let kept = run.replicas.first().filter(|replica| !replica.trajectory.is_empty());
+        let trajectory =
+            kept.map(|replica| array(format!("{}.trajectory", run.name), run.points.len(), replica.trajectory.clone()));
+        [Some(array(format!("{}.params", run.name), run.replicas.len(), params)), trajectory]
+    };
+    results.runs.iter().flat_map(of_run).flatten().collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::claims::{Claim, diverged};
+use crate::claims::{Claim, Rule, diverged};
 use crate::error::{Error, Result};
 use crate::run::{Results, Timing, quantile};
 use crate::spec::Spec;
@@ -47,13 +47,12 @@ pub fn claims_table(claims: &[Claim]) -> String {
     for claim in claims {
         let _ = writeln!(text, "{:<13} {} ({})", claim.verdict, claim.statement, claim.source);
         for part in &claim.evidence {
-            let [low, high] = part.interval;
+            let counted = match (part.rule, part.interval) {
+                (Rule::Most, [low, high]) => format!("seeds [{low:.2}, {high:.2}]"),
+                (Rule::Every, _) => "cases, all needed".to_owned(),
+            };
             let lost = if part.diverged > 0 { format!(", {} diverged", part.diverged) } else { String::new() };
-            let _ = writeln!(
-                text,
-                "              {}: {}/{} seeds [{low:.2}, {high:.2}]{lost}; {}",
-                part.what, part.wins, part.seeds, part.detail
-            );
+            let _ = writeln!(text, "              {}: {}/{} {counted}{lost}; {}", part.what, part.wins, part.seeds, part.detail);
         }
     }
     text

@@ -66,17 +66,19 @@ pub fn check_threads(threads: usize) -> Result<()> {
     }
 }
 
-/// Trains and measures every run of a spec for every seed, on its data (`spec.data.load()`).
+/// Trains and measures every run of a spec for every seed. `data` is the spec's (`spec.data.load()`); runs and seeds with data
+/// of their own draw them.
 ///
 /// # Errors
 /// If the spec cannot run, a checkpoint does not fit, a file cannot be written, or a signal stopped it (its state is saved).
 pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
     spec.check()?;
     check_threads(options.threads)?;
-    let measurer = Measurer::new(data);
+    let shared = Measurer::new(data);
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
-    let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(GROUP)).collect();
+    let group = if spec.seeds.own_data { 1 } else { GROUP };
+    let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(group)).collect();
     let tasks: Vec<(usize, &[Seed])> =
         groups.iter().flat_map(|&seeds| (0..spec.runs.len()).map(move |run| (run, seeds))).collect();
     let failed = AtomicBool::new(false);
@@ -85,6 +87,8 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
             return Ok(None);
         }
         let run = &spec.runs[run];
+        let is_own = run.data.is_some() || (spec.seeds.own_data && seeds[0] != Seed::Paper);
+        let own = if is_own { Some(Measurer::new(spec.dataset(run, seeds[0])?)) } else { None };
         let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
         let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
         let job = Job {
@@ -92,7 +96,7 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
             spec,
             run,
             seeds,
-            measurer: &measurer,
+            measurer: own.as_ref().unwrap_or(&shared),
             checkpoint: checkpoint.as_deref(),
             control,
             progress: options.progress,
@@ -126,12 +130,17 @@ fn assemble(spec: &Spec, trained: &[((usize, &[Seed]), Trained)]) -> (Results, V
     let metrics = spec.metrics.len();
     let replicas_of = |wanted: usize| {
         let groups = trained.iter().filter(move |((run, _), _)| *run == wanted);
-        groups.flat_map(|((_, seeds), group)| {
-            let (row, params) = (seeds.len() * metrics, group.params.len() / seeds.len());
+        groups.flat_map(|((run, seeds), group)| {
+            let points = spec.evaluate.points(spec.runs[*run].steps).len();
+            let (row, params) = (group.table.len() / points, group.params.len() / seeds.len());
             seeds.iter().enumerate().map(move |(k, &seed)| Replica {
                 seed,
                 outcome: group.outcomes[k],
                 values: group.table.chunks_exact(row).flat_map(|row| &row[k * metrics..][..metrics]).copied().collect(),
+                trajectory: match k {
+                    0 => group.table.chunks_exact(row).flat_map(|row| &row[seeds.len() * metrics..]).copied().collect(),
+                    _ => Vec::new(),
+                },
                 params: group.params[k * params..][..params].to_vec(),
             })
         })

@@ -36,6 +36,8 @@ pub struct Replica {
     pub outcome: Outcome,
     /// Points x metrics; NaN where nothing was measured.
     pub values: Vec<f64>,
+    /// Points x parameters, if the spec keeps a trajectory and this is its first seed; else empty.
+    pub trajectory: Vec<f64>,
     /// Parameters at the end.
     pub params: Vec<f64>,
 }
@@ -107,7 +109,8 @@ mod tests {
 
     #[test]
     fn gaps_and_divergence_leave_no_last_value() {
-        let replica = |values: Vec<f64>, outcome| Replica { seed: Seed::Own(0), outcome, values, params: vec![] };
+        let replica =
+            |values: Vec<f64>, outcome| Replica { seed: Seed::Own(0), outcome, values, trajectory: vec![], params: vec![] };
         let finished = replica(vec![4.0, 1.0, f64::NAN, 2.0, 2.0, 3.0], Outcome::Finished);
         let diverged = replica(vec![4.0, 1.0, f64::NAN, f64::NAN, f64::NAN, f64::NAN], Outcome::Diverged { step: 3 });
         let run = RunResults {

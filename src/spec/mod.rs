@@ -7,12 +7,12 @@ mod value;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::Data;
+use crate::data::{Data, Dataset};
+use crate::draws::Order;
 use crate::error::{Error, Result, nearest, refuse};
 use crate::metrics;
 use crate::nets::Net;
 use crate::optim::Optimiser;
-use crate::order::Order;
 use crate::schedule::Schedule;
 
 /// Version of the layout of spec.json; a file of another version is refused.
@@ -48,6 +48,9 @@ pub struct Spec {
     pub metrics: Vec<Metric>,
     /// What is drawn.
     pub panels: Vec<Panel>,
+    /// Whether arrays.npz keeps the parameters of the first seed at every evaluation point.
+    #[serde(default)]
+    pub trajectory: bool,
 }
 
 /// How much of the paper's protocol a run follows.
@@ -80,6 +83,9 @@ pub struct Seeds {
     pub paper: bool,
     /// Seeds of our own streams.
     pub own: Vec<u64>,
+    /// Whether every own seed draws its own data too; otherwise all share the data of the spec.
+    #[serde(default)]
+    pub own_data: bool,
 }
 
 /// Which random stream drives a replica.
@@ -117,32 +123,72 @@ pub struct Run {
     pub optimiser: Optimiser,
     /// NumPy seed that the paper set before this run (`np.random.seed`).
     pub paper_order_seed: u32,
+    /// Data set, where it is not the spec's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
+    /// Network and its initialisation, where they are not the spec's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<Net>,
 }
 
-/// Metrics are taken before the update of iteration i, for i < first and at round(k·N/(grid-1)), k < grid-1: the union.
+impl Run {
+    /// A run on the spec's data and network.
+    pub fn new(name: &str, label: &str, steps: u64, schedule: Schedule, optimiser: Optimiser) -> Run {
+        let (name, label) = (name.to_owned(), label.to_owned());
+        Run { name, label, steps, schedule, optimiser, paper_order_seed: 1, data: None, net: None }
+    }
+}
+
+/// Metrics are taken after i updates for i < first and for the points of a grid over the run's N iterations: the union.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
     /// Every iteration up to this one.
     pub first: u64,
-    /// Points of an even grid over the whole run; its last point, N, is left out.
+    /// Points of the grid.
     pub grid: u64,
+    /// How the grid is spaced.
+    #[serde(default)]
+    pub spacing: Spacing,
+    /// Whether iteration i stands for its parameters after its update (i + 1 updates done) rather than before it.
+    #[serde(default)]
+    pub after: bool,
+}
+
+/// A grid of iterations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// round(k·N/(grid-1)), k < grid: the last point, N, is no iteration and is left out.
+    #[default]
+    Even,
+    /// round((N-1)^(k/(grid-1))), k < grid.
+    Logarithmic,
 }
 
 /// What is measured is kept in memory until the end.
 const MAX_POINTS: u64 = 1_000_000;
 
 impl Evaluate {
-    /// The iterations, ascending.
+    /// Before the update of iteration i, for i < first and an even grid.
+    pub fn even(first: u64, grid: u64) -> Evaluate {
+        Evaluate { first, grid, spacing: Spacing::Even, after: false }
+    }
+
+    /// Updates done at every point, ascending.
     pub fn points(&self, steps: u64) -> Vec<u64> {
-        let spaced = (0..self.grid.saturating_sub(1)).map(|k| {
-            let spacing = steps as f64 / (self.grid - 1) as f64;
-            (k as f64 * spacing).round_ties_even() as u64
+        let spaced = (0..self.grid).map(|k| {
+            let intervals = (self.grid - 1).max(1) as f64;
+            let place = match self.spacing {
+                Spacing::Even => k as f64 * (steps as f64 / intervals),
+                Spacing::Logarithmic => (steps.saturating_sub(1) as f64).powf(k as f64 / intervals),
+            };
+            place.round_ties_even() as u64
         });
         let mut points: Vec<u64> = (0..self.first.min(steps)).chain(spaced).filter(|&i| i < steps).collect();
         points.sort_unstable();
         points.dedup();
-        points
+        points.iter().map(|i| i + u64::from(self.after)).collect()
     }
 }
 
@@ -182,6 +228,13 @@ pub struct Panel {
     pub log: bool,
 }
 
+impl Panel {
+    /// A metric with its heading.
+    pub fn new(metric: &str, title: &str, log: bool) -> Panel {
+        Panel { metric: metric.to_owned(), title: title.to_owned(), log }
+    }
+}
+
 impl Spec {
     /// Refuses what cannot run, before anything is computed or written.
     ///
@@ -217,12 +270,20 @@ impl Spec {
             let within = |error: Error| Error::Input(format!("spec: runs.{}.{error}", run.name));
             run.schedule.check().map_err(within)?;
             run.optimiser.check().map_err(within)?;
+            run.data.as_ref().map_or(Ok(()), Data::check).map_err(within)?;
+            run.net.as_ref().map_or(Ok(()), Net::check).map_err(within)?;
+            if self.seeds.own_data && !self.seeds.own.is_empty() {
+                self.data_of(run).redrawn(0)?;
+            }
+            if self.seeds.paper && self.net_of(run).is_random() {
+                return refuse!("spec: the net starts at random and the paper gives no seed for it; add --set seeds.paper=false");
+            }
             if self.seeds.paper {
                 Order::check_paper(run.optimiser.batch, run.steps).map_err(within)?;
             }
         }
         if self.evaluate.first.max(self.evaluate.grid) > MAX_POINTS {
-            let Evaluate { first, grid } = self.evaluate;
+            let Evaluate { first, grid, .. } = self.evaluate;
             return refuse!("spec: evaluate.first = {first} and evaluate.grid = {grid}, expected at most {MAX_POINTS} each");
         }
         if self.evaluate.points(self.runs[0].steps).is_empty() {
@@ -246,6 +307,27 @@ impl Spec {
         }
         self.data.check()?;
         self.net.check()
+    }
+
+    /// The data set of a run.
+    pub fn data_of<'a>(&'a self, run: &'a Run) -> &'a Data {
+        run.data.as_ref().unwrap_or(&self.data)
+    }
+
+    /// The network of a run.
+    pub fn net_of<'a>(&'a self, run: &'a Run) -> &'a Net {
+        run.net.as_ref().unwrap_or(&self.net)
+    }
+
+    /// The data set of a run's replica: drawn anew for own seeds if the spec says so.
+    ///
+    /// # Errors
+    /// As [`Data::load`].
+    pub fn dataset(&self, run: &Run, seed: Seed) -> Result<Dataset> {
+        match seed {
+            Seed::Own(seed) if self.seeds.own_data => self.data_of(run).redrawn(seed)?.load(),
+            _ => self.data_of(run).load(),
+        }
     }
 
     /// Every replica's seed, the paper's first.
@@ -296,12 +378,15 @@ mod tests {
 
     #[test]
     fn evaluation_points_are_the_papers() {
-        let points = Evaluate { first: 100, grid: 250 }.points(100_001);
+        let points = Evaluate::even(100, 250).points(100_001);
         assert_eq!(points.len(), 348);
         assert_eq!(points[..101], (0..100).chain([402]).collect::<Vec<_>>());
         assert_eq!(points.last(), Some(&99_599));
-        let points = Evaluate { first: 100, grid: 151 }.points(31_623);
+        let points = Evaluate::even(100, 151).points(31_623);
         assert_eq!((points.len(), points.last()), (248 + 1, Some(&31_412)));
-        assert_eq!(Evaluate { first: 10, grid: 0 }.points(3), [0, 1, 2]);
+        assert_eq!(Evaluate::even(10, 0).points(3), [0, 1, 2]);
+        // np.round(np.logspace(0, 4, 201)) after 500 single iterations, each after its update.
+        let after = Evaluate { first: 500, grid: 201, spacing: Spacing::Logarithmic, after: true }.points(10_001);
+        assert_eq!((after.len(), after[0], after[499], after[500], after[565]), (566, 1, 500, 502, 10_001));
     }
 }

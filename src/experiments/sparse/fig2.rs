@@ -5,15 +5,14 @@
 //! dynamics are chaotic: a change of 1e-14 grows to 0.17 in 10,000 iterations, so that the paper's curves are one draw of
 //! many, and whether a run survives is chance too. The claims are asked of our own seeds.
 
-use super::PAPER;
+use super::{PAPER, base};
 use crate::claims::{Claim, Direction, Evidence, each, falls_before_decay, paired};
-use crate::data::{Data, Generator};
+use crate::error::Result;
 use crate::experiments::Figure;
-use crate::nets::Net;
 use crate::optim::Optimiser;
 use crate::run::Results;
 use crate::schedule::{Decay, Schedule, Timing};
-use crate::spec::{Dtype, Evaluate, Metric, Panel, Run, SCHEMA, Scale, Seeds, Spec};
+use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "sparse/fig2",
@@ -21,6 +20,8 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "diagonal linear networks: loss stabilisation, test loss, NTK rank and sparsity for four step-size schedules",
     declare,
     expect,
+    check: Figure::ANY,
+    draw: Figure::PANELS,
 };
 
 const RANK: &str = "ntk_rank@1e-15";
@@ -34,34 +35,18 @@ fn declare(scale: Scale) -> Spec {
         Scale::Laptop => (31_623, 20, 250, 35),
         Scale::Paper => (100_001, 20, 250, 35),
     };
-    let run = |name: &str, label: &str, schedule| Run {
-        name: name.to_owned(),
-        label: label.to_owned(),
-        steps,
-        schedule,
-        optimiser: Optimiser::sgd(),
-        paper_order_seed: 1,
-    };
+    let run = |name, label, schedule| Run::new(name, label, steps, schedule, Optimiser::sgd());
     let large =
         |at: f64, divide: f64| Schedule::Piecewise { peak: 0.282, decays: vec![Decay { at, divide }], timing: Timing::Next };
-    let panel = |metric: &str, title: &str, log| Panel { metric: metric.to_owned(), title: title.to_owned(), log };
     Spec {
-        schema: SCHEMA,
-        figure: Some(FIGURE.id.to_owned()),
-        title: "Diagonal linear networks: SGD with large step sizes learns sparse features, Figure 2".to_owned(),
-        scale,
-        overrides: Vec::new(),
-        dtype: Dtype::F64,
-        data: Data::SparseRegression { n: 80, d: 200, support: 20, test: 1000, generator: Generator::Numpy, seed: 0 },
-        net: Net::Diagonal { u: 0.1, v: 0.0 },
-        seeds: Seeds { paper: true, own: (0..seeds).collect() },
+        seeds: Seeds { paper: true, own: (0..seeds).collect(), own_data: false },
         runs: vec![
             run(RUNS[0], "η = 0.25", Schedule::Constant { peak: 0.25 }),
             run(RUNS[1], "η = 0.282, decay at 10%", large(0.1, 4.8)),
             run(RUNS[2], "η = 0.282, decay at 30%", large(0.3, 3.4)),
             run(RUNS[3], "η = 0.282, decay at 50%", large(0.5, 1.5)),
         ],
-        evaluate: Evaluate { first: 100, grid },
+        evaluate: Evaluate::even(100, grid),
         metrics: [
             vec![Metric::always("train_loss"), Metric::always("test_loss")],
             [RANK, "ntk_rank@1e-8", "ntk_rank@1e-4"].map(|name| Metric::sparse(name, sparse)).to_vec(),
@@ -69,15 +54,16 @@ fn declare(scale: Scale) -> Spec {
         ]
         .concat(),
         panels: vec![
-            panel("train_loss", "Training loss", true),
-            panel("test_loss", "Test loss", true),
-            panel(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false),
-            panel(SPARSITY, "‖u⊙v‖₀, |u_j v_j| > 10⁻⁵⁰", false),
+            Panel::new("train_loss", "Training loss", true),
+            Panel::new("test_loss", "Test loss", true),
+            Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false),
+            Panel::new(SPARSITY, "‖u⊙v‖₀, |u_j v_j| > 10⁻⁵⁰", false),
         ],
+        ..base(&FIGURE, "Diagonal linear networks: SGD with large step sizes learns sparse features, Figure 2", scale)
     }
 }
 
-fn expect(results: &Results) -> Vec<Claim> {
+fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let ordered = |metric| -> Vec<Evidence> {
         RUNS.windows(2).map(|pair| paired(results, metric, pair[1], Direction::Below, pair[0])).collect()
     };
@@ -101,7 +87,7 @@ fn expect(results: &Results) -> Vec<Claim> {
             Some((late >= 0.5 * run.level(replica, "train_loss", decay / 2..=decay / 4 * 3)?, late))
         },
     );
-    vec![
+    Ok(vec![
         Claim::all("stabilisation", "with the large step size the training loss stabilises around 10^-1.5", "section 3.1, O1", {
             RUNS[1..].iter().map(|name| level(name)).chain([stays]).collect()
         }),
@@ -138,5 +124,5 @@ fn expect(results: &Results) -> Vec<Claim> {
             ordered(SPARSITY),
         ),
         Claim::all("sparsity-ordered-1e-3", "the same with entries counted above 10^-3", "our threshold", ordered("l0@1e-3")),
-    ]
+    ])
 }

@@ -2,5 +2,35 @@
 
 pub(super) mod fig2;
 
+use super::Figure;
+use crate::data::{Data, Generator};
+use crate::nets::Net;
+use crate::spec::{Dtype, Evaluate, SCHEMA, Scale, Seeds, Spec};
+
 /// The paper, as claims cite it.
 const PAPER: &str = "SGD with large step sizes learns sparse features (Andriushchenko et al. 2023)";
+
+/// What the paper's diagonal networks have in common: Figure 2's data (NumPy seed 0) and u = 0.1, v = 0. Nothing to run yet.
+fn base(figure: &Figure, title: &str, scale: Scale) -> Spec {
+    Spec {
+        schema: SCHEMA,
+        figure: Some(figure.id.to_owned()),
+        title: title.to_owned(),
+        scale,
+        overrides: Vec::new(),
+        dtype: Dtype::F64,
+        data: sparse_regression(80, 200, 20),
+        net: Net::Diagonal { u: 0.1, v: 0.0 },
+        seeds: Seeds { paper: true, own: (0..20).collect(), own_data: false },
+        runs: Vec::new(),
+        evaluate: Evaluate::even(100, 250),
+        metrics: Vec::new(),
+        panels: Vec::new(),
+        trajectory: false,
+    }
+}
+
+/// The paper's data: NumPy seed 0, 1000 test samples.
+fn sparse_regression(n: usize, d: usize, support: usize) -> Data {
+    Data::SparseRegression { n, d, support, test: 1000, generator: Generator::Numpy, seed: 0 }
+}

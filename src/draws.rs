@@ -1,4 +1,4 @@
-//! Which samples each iteration of a replica sees.
+//! What the iterations of a replica draw: which samples they see, and noise.
 
 use crate::error::{Result, refuse};
 use crate::optim::{Batch, Sampling};
@@ -31,6 +31,30 @@ pub enum Order {
         /// Samples.
         n: u32,
     },
+}
+
+/// Everything random about the training of one replica.
+#[derive(Clone, Debug)]
+pub struct Draws {
+    /// Samples of every iteration.
+    pub order: Order,
+    /// The noise stream; draw k of iteration i is at position i·n + k, n the number of samples.
+    pub noise: Counter,
+}
+
+impl Draws {
+    /// The draws of a replica; for the paper's own, noise is drawn from our stream under the paper's seed.
+    ///
+    /// # Errors
+    /// As [`Order::new`].
+    pub fn new(batch: Batch, seed: Seed, paper_seed: u32, n: usize, steps: u64) -> Result<Draws> {
+        let order = Order::new(batch, seed, paper_seed, n, steps)?;
+        let key = match seed {
+            Seed::Own(seed) => seed,
+            Seed::Paper => u64::from(paper_seed),
+        };
+        Ok(Draws { order, noise: Counter::new(key, Stream::Noise) })
+    }
 }
 
 /// 4 GiB of indices.
