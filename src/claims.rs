@@ -83,6 +83,12 @@ impl Evidence {
         Evidence { what, rule: Rule::Most, seeds, wins, interval: wilson(wins, seeds), diverged, detail }
     }
 
+    /// Cases that are not seeds: points of a grid, of which every one must be as the paper says.
+    pub fn tally(what: impl Into<String>, wins: usize, cases: usize, detail: impl Into<String>) -> Evidence {
+        let (what, detail, interval) = (what.into(), detail.into(), wilson(wins, cases));
+        Evidence { what, rule: Rule::Every, seeds: cases, wins, interval, diverged: 0, detail }
+    }
+
     /// The same counts, of which every one must be as the paper says.
     pub fn every(self) -> Evidence {
         Evidence { rule: Rule::Every, ..self }
@@ -126,12 +132,24 @@ pub enum Direction {
 
 /// For every own seed with both runs finite: is `first`'s last value of a metric below (above) `second`'s?
 pub fn paired(results: &Results, metric: &str, first: &str, direction: Direction, second: &str) -> Evidence {
-    let what = format!("{metric}: {first} {} {second}", if direction == Direction::Below { "<" } else { ">" });
+    paired_by(results, metric, first, direction, second, |run, replica| run.last(replica, metric))
+}
+
+/// The same for a quantity of a run's replica, by name.
+pub fn paired_by(
+    results: &Results,
+    quantity: &str,
+    first: &str,
+    direction: Direction,
+    second: &str,
+    value: impl Fn(&RunResults, &Replica) -> Option<f64>,
+) -> Evidence {
+    let what = format!("{quantity}: {first} {} {second}", if direction == Direction::Below { "<" } else { ">" });
     let (Some(a), Some(b)) = (results.run(first), results.run(second)) else {
         return Evidence::count(what, &[], 0, "a run is missing");
     };
     let pairs: Vec<(f64, f64)> =
-        own_seeds(a).filter_map(|seed| Some((a.last(a.survivor(seed)?, metric)?, b.last(b.survivor(seed)?, metric)?))).collect();
+        own_seeds(a).filter_map(|seed| Some((value(a, a.survivor(seed)?)?, value(b, b.survivor(seed)?)?))).collect();
     let outcomes: Vec<bool> = pairs.iter().map(|(a, b)| if direction == Direction::Below { a < b } else { a > b }).collect();
     let median = |side: fn(&(f64, f64)) -> f64| quantile(&pairs.iter().map(side).collect::<Vec<_>>(), 0.5).unwrap_or(f64::NAN);
     let detail = format!("medians {:.3e} and {:.3e}", median(|pair| pair.0), median(|pair| pair.1));
@@ -163,6 +181,22 @@ pub fn falls_before_decay(results: &Results, metric: &str, run: &str) -> Evidenc
         let [early, .., late] = values[..] else { return None };
         Some((late < early, late))
     })
+}
+
+/// For every own seed of `run` that is finite: is its last value of a metric within the 10-90% band of `reference`'s?
+pub fn within_band(results: &Results, metric: &str, run: &str, reference: &str) -> Evidence {
+    let what = format!("{metric} of {run} within the 10-90% band of {reference}");
+    let Some(other) = results.run(reference) else { return Evidence::count(what, &[], 0, "a run is missing") };
+    let values: Vec<f64> = own_seeds(other).filter_map(|seed| other.last(other.survivor(seed)?, metric)).collect();
+    let (Some(low), Some(high)) = (quantile(&values, 0.1), quantile(&values, 0.9)) else {
+        return Evidence::count(what, &[], diverged(other), "the band has no seed");
+    };
+    let inside = each(results, &what, run, |run, replica| {
+        let value = run.last(replica, metric)?;
+        Some((low <= value && value <= high, value))
+    });
+    let detail = format!("{}, band {low:.3e} to {high:.3e} of {} seeds", inside.detail, values.len());
+    Evidence { detail, ..inside }
 }
 
 /// Own seeds of a run that diverged.

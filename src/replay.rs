@@ -85,7 +85,8 @@ pub struct Summary {
 /// (2d) (u then v; otherwise u = 0.1, v = 0), and `order` (steps) or, for batches, (steps, batch): sample indices.
 ///
 /// # Errors
-/// If an array is missing, has another shape, or holds a number out of range; or an option does not fit.
+/// If an array is missing, has another shape, or holds a number out of range; if an option does not fit; or if a loss is not
+/// finite even before the first update.
 pub fn replay(cx: &Context, npz: &Npz, options: &Replay, progress: &dyn Progress) -> Result<(Vec<Line>, Summary)> {
     let data = Dataset::from_npz(npz)?;
     let init = match npz.optional("init", &[2 * data.d])? {
@@ -93,23 +94,54 @@ pub fn replay(cx: &Context, npz: &Npz, options: &Replay, progress: &dyn Progress
         None => Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d, REPLICA),
     };
     let Replay { lr, batch, .. } = *options;
+    let at = npz.path().display();
     if !(lr.is_finite() && lr >= 0.0) {
         return refuse!("--lr {lr}: expected a finite number >= 0");
     }
     if batch == 0 {
         return refuse!("--batch 0: expected at least 1 sample per update");
     }
-    let flat = batch == 1 && npz.shape("order").is_none_or(|shape| shape.len() == 1);
-    let shape: &[usize] = if flat { &[0] } else { &[0, batch] };
+    let shape: &[usize] = match npz.shape("order") {
+        Some(&[_, columns]) if columns != batch => {
+            return refuse!("{at}: array `order` has {columns} columns, expected as many as --batch {batch}; change one of them");
+        }
+        Some([_, _]) => &[0, batch],
+        _ if batch > 1 => &[0, batch],
+        _ => &[0],
+    };
     let order = npz.indices("order", shape, data.n())?;
     let rows = order.len() / batch;
     let steps = options.steps.unwrap_or(rows);
     if steps == 0 || steps > rows {
-        return refuse!("--steps {steps}: `order` in {} has {rows} rows; ask for 1 to {rows}", npz.path().display());
+        return refuse!("--steps {steps}: `order` in {at} has {rows} rows; ask for 1 to {rows}");
     }
-    match options.dtype {
-        Dtype::F32 => train::<f32>(cx, data, &init, order, steps, options, progress),
-        Dtype::F64 => train::<f64>(cx, data, &init, order, steps, options, progress),
+    let (lines, summary) = match options.dtype {
+        Dtype::F32 => {
+            [("x", &data.x), ("y", &data.y), ("init", &init)]
+                .iter()
+                .try_for_each(|(name, values)| check_f32(npz, name, values))?;
+            train::<f32>(cx, data, &init, order, steps, options, progress)?
+        }
+        Dtype::F64 => train::<f64>(cx, data, &init, order, steps, options, progress)?,
+    };
+    if lines.is_empty() {
+        return refuse!(
+            "{at}: the losses of the initial parameters are not finite, expected finite ones; scale the data or `init` down"
+        );
+    }
+    Ok((lines, summary))
+}
+
+/// Refuses numbers that would be infinite in f32.
+fn check_f32(npz: &Npz, name: &str, values: &[f64]) -> Result<()> {
+    match values.iter().position(|&value| !(value as f32).is_finite()) {
+        Some(position) => refuse!(
+            "{}: `{name}` holds {:e} at flat position {position}, expected magnitudes of at most {:e} in f32; scale it down, or give --dtype f64",
+            npz.path().display(),
+            values[position],
+            f32::MAX
+        ),
+        None => Ok(()),
     }
 }
 
@@ -164,12 +196,13 @@ pub fn write_lines(path: &Path, lines: &[Line]) -> Result<()> {
     crate::run::replace(path, &bytes)
 }
 
-/// Metrics of one parameter vector.
+/// Metrics of one parameter vector. What overflows is null in JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
-    /// Singular values above the threshold times the largest.
-    pub ntk_rank: usize,
-    /// Singular values of the NTK feature matrix, descending: d of them, since its columns are parallel in pairs.
+    /// Singular values above the threshold times the largest; none if they overflow.
+    pub ntk_rank: Option<usize>,
+    /// Singular values of the NTK feature matrix, descending: d of them, since its columns are parallel in pairs, or one per row
+    /// if there are fewer rows.
     pub singular_values: Vec<f64>,
     /// Entries with |u_j v_j| > 1e-50.
     pub l0: usize,
@@ -184,6 +217,9 @@ pub struct Measured {
 /// # Errors
 /// If an array is missing or malformed, or the threshold is not a finite number >= 0.
 pub fn measure(cx: &Context, npz: &Npz, key: &str, threshold: f64) -> Result<Measured> {
+    if !(threshold.is_finite() && threshold >= 0.0) {
+        return refuse!("--ntk-rank {threshold}: expected a finite number >= 0");
+    }
     let data = Dataset::from_npz(npz)?;
     let d = data.d;
     let params = &npz.required(key, &[2 * d])?.values;
@@ -203,7 +239,7 @@ pub fn measure(cx: &Context, npz: &Npz, key: &str, threshold: f64) -> Result<Mea
     let wanted = vec![["train_loss", "test_loss", "l0@1e-50"].map(metrics::parse).into_iter().collect::<Result<Vec<_>>>()?];
     let values = Measurer::new(data).measure(cx, params, &wanted)?.remove(0);
     Ok(Measured {
-        ntk_rank: rank.count(&singular_values),
+        ntk_rank: singular_values.iter().all(|value| value.is_finite()).then(|| rank.count(&singular_values)),
         singular_values,
         l0: values[2] as usize,
         train_loss: values[0],

@@ -162,7 +162,8 @@ impl Job<'_> {
             let mut due_places = Vec::new();
             for (index, (metric, &ready)) in self.spec.metrics.iter().zip(metrics).enumerate() {
                 let every = if *seed == Seed::Paper { metric.every } else { metric.every_own };
-                if point.is_multiple_of(every) || point + 1 == points {
+                let here = metric.only.is_empty() || metric.only.iter().any(|name| self.run.name.starts_with(name));
+                if here && (point.is_multiple_of(every) || point + 1 == points) {
                     due.push(ready);
                     due_places.push(replica * self.spec.metrics.len() + index);
                 }

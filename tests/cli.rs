@@ -85,28 +85,32 @@ fn save(path: &Path, arrays: &[(&str, &[usize], Vec<f64>)]) -> String {
 }
 
 #[test]
-fn replay_refuses_arrays_that_do_not_fit() {
+fn replay_refuses_before_it_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let arrays = folder.path().join("a.npz");
-    let out = folder.path().join("trace.csv");
-    let attempt = |arrays: &[(&str, &[usize], Vec<f64>)], want: &str| {
-        let path = save(&folder.path().join("a.npz"), arrays);
-        refused(folder.path(), &["replay", &path, "--net", "diagonal", "--lr", "0.1", "--out", out.to_str().unwrap()], want);
-        assert!(!out.exists());
-    };
-    let x = ("x", [2, 3].as_slice(), vec![1.0; 6]);
-    let order = ("order", [2].as_slice(), vec![0.0, 1.0]);
-    attempt(&[x.clone(), order.clone()], "neither `y` [2] nor `beta_star` [3] is there");
-    attempt(&[x.clone(), ("y", &[3], vec![1.0; 3]), order.clone()], "array `y` has shape [3], expected [2]");
-    attempt(&[x.clone(), ("y", &[2], vec![1.0, f64::NAN]), order.clone()], "array `y` holds NaN at flat position 1");
-    attempt(&[x.clone(), ("y", &[2], vec![1.0; 2])], "there is no array `order`");
-    attempt(
-        &[x.clone(), ("y", &[2], vec![1.0; 2]), ("order", &[1], vec![2.0])],
-        "`order[0]` is 2, expected an integer index of a sample from 0 to 1",
-    );
-    attempt(&[("x", &[6], vec![1.0; 6]), order.clone()], "array `x` has shape [6], expected [at least 1, at least 1]");
-    std::fs::write(&arrays, b"PK\x03\x04 cut short").unwrap();
-    refused(folder.path(), &["measure", arrays.to_str().unwrap(), "--net", "diagonal", "--params", "w"], "not a .npz file");
+    let at = folder.path();
+    let arrays = [("x", [2, 3].as_slice(), vec![1.0; 6]), ("y", &[2], vec![1.0; 2]), ("order", &[2], vec![0.0, 1.0])];
+    let unfit = [arrays[0].clone(), arrays[1].clone(), ("order", &[1], vec![2.0])];
+    save(&at.join("a.npz"), &arrays);
+    save(&at.join("unfit.npz"), &unfit);
+    std::fs::write(at.join("cut.npz"), b"PK\x03\x04 cut short").unwrap();
+    std::fs::create_dir(at.join("folder")).unwrap();
+    std::os::unix::fs::symlink("a.npz", at.join("link")).unwrap();
+    let contents = || (std::fs::read_dir(at).unwrap().count(), std::fs::read(at.join("a.npz")).unwrap());
+    let before = contents();
+    for (arrays, out, want) in [
+        ("unfit.npz", "trace.csv", "unfit.npz: array `order` holds 2 at flat position 0"),
+        ("cut.npz", "trace.csv", "cut.npz: not a .npz file"),
+        ("folder", "trace.csv", "folder: this is a folder, expected a .npz file"),
+        ("a.npz", "folder", "--out folder: this is a folder"),
+        ("a.npz", "new/", "--out new/: this is a folder"),
+        ("a.npz", "new/trace.csv", "--out new/trace.csv: there is no folder new"),
+        ("a.npz", "./a.npz", "--out ./a.npz: this is the file with the arrays"),
+        ("a.npz", "link", "--out link: this is the file with the arrays"),
+    ] {
+        refused(at, &["replay", arrays, "--net", "diagonal", "--lr", "0.1", "--out", out], want);
+        assert!(contents() == before, "--out {out}: something was written");
+    }
+    refused(at, &["measure", "cut.npz", "--net", "diagonal", "--params", "w"], "not a .npz file");
 }
 
 #[test]

@@ -14,27 +14,31 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
     let ReplayArguments { arrays, net: NetName::Diagonal, loss, lr, steps, batch, dtype, out } = arguments;
     let npz = Npz::read(arrays)?;
     let options = Replay { loss: *loss, lr: *lr, steps: *steps, batch: *batch, dtype: *dtype };
-    check_output(out)?;
-    let bar = Bar::new(steps.unwrap_or(0) as u64);
+    check_output(out, arrays)?;
+    let rows = npz.shape("order").and_then(|shape| shape.first().copied());
+    let bar = Bar::new(steps.or(rows).unwrap_or(0) as u64);
     let outcome = replay_arrays(&Context::cpu()?, &npz, &options, &bar);
     bar.finish();
     let (lines, summary) = outcome?;
     write_lines(out, &lines)?;
     if let Some(step) = summary.diverged_at {
-        super::advise(&format!("diverged at step {step}; {} has the {} lines up to there", out.display(), lines.len()));
+        super::advise(&format!("diverged at step {step}; {} ends there", out.display()));
     }
     answer_json(&summary)
 }
 
-/// Refuses a place that nothing can be written to before anything is computed.
-fn check_output(out: &Path) -> Result<()> {
+/// Refuses a place that nothing can be written to, or where the arrays are, before anything is computed.
+fn check_output(out: &Path, arrays: &Path) -> Result<()> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (out.is_dir(), folder.is_dir()) {
-        (true, _) => {
-            Err(Error::Input(format!("--out {}: this is a folder, expected a file name such as trace.csv", out.display())))
-        }
-        (_, false) => Err(Error::Input(format!("--out {}: there is no folder {}; create it", out.display(), folder.display()))),
-        _ => Ok(()),
+    let refused = |why: String| Err(Error::Input(format!("--out {}: {why}", out.display())));
+    if out.is_dir() || out.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        refused("this is a folder, expected a file name such as trace.csv".to_owned())
+    } else if !folder.is_dir() {
+        refused(format!("there is no folder {}; create it", folder.display()))
+    } else if out.canonicalize().is_ok_and(|out| arrays.canonicalize().is_ok_and(|arrays| arrays == out)) {
+        refused("this is the file with the arrays, expected another name such as trace.csv".to_owned())
+    } else {
+        Ok(())
     }
 }
 

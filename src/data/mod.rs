@@ -97,7 +97,7 @@ impl Dataset {
     }
 
     /// From a .npz file: `x` n x d, `y` n or `beta_star` d, optionally `x_test` m x d, with `y_test` m or `beta_star` for a test
-    /// loss.
+    /// loss. Targets that are given win over `beta_star`.
     ///
     /// # Errors
     /// If an array is missing, has another shape or holds a number that is not finite.
@@ -115,6 +115,9 @@ impl Dataset {
         };
         let (x_test, y_test) = match npz.optional("x_test", &[0, d])? {
             Some(x_test) => (x_test.values.clone(), targets("y_test", x_test)?.unwrap_or_default()),
+            None if npz.shape("y_test").is_some() => {
+                return refuse!("{}: `y_test` is there without `x_test`; save both or neither", npz.path().display());
+            }
             None => (Vec::new(), Vec::new()),
         };
         let teacher = teacher.map(|beta| beta.values.clone());

@@ -34,13 +34,17 @@ impl Npz {
     pub fn read(path: &Path) -> Result<Npz> {
         let file = File::open(path).map_err(Error::io("read", path))?;
         let at = path.display();
+        if path.is_dir() {
+            return refuse!("{at}: this is a folder, expected a .npz file");
+        }
         let malformed =
             |error: &dyn std::fmt::Display| Error::Input(format!("{at}: not a .npz file ({error}); write it with numpy.savez"));
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| malformed(&error))?;
         let mut arrays = BTreeMap::new();
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| malformed(&error))?;
-            let name = entry.name().map_err(|error| malformed(&error))?.trim_end_matches(".npy").to_owned();
+            let name = entry.name().map_err(|error| malformed(&error))?;
+            let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(|error| malformed(&error))?;
             arrays.insert(name, read_npy(&bytes));
@@ -114,7 +118,10 @@ impl Npz {
             true => Ok(value as u32),
             false => {
                 let at = self.path.display();
-                refuse!("{at}: `{name}[{position}]` is {value}, expected an integer index of a sample from 0 to {}", limit - 1)
+                let last = limit - 1;
+                refuse!(
+                    "{at}: array `{name}` holds {value} at flat position {position}, expected indices of samples: integers from 0 to {last}"
+                )
             }
         };
         array.values.iter().enumerate().map(index).collect()
@@ -127,10 +134,11 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
     })?;
     let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
     let (order, dtype) = (npy.order(), npy.dtype().descr());
-    let short = |error: std::io::Error| format!("{error}; the file may be cut short");
+    let unreadable =
+        |error| format!("{dtype} numbers of shape {shape:?} cannot be read ({error}); write it again with numpy.save");
     macro_rules! read {
         ($type:ty) => {
-            npy.into_vec::<$type>().map_err(short)?.into_iter().map(|value| value as f64).collect()
+            npy.into_vec::<$type>().map_err(unreadable)?.into_iter().map(|value| value as f64).collect()
         };
     }
     let values: Vec<f64> = match dtype.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']) {
@@ -144,7 +152,7 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
         "u4" => read!(u32),
         "u2" => read!(u16),
         "u1" => read!(u8),
-        "b1" => npy.into_vec::<bool>().map_err(short)?.into_iter().map(f64::from).collect(),
+        "b1" => npy.into_vec::<bool>().map_err(unreadable)?.into_iter().map(f64::from).collect(),
         _ => {
             return Err(format!(
                 "type {dtype} is not read, expected floats of 32 or 64 bits, integers or booleans; convert with .astype(numpy.float64)"
@@ -233,7 +241,54 @@ mod tests {
         assert!(line(npz.required("x", &[2])).contains("holds NaN at flat position 1"));
         assert!(line(npz.required("y", &[2])).contains("there is no array `y`, only [order, x]"));
         let error = npz.indices("order", &[0], 4).unwrap_err().to_string();
-        assert!(error.contains("`order[0]` is 0.5, expected an integer index of a sample from 0 to 3"), "{error}");
+        assert!(
+            error.contains("`order` holds 0.5 at flat position 0, expected indices of samples: integers from 0 to 3"),
+            "{error}"
+        );
+    }
+
+    /// A .npy file of version 1.
+    fn npy(dtype: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{dtype}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn numbers_of_every_type_and_byte_order_are_read() {
+        let bytes = |numbers: &[&[u8]]| numbers.concat();
+        for (dtype, data) in [
+            ("<f8", bytes(&[&1f64.to_le_bytes(), &0f64.to_le_bytes()])),
+            (">f8", bytes(&[&1f64.to_be_bytes(), &0f64.to_be_bytes()])),
+            ("<f4", bytes(&[&1f32.to_le_bytes(), &0f32.to_le_bytes()])),
+            (">i8", bytes(&[&1i64.to_be_bytes(), &0i64.to_be_bytes()])),
+            ("<u8", bytes(&[&1u64.to_le_bytes(), &0u64.to_le_bytes()])),
+            ("<i4", bytes(&[&1i32.to_le_bytes(), &0i32.to_le_bytes()])),
+            (">u4", bytes(&[&1u32.to_be_bytes(), &0u32.to_be_bytes()])),
+            ("<i2", bytes(&[&1i16.to_le_bytes(), &0i16.to_le_bytes()])),
+            ("|u1", vec![1, 0]),
+            ("|b1", vec![1, 0]),
+        ] {
+            assert_eq!(read_npy(&npy(dtype, "False", "(2,)", &data)).unwrap().values, [1.0, 0.0], "{dtype}");
+        }
+        let columns = read_npy(&npy("|i1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 0xff])).unwrap();
+        assert_eq!((columns.shape, columns.values), (vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, -1.0]));
+    }
+
+    #[test]
+    fn arrays_that_hold_no_numbers_say_what_to_do() {
+        for (bytes, want) in [
+            (npy("<c16", "False", "(1,)", &[0; 16]), "type '<c16' is not read, expected floats of 32 or 64 bits"),
+            (npy("<f2", "False", "(1,)", &[0; 2]), "convert with .astype(numpy.float64)"),
+            (npy("|O", "False", "(1,)", &[0; 8]), "type '|O' is not read"),
+            (npy("<U3", "False", "(1,)", &[0; 12]), "type '<U3' is not read"),
+            (npy("<f8", "False", "(2, 3)", &[0; 47]), "'<f8' numbers of shape [2, 3] cannot be read"),
+            (npy("|b1", "False", "(1,)", &[7]), "'|b1' numbers of shape [1] cannot be read"),
+            (npy("<f8", "False", "(-1,)", &[0; 8]), "not a .npy array (dimension cannot be negative)"),
+            (b"rubbish".to_vec(), "not a .npy array (magic not found for NPY file); write it with numpy.save"),
+        ] {
+            let line = read_npy(&bytes).unwrap_err();
+            assert!(line.contains(want) && !line.contains('\n'), "{line}\nexpected {want}");
+        }
     }
 
     #[test]
@@ -243,10 +298,5 @@ mod tests {
         assert!(Npz::read(&path).unwrap_err().to_string().starts_with("cannot read"));
         std::fs::write(&path, b"not a zip").unwrap();
         assert!(Npz::read(&path).unwrap_err().to_string().contains("not a .npz file"));
-    }
-
-    #[test]
-    fn fortran_order_is_turned_around() {
-        assert_eq!(from_fortran(&[2, 3], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 }

@@ -35,7 +35,15 @@ impl Figure {
 }
 
 /// Every figure, in the order of `handgrad list`.
-pub const FIGURES: &[Figure] = &[sparse::fig2::FIGURE];
+pub const FIGURES: &[Figure] = &[
+    sparse::fig2::FIGURE,
+    sparse::fig3::FIGURE,
+    sparse::fig8::FIGURE,
+    sparse::prop1::FIGURE,
+    sparse::prop3::FIGURE,
+    sparse::sde::FIGURE,
+    sparse::text::FIGURE,
+];
 
 /// A figure by its id.
 ///

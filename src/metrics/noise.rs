@@ -2,6 +2,7 @@
 //! adding ξ_i = r_i·(1 - n·[i = k]) to the labels.
 
 use crate::data::Dataset;
+use crate::run::nan_max;
 
 /// ξ for the draw of sample k (equation 3).
 fn label_noise(residuals: &[f64], k: usize) -> Vec<f64> {
@@ -64,11 +65,6 @@ pub(super) fn gradient_ratio(data: &Dataset, u: &[f64], v: &[f64], residuals: &[
         }
     }
     (second - gradient.iter().map(|g| g * g).sum::<f64>()) / (train_loss * norm)
-}
-
-/// The larger number; NaN if one is.
-fn nan_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || a > b { a } else { b }
 }
 
 #[cfg(test)]

@@ -15,8 +15,7 @@ use crate::state::State;
 pub(super) struct Stepper<'a, T> {
     shape: DiagonalShape,
     optimiser: &'a Optimiser,
-    /// Inputs and labels of the iteration: those of its batch; all if the batch is written as label noise.
-    x: Vec<T>,
+    /// Labels of the iteration.
     y: Vec<T>,
     /// Factors 1 - n·c_i/B of the residuals in [`LabelNoise::Sampled`].
     sampled: Vec<T>,
@@ -36,7 +35,6 @@ impl<'a, T: Real> Stepper<'a, T> {
         Stepper {
             shape: DiagonalShape { n, replicas: 1, ..*shape },
             optimiser,
-            x: numbers(n * shape.stride),
             y: numbers(n),
             sampled: numbers(sampled),
             noise: Vec::new(),
@@ -62,16 +60,16 @@ impl<'a, T: Real> Stepper<'a, T> {
     ) -> Result<()> {
         let two_d = 2 * self.shape.d;
         let batch = order.len() / (rates.len() * diverged.len());
-        if self.is_whole(batch) {
-            let len = self.x.len();
-            self.x.copy_from_slice(&data.0[..len]);
-        }
+        // Inputs of the iteration: those of its batch, or all where they lie.
+        let whole = self.is_whole(batch);
+        let mut fetched = cx.scratch(if whole { 0 } else { self.shape.n * self.shape.stride });
         for (replica, diverged) in diverged.iter_mut().enumerate().filter(|(_, diverged)| diverged.is_none()) {
             let params = &mut state.params[replica * two_d..][..two_d];
             for (step, &rate) in rates.iter().enumerate() {
                 let samples = &order[(replica * rates.len() + step) * batch..][..batch];
-                self.gather(data, samples, &draws[replica], state.step + step as u64);
-                if !self.gradient_at(cx, params)? {
+                self.gather(data, samples, &draws[replica], state.step + step as u64, &mut fetched);
+                let x = if whole { data.0 } else { &fetched };
+                if !self.gradient_at(cx, x, params)? {
                     *diverged = Some(step);
                     break;
                 }
@@ -85,19 +83,19 @@ impl<'a, T: Real> Stepper<'a, T> {
         Ok(())
     }
 
-    /// Whether an iteration goes over the whole data set, whose inputs are fetched once.
+    /// Whether an iteration goes over the whole data set, whose inputs need no fetching.
     fn is_whole(&self, batch: usize) -> bool {
         batch == 0 || !self.sampled.is_empty()
     }
 
-    /// Fetches the inputs and labels of an iteration, with their noise.
-    fn gather(&mut self, (x, y): (&[T], &[T]), samples: &[u32], draws: &Draws, step: u64) {
+    /// Fetches the inputs of an iteration's batch, and the labels with their noise.
+    fn gather(&mut self, (x, y): (&[T], &[T]), samples: &[u32], draws: &Draws, step: u64, fetched: &mut [T]) {
         let (stride, whole) = (self.shape.stride, self.is_whole(samples.len()));
         if whole {
             self.y.copy_from_slice(y);
         } else {
             for (k, sample) in samples.iter().map(|&sample| sample as usize).enumerate() {
-                self.x[k * stride..][..stride].copy_from_slice(&x[sample * stride..][..stride]);
+                fetched[k * stride..][..stride].copy_from_slice(&x[sample * stride..][..stride]);
                 self.y[k] = y[sample];
             }
         }
@@ -106,7 +104,7 @@ impl<'a, T: Real> Stepper<'a, T> {
             LabelNoise::Sampled => {
                 self.sampled.fill(T::ONE);
                 let weight = T::from_f64(y.len() as f64 / samples.len() as f64);
-                samples.iter().for_each(|&sample| self.sampled[sample as usize] = self.sampled[sample as usize] - weight);
+                samples.iter().for_each(|&sample| self.sampled[sample as usize] -= weight);
             }
             LabelNoise::Gaussian { variance } => {
                 let (deviation, start) = (variance.sqrt(), step * y.len() as u64);
@@ -115,17 +113,17 @@ impl<'a, T: Real> Stepper<'a, T> {
                 let noise = &self.noise;
                 let xi = |sample: usize| T::from_f64(deviation * noise[sample]);
                 if whole {
-                    self.y.iter_mut().enumerate().for_each(|(sample, y)| *y = *y + xi(sample));
+                    self.y.iter_mut().enumerate().for_each(|(sample, y)| *y += xi(sample));
                 } else {
-                    self.y.iter_mut().zip(samples).for_each(|(y, &sample)| *y = *y + xi(sample as usize));
+                    self.y.iter_mut().zip(samples).for_each(|(y, &sample)| *y += xi(sample as usize));
                 }
             }
         }
     }
 
     /// The gradient of the optimiser's kind; false if a residual is not finite.
-    fn gradient_at(&mut self, cx: &Context, params: &[T]) -> Result<bool> {
-        if !self.plain_gradient(cx, params)? {
+    fn gradient_at(&mut self, cx: &Context, x: &[T], params: &[T]) -> Result<bool> {
+        if !self.plain_gradient(cx, x, params)? {
             return Ok(false);
         }
         match self.optimiser.sam {
@@ -133,27 +131,27 @@ impl<'a, T: Real> Stepper<'a, T> {
             Sam::Batch { rho } => {
                 let rho = T::from_f64(rho);
                 let perturbed: Vec<T> = params.iter().zip(&self.gradient).map(|(&w, &g)| w + rho * g).collect();
-                self.plain_gradient(cx, &perturbed)
+                self.plain_gradient(cx, x, &perturbed)
             }
-            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, params, T::from_f64(rho)),
+            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, x, params, T::from_f64(rho)),
         }
     }
 
     /// Leaves y - target in `residuals`, divided by the batch size, and the gradient in `gradient`.
-    fn plain_gradient(&mut self, cx: &Context, params: &[T]) -> Result<bool> {
-        let Self { shape, x, y, sampled, predictions, residuals, gradient, .. } = self;
-        diagonal_forward(cx, shape, (&*x).into(), params.into(), predictions.into())?;
+    fn plain_gradient(&mut self, cx: &Context, x: &[T], params: &[T]) -> Result<bool> {
+        let Self { shape, y, sampled, predictions, residuals, gradient, .. } = self;
+        diagonal_forward(cx, shape, x.into(), params.into(), predictions.into())?;
         for ((y, &prediction), &factor) in y.iter_mut().zip(&*predictions).zip(&*sampled) {
             *y = *y + (prediction - *y) * factor;
         }
         mse_backward(cx, MseScale::Half, (&*predictions).into(), (&*y).into(), residuals.into())?;
-        diagonal_backward_weight(cx, shape, (&*x).into(), params.into(), (&*residuals).into(), gradient.into(), Acc::Set)?;
+        diagonal_backward_weight(cx, shape, x.into(), params.into(), (&*residuals).into(), gradient.into(), Acc::Set)?;
         Ok(residuals.iter().all(|residual| residual.is_finite()))
     }
 
     /// Mean over samples of the gradient of sample i at w + 2ρ r_i ∇h(x_i).
-    fn sample_sharpness_gradient(&mut self, cx: &Context, params: &[T], rho: T) -> Result<bool> {
-        let Self { shape, x, y, residuals, perturbed, ascent, gradient, .. } = self;
+    fn sample_sharpness_gradient(&mut self, cx: &Context, x: &[T], params: &[T], rho: T) -> Result<bool> {
+        let Self { shape, y, residuals, perturbed, ascent, gradient, .. } = self;
         let count = T::from_f64(shape.n as f64);
         let one = DiagonalShape { n: 1, ..*shape };
         gradient.fill(T::ZERO);

@@ -3,17 +3,21 @@
 use super::plot::{Axis, Curve, Figure, Panel, Style};
 use crate::claims::diverged;
 use crate::run::{Replica, Results, RunResults, quantile};
-use crate::spec::{Scale, Seed, Spec};
+use crate::spec::{Clock, Scale, Seed, Spec};
 use crate::train::Outcome;
 
 /// Median over own seeds with the 10-90% band, and the paper's replica as a dashed line that ends in a cross where it diverged.
 pub fn picture(spec: &Spec, results: &Results) -> Figure {
     let panel = |panel: &crate::spec::Panel| Panel {
         title: panel.title.clone(),
-        x: Axis::linear("iteration"),
+        x: Axis::linear(match spec.clock {
+            Clock::Iteration => "iteration",
+            Clock::Time => "time η(0)·t",
+        }),
         y: if panel.log { Axis::log("") } else { Axis::linear("") },
         curves: results.runs.iter().enumerate().flat_map(|(colour, run)| curves(spec, run, colour, &panel.metric)).collect(),
         legend: true,
+        ..Panel::default()
     };
     let scale = match spec.scale {
         Scale::Smoke => ", smoke scale",
@@ -36,27 +40,32 @@ pub fn picture(spec: &Spec, results: &Results) -> Figure {
 }
 
 fn curves(spec: &Spec, run: &RunResults, colour: usize, metric: &str) -> Vec<Curve> {
-    let label = spec.runs.iter().find(|declared| declared.name == run.name).map_or(&run.name, |declared| &declared.label);
+    let declared = spec.runs.iter().find(|declared| declared.name == run.name);
+    let label = declared.map_or(&run.name, |declared| &declared.label);
+    let unit = match (spec.clock, declared) {
+        (Clock::Time, Some(declared)) => declared.schedule.at(0, run.steps),
+        _ => 1.0,
+    };
     let own = run.own().count();
     let mut curves = Vec::new();
     if own > 0 {
         let label = format!("{label} ({}/{own} finite)", own - diverged(run));
         let bands = band(run, metric);
-        let points = bands.iter().map(|&(x, [_, middle, _])| (x, middle)).collect();
-        let shade = (own > 1).then(|| bands.iter().map(|&(x, [low, _, high])| (x, low, high)).collect());
+        let points = bands.iter().map(|&(x, [_, middle, _])| (x * unit, middle)).collect();
+        let shade = (own > 1).then(|| bands.iter().map(|&(x, [low, _, high])| (x * unit, low, high)).collect());
         curves.push(Curve { label, colour, points, band: shade, ..Curve::default() });
     }
     for replica in run.replicas.iter().filter(|replica| replica.seed == Seed::Paper) {
         let label = if own > 0 { "paper's order".to_owned() } else { label.clone() };
         let style = if own > 0 { Style::Dashed } else { Style::Solid };
         let end_cross = replica.outcome != Outcome::Finished;
-        curves.push(Curve { label, colour, style, points: points(run, replica, metric), end_cross, band: None });
+        curves.push(Curve { label, colour, style, points: points(run, replica, metric, unit), end_cross, band: None });
     }
     curves
 }
 
-fn points(run: &RunResults, replica: &Replica, metric: &str) -> Vec<(f64, f64)> {
-    run.series(replica, metric).into_iter().map(|(step, value)| (step as f64, value)).collect()
+fn points(run: &RunResults, replica: &Replica, metric: &str, unit: f64) -> Vec<(f64, f64)> {
+    run.series(replica, metric).into_iter().map(|(step, value)| (step as f64 * unit, value)).collect()
 }
 
 /// 10th, 50th and 90th percentile over the own seeds that finished, wherever the metric was measured.

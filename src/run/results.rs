@@ -94,6 +94,23 @@ pub fn quantile(values: &[f64], fraction: f64) -> Option<f64> {
     Some(below + (above - below) * place.fract())
 }
 
+/// The larger number; NaN if one is, where `f64::max` would hide it.
+pub fn nan_max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+/// Slope and R² of the least-squares line through points; `None` for fewer than three.
+pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    if points.len() < 3 {
+        return None;
+    }
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let moment = |of: &dyn Fn(f64, f64) -> f64| points.iter().map(|point| of(point.0 - x, point.1 - y)).sum::<f64>();
+    let (xx, xy, yy) = (moment(&|x, _| x * x), moment(&|x, y| x * y), moment(&|_, y| y * y));
+    Some((xy / xx, xy * xy / (xx * yy)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +122,14 @@ mod tests {
         assert_eq!(quantile(&values, 0.1), Some(1.3));
         assert_eq!(quantile(&values, 1.0), Some(4.0));
         assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_line_through_points() {
+        // By hand: means 2 and 11/3, moments 2, 5, 38/3.
+        let (slope, determination) = line(&[(1.0, 1.0), (2.0, 4.0), (3.0, 6.0)]).unwrap();
+        assert!((slope - 2.5).abs() <= 1e-15 && (determination - 25.0 / (2.0 * 38.0 / 3.0)).abs() <= 1e-15);
+        assert_eq!(line(&[(1.0, 1.0), (2.0, 4.0)]), None);
     }
 
     #[test]

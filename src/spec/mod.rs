@@ -48,6 +48,9 @@ pub struct Spec {
     pub metrics: Vec<Metric>,
     /// What is drawn.
     pub panels: Vec<Panel>,
+    /// Over what.
+    #[serde(default)]
+    pub clock: Clock,
     /// Whether arrays.npz keeps the parameters of the first seed at every evaluation point.
     #[serde(default)]
     pub trajectory: bool,
@@ -202,17 +205,25 @@ pub struct Metric {
     pub every: usize,
     /// The same for our own seeds.
     pub every_own: usize,
+    /// Beginnings of the names of the runs it is taken in; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 impl Metric {
     /// At every evaluation point of every replica.
     pub fn always(name: &str) -> Metric {
-        Metric { name: name.to_owned(), every: 1, every_own: 1 }
+        Metric { name: name.to_owned(), every: 1, every_own: 1, only: Vec::new() }
     }
 
     /// At every point of the paper's replica, at every `own`-th point of the others.
     pub fn sparse(name: &str, own: usize) -> Metric {
         Metric { every_own: own, ..Metric::always(name) }
+    }
+
+    /// The same in one run alone.
+    pub fn only(self, run: &str) -> Metric {
+        Metric { only: vec![run.to_owned()], ..self }
     }
 }
 
@@ -226,6 +237,17 @@ pub struct Panel {
     pub title: String,
     /// Logarithmic vertical axis.
     pub log: bool,
+}
+
+/// Horizontal axis of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// Iterations t.
+    #[default]
+    Iteration,
+    /// η(0)·t, for runs whose step sizes differ.
+    Time,
 }
 
 impl Panel {
@@ -295,6 +317,10 @@ impl Spec {
         }
         for metric in &self.metrics {
             metrics::parse(&metric.name)?;
+            if let Some(name) = metric.only.iter().find(|name| !self.runs.iter().any(|run| run.name.starts_with(name.as_str()))) {
+                let known = nearest(name, self.runs.iter().map(|run| run.name.as_str()));
+                return refuse!("spec: metric {} is taken only in `{name}`, which is not among the runs{known}", metric.name);
+            }
             if metric.every == 0 || metric.every_own == 0 {
                 return refuse!("spec: metric {} is taken every 0 points, expected 1 or more", metric.name);
             }

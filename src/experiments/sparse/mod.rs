@@ -1,11 +1,20 @@
 //! "SGD with large step sizes learns sparse features", Andriushchenko, Varre, Pillaud-Vivien, Flammarion, ICML 2023.
 
 pub(super) mod fig2;
+pub(super) mod fig3;
+pub(super) mod fig8;
+mod least_squares;
+mod lemmas;
+pub(super) mod prop1;
+pub(super) mod prop3;
+mod quadratic;
+pub(super) mod sde;
+pub(super) mod text;
 
 use super::Figure;
 use crate::data::{Data, Generator};
 use crate::nets::Net;
-use crate::spec::{Dtype, Evaluate, SCHEMA, Scale, Seeds, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, SCHEMA, Scale, Seeds, Spec};
 
 /// The paper, as claims cite it.
 const PAPER: &str = "SGD with large step sizes learns sparse features (Andriushchenko et al. 2023)";
@@ -26,6 +35,7 @@ fn base(figure: &Figure, title: &str, scale: Scale) -> Spec {
         evaluate: Evaluate::even(100, 250),
         metrics: Vec::new(),
         panels: Vec::new(),
+        clock: Clock::Iteration,
         trajectory: false,
     }
 }

@@ -26,7 +26,7 @@ impl Legend {
     pub fn new(figure: &Figure, font: &Font, width: i32) -> Self {
         let mut samples: Vec<Curve> = Vec::new();
         let named = figure.panels.iter().filter(|panel| panel.legend).flat_map(|panel| &panel.curves);
-        for curve in named.filter(|curve| !curve.label.is_empty()) {
+        for curve in named.filter(|curve| !curve.label.is_empty() && !matches!(curve.style, Style::Mark(_))) {
             match samples.iter_mut().find(|sample| sample.label == curve.label && sample.style == curve.style) {
                 Some(sample) if sample.colour != curve.colour => sample.colour = GREY,
                 Some(_) => {}

@@ -1,4 +1,4 @@
-//! Figures: panels of curves with bands, drawn once and written as SVG and as PNG.
+//! Figures: panels of curves with bands, marks and contours, drawn once and written as SVG and as PNG.
 //!
 //! A [`Figure`] only declares what is shown; ranges, ticks, colours and the legend follow from the data.
 //! The same input always gives the same bytes.
@@ -6,9 +6,12 @@
 mod axis;
 mod canvas;
 mod clip;
+mod contour;
 mod font;
 mod legend;
+mod mark;
 mod page;
+mod relief;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -45,7 +48,10 @@ pub struct Panel {
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// The curves, later ones drawn over earlier ones; all bands lie below all curves.
+    /// A function shown below everything else. Its panel is about square, and axes without a range of their own
+    /// show its grid.
+    pub contours: Option<Contours>,
+    /// The curves, later ones drawn over earlier ones; all bands lie below all curves, and all marks above.
     pub curves: Vec<Curve>,
     /// Whether the legend of the figure names the curves of this panel. Curves of equal label and
     /// style share one entry, in grey where their colours differ; an empty label has none.
@@ -75,10 +81,32 @@ impl Axis {
     }
 }
 
+/// A function of two variables: lines of equal value, and bands between them that darken with the value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Contours {
+    /// Where the columns of the grid lie, from one side to the other.
+    pub x: Vec<f64>,
+    /// Where the rows of the grid lie, from one side to the other.
+    pub y: Vec<f64>,
+    /// The value at each corner of the grid, `y.len() * x.len()` of them, row by row. Those that are missing, not
+    /// finite, or not positive on a logarithmic axis leave a gap.
+    pub values: Vec<f64>,
+    /// Values to draw lines at, in any order; those that the function does not take have none.
+    pub levels: Vec<f64>,
+}
+
+impl Contours {
+    /// The contours of `function(x, y)`, evaluated at every corner of the grid.
+    pub fn of(function: impl Fn(f64, f64) -> f64, x: Vec<f64>, y: Vec<f64>, levels: Vec<f64>) -> Self {
+        let values = y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y))).map(|(x, y)| function(x, y)).collect();
+        Self { x, y, values, levels }
+    }
+}
+
 /// One line or cloud of points.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
-    /// Name in the legend; empty for none.
+    /// Name in the legend, or beside the first point of a [`Style::Mark`]; empty for none.
     pub label: String,
     /// Index into a palette: 0 to 6 are colours that colour-blind readers can tell apart, 7 is grey,
     /// then it starts over.
@@ -107,6 +135,23 @@ pub enum Style {
     Faint,
     /// Unconnected dots.
     Points,
+    /// Large symbols rimmed in white, above all lines; a label stands beside the first one, where it is least in
+    /// the way, and not in the legend.
+    Mark(Symbol),
+}
+
+/// The symbol of a [`Style::Mark`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Symbol {
+    /// A disc.
+    #[default]
+    Disc,
+    /// A square.
+    Square,
+    /// A square on its corner.
+    Diamond,
+    /// A star of five points.
+    Star,
 }
 
 /// Why a figure could not be written.

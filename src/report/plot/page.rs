@@ -6,8 +6,11 @@ use plotters::prelude::{ChartBuilder, Color, DrawingArea, DrawingBackend, IntoFo
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::{Ruler, Scale, Tick};
+use super::clip::Point;
 use super::font::{FAMILY, Font};
 use super::legend::Legend;
+use super::mark::{Label, Mark};
+use super::relief::Relief;
 use super::trace::Trace;
 use super::{Curve, Figure, Panel};
 
@@ -25,6 +28,7 @@ const LEADING: f64 = 1.35;
 const MARGIN: i32 = 140;
 const GAP: i32 = 120;
 const TICK_LENGTH: i32 = 35;
+/// Height of the axes in a row without contours.
 const PLOT_HEIGHT: i32 = 2100;
 /// Room below the axes for tick labels and the axis label.
 const X_LABELS: i32 = 370;
@@ -60,6 +64,9 @@ struct View<'a> {
     y_ticks: Vec<Tick>,
     /// Room left of the axes, the same for all panels of a column.
     left: i32,
+    /// Width of the axes.
+    width: i32,
+    font: &'a Font,
 }
 
 pub(super) fn line_height(em: i32) -> i32 {
@@ -95,7 +102,7 @@ fn wrap(font: &Font, text: &str, em: i32, width: i32) -> Vec<String> {
 }
 
 impl<'a> Page<'a> {
-    pub fn new(figure: &'a Figure, font: &Font) -> Self {
+    pub fn new(figure: &'a Figure, font: &'a Font) -> Self {
         let columns = figure.columns.clamp(1, figure.panels.len().max(1));
         let width = match columns {
             1 => 6000,
@@ -115,16 +122,19 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn cell_height(&self) -> i32 {
-        block_height(self.heading_lines, HEADING) + PLOT_HEIGHT + X_LABELS
+    /// The panels row by row, each row with the height of its cells, in which contours are square.
+    fn rows(&self) -> impl Iterator<Item = (&[View<'a>], i32)> {
+        self.views.chunks(self.columns).map(|row| {
+            let square = row.iter().filter(|view| view.panel.contours.is_some()).map(|view| view.width).max();
+            (row, block_height(self.heading_lines, HEADING) + square.unwrap_or(PLOT_HEIGHT) + X_LABELS)
+        })
     }
 
     /// Width and height in page units.
     pub fn size(&self) -> (u32, u32) {
-        let rows = self.views.len().div_ceil(self.columns) as i32;
         let height = 2 * MARGIN
             + block_height(self.title.len(), TITLE)
-            + rows * (self.cell_height() + GAP)
+            + self.rows().map(|(_, height)| height + GAP).sum::<i32>()
             + block_height(self.legend.rows(), LABEL)
             + block_height(self.footnote.len(), NOTE)
             + GAP;
@@ -141,12 +151,12 @@ impl<'a> Page<'a> {
         }
         top += GAP / 2;
         let width = cell_width(self.width, self.columns);
-        for row in self.views.chunks(self.columns) {
+        for (row, height) in self.rows() {
             for (column, view) in row.iter().enumerate() {
                 let left = MARGIN + column as i32 * (width + GAP);
-                view.draw(&root.clone().shrink((left, top), (width, self.cell_height())), self.heading_lines)?;
+                view.draw(&root.clone().shrink((left, top), (width, height)), self.heading_lines)?;
             }
-            top += self.cell_height() + GAP;
+            top += height + GAP;
         }
         self.legend.draw(root, self.width, top)?;
         top += block_height(self.legend.rows(), LABEL) + GAP / 2;
@@ -165,13 +175,16 @@ fn cell_width(width: i32, columns: usize) -> i32 {
 
 /// Panels in cells of the given width. Vertical axes are settled first: the room for their labels decides the
 /// width that is left for horizontal ones.
-fn views<'a>(figure: &'a Figure, font: &Font, columns: usize, width: i32) -> Vec<View<'a>> {
+fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> Vec<View<'a>> {
     let widths = |ticks: &[Tick]| ticks.iter().map(|tick| font.width(&tick.label, f64::from(TICK))).collect::<Vec<_>>();
     let vertical: Vec<(Scale, Vec<Tick>, i32)> = figure
         .panels
         .iter()
         .map(|panel| {
-            let scale = Scale::fit(&panel.y, panel.curves.iter().flat_map(heights), 0.05);
+            let scale = match &panel.contours {
+                Some(contours) => Scale::fit(&panel.y, contours.y.iter().copied(), 0.0),
+                None => Scale::fit(&panel.y, panel.curves.iter().flat_map(heights), 0.05),
+            };
             let ticks = scale.ticks(8);
             let widest = widths(&ticks).into_iter().fold(0.0, f64::max) as i32;
             let label = if panel.y.label.is_empty() { 0 } else { line_height(LABEL) };
@@ -183,18 +196,23 @@ fn views<'a>(figure: &'a Figure, font: &Font, columns: usize, width: i32) -> Vec
     panels
         .map(|(i, (panel, (y, y_ticks, _)))| {
             let left = left(i % columns);
-            let plot_width = (width - left - RIGHT).max(0);
-            let x = Scale::fit(&panel.x, panel.curves.iter().flat_map(abscissae), 0.02);
-            let fits = |ticks: &Vec<Tick>| widths(ticks).iter().sum::<f64>() < 0.7 * f64::from(plot_width);
+            let width = (width - left - RIGHT).max(0);
+            let x = match &panel.contours {
+                Some(contours) => Scale::fit(&panel.x, contours.x.iter().copied(), 0.0),
+                None => Scale::fit(&panel.x, panel.curves.iter().flat_map(abscissae), 0.02),
+            };
+            let fits = |ticks: &Vec<Tick>| widths(ticks).iter().sum::<f64>() < 0.7 * f64::from(width);
             let x_ticks = (4..=7).rev().map(|most| x.ticks(most)).find(fits).unwrap_or_else(|| x.ticks(3));
             View {
-                heading: wrap(font, &panel.title, HEADING, plot_width),
+                heading: wrap(font, &panel.title, HEADING, width),
                 panel,
                 x,
                 y: y.clone(),
                 x_ticks,
                 y_ticks: y_ticks.clone(),
                 left,
+                width,
+                font,
             }
         })
         .collect()
@@ -225,9 +243,11 @@ impl View<'_> {
             .x_label_area_size(X_LABELS)
             .y_label_area_size(self.left)
             .build_cartesian_2d(Ruler(&self.x_ticks), Ruler(&self.y_ticks))?;
-        chart
-            .configure_mesh()
-            .light_line_style(FAINT_GRID.stroke_width(8))
+        let mut mesh = chart.configure_mesh();
+        if self.panel.contours.is_some() {
+            mesh.disable_mesh();
+        }
+        mesh.light_line_style(FAINT_GRID.stroke_width(8))
             .bold_line_style(GRID.stroke_width(8))
             .axis_style(FRAME.stroke_width(8))
             .set_all_tick_mark_size(TICK_LENGTH)
@@ -239,11 +259,18 @@ impl View<'_> {
             .y_desc(&self.panel.y.label)
             .draw()?;
         let plot = chart.plotting_area();
+        let relief = self.panel.contours.as_ref().map(|contours| Relief::new(contours, &self.x, &self.y));
+        relief.iter().try_for_each(|relief| relief.draw(plot))?;
         let traces: Vec<Trace> = self.panel.curves.iter().map(|curve| Trace::new(curve, &self.x, &self.y)).collect();
         traces.iter().try_for_each(|trace| trace.draw_band(plot))?;
         traces.iter().try_for_each(|trace| trace.draw_line(plot))?;
         traces.iter().try_for_each(|trace| trace.draw_end(plot))?;
-        if traces.iter().all(Trace::is_empty) {
+        let marks: Vec<Mark> = traces.iter().flat_map(Trace::marks).collect();
+        marks.iter().try_for_each(|mark| mark.draw(plot))?;
+        let lines: Vec<&[Point]> = traces.iter().flat_map(Trace::lines).map(Vec::as_slice).collect();
+        let labels = Label::place(&marks, &lines, plot.dim_in_pixel(), self.font);
+        labels.iter().try_for_each(|label| label.draw(plot))?;
+        if traces.iter().all(Trace::is_empty) && relief.is_none_or(|relief| relief.is_empty()) {
             let note = text_style(LABEL, HPos::Center, VPos::Center).color(&FRAME);
             plot.draw(&Text::new("no data", (0.5, 0.5), note))?;
         }

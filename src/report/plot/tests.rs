@@ -1,3 +1,5 @@
+mod contours;
+
 use super::*;
 
 fn svg(figure: &Figure) -> String {
@@ -13,7 +15,7 @@ fn curve(points: &[(f64, f64)]) -> Curve {
 }
 
 fn figure(curves: Vec<Curve>, y: Axis) -> Figure {
-    let panel = Panel { title: "Train loss".into(), x: Axis::linear("iteration"), y, curves, legend: true };
+    let panel = Panel { title: "Train loss".into(), x: Axis::linear("iteration"), y, curves, legend: true, ..Panel::default() };
     Figure { title: "Figure 1".into(), columns: 1, panels: vec![panel], footnote: Some("20 seeds".into()) }
 }
 
@@ -188,7 +190,7 @@ fn odd_data_is_drawn_without_panic() {
         &[(5e9, 1.0), (5e9 + 1e-6, 1.0 + 1e-15)],
         &[(f64::MIN, 1.0), (f64::MAX, -1.0)],
     ];
-    let styles = [Style::Solid, Style::Dashed, Style::Faint, Style::Points];
+    let styles = [Style::Solid, Style::Dashed, Style::Faint, Style::Points, Style::Mark(Symbol::Star)];
     for log in [false, true] {
         let panel = |points: &[(f64, f64)]| {
             let axis = Axis { log, ..Axis::default() };

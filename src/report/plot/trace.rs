@@ -6,6 +6,7 @@ use plotters::prelude::{Circle, Color, Cross, DrawingArea, DrawingBackend, PathE
 
 use super::axis::Scale;
 use super::clip::{self, Point};
+use super::mark::Mark;
 use super::page::Drawn;
 use super::{Curve, Style};
 
@@ -21,6 +22,10 @@ const PALETTE: [RGBColor; 8] = [
     RGBColor(0x77, 0x77, 0x77),
 ];
 pub(super) const GREY: usize = PALETTE.len() - 1;
+
+fn visible(&(x, y): &Point) -> bool {
+    (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y)
+}
 
 /// A curve in positions of its panel, broken where it has gaps.
 pub(super) struct Trace<'a> {
@@ -60,6 +65,22 @@ impl<'a> Trace<'a> {
         PALETTE[self.curve.colour % PALETTE.len()]
     }
 
+    /// The lines, not yet clipped.
+    pub fn lines(&self) -> &[Vec<Point>] {
+        match self.curve.style {
+            Style::Solid | Style::Dashed | Style::Faint => &self.runs,
+            Style::Points | Style::Mark(_) => &[],
+        }
+    }
+
+    /// The visible points of a [`Style::Mark`], the label with the first one.
+    pub fn marks(&self) -> Vec<Mark<'a>> {
+        let Style::Mark(symbol) = self.curve.style else { return Vec::new() };
+        let labels = std::iter::once(self.curve.label.as_str()).chain(std::iter::repeat(""));
+        let points = self.runs.iter().flatten().copied().filter(visible);
+        points.zip(labels).map(|(at, label)| Mark { at, symbol, colour: self.colour(), label }).collect()
+    }
+
     pub fn draw_band<B, C>(&self, plot: &DrawingArea<B, C>) -> Drawn<B>
     where
         B: DrawingBackend,
@@ -74,8 +95,10 @@ impl<'a> Trace<'a> {
         B: DrawingBackend,
         C: CoordTranslate<From = Point>,
     {
+        if matches!(self.curve.style, Style::Mark(_)) {
+            return Ok(());
+        }
         let colour = self.colour();
-        let visible = |&(x, y): &Point| (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
         for run in &self.runs {
             // A point without neighbours has no line, and would vanish without a dot.
             if self.curve.style == Style::Points || run.len() == 1 {
@@ -89,7 +112,7 @@ impl<'a> Trace<'a> {
                     Style::Solid => plot.draw(&PathElement::new(piece, colour.stroke_width(16)))?,
                     Style::Faint => plot.draw(&PathElement::new(piece, colour.mix(0.3).stroke_width(9)))?,
                     Style::Dashed => plot.draw(&DashedPathElement::new(piece, 45, 30, colour.stroke_width(11)))?,
-                    Style::Points => {}
+                    Style::Points | Style::Mark(_) => {}
                 }
             }
         }

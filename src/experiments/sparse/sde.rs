@@ -1,0 +1,190 @@
+//! Claim 4 and equation 7: SGD on a plateau against gradient descent with Gaussian label noise, and against the effective SDE
+//! dθ = -∇L dt + √(2ηδ/n) φᵀdB by Euler-Maruyama with dt = η/10; the noise √(ηδ) that the paper prints beside them.
+//!
+//! Every one of these arms is gradient descent with Gaussian label noise. A step of size h with labels y + ξ moves θ by
+//! -h∇L + (h/n) φᵀξ: noise c·φᵀdB over dt = h is a variance of c²n²/h per label.
+
+use super::{PAPER, base};
+use crate::claims::{Claim, Evidence, each, within_band};
+use crate::error::Result;
+use crate::experiments::Figure;
+use crate::optim::{LabelNoise, Optimiser};
+use crate::run::{Replica, Results, RunResults, line, quantile};
+use crate::schedule::Schedule;
+use crate::spec::{Clock, Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
+
+pub(in crate::experiments) const FIGURE: Figure = Figure {
+    id: "sparse/sde",
+    paper: PAPER,
+    about: "SGD on a plateau, GD with label noise and the effective SDE at equal loss level; shrinkage off the support",
+    declare,
+    expect,
+    check: Figure::ANY,
+    draw: Figure::PANELS,
+};
+
+const RANK: &str = "ntk_rank@1e-15";
+const SPARSITY: &str = "l0@1e-50";
+const SHRINKAGE: &str = "log_off_support";
+/// SGD's step size on Figure 2's plateau.
+const ETA: f64 = 0.282;
+/// Samples of Figure 2's data.
+const N: f64 = 80.0;
+/// The median of SGD's loss on the plateau, and its mean over time, which is larger: the loss has spikes.
+const MEDIAN_LEVEL: f64 = 0.04;
+const MEAN_LEVEL: f64 = 0.058;
+/// Four levels of δ for the scaling.
+const LEVELS: [(&str, f64); 4] = [("δ=0.04", MEDIAN_LEVEL), ("δ=0.02", 0.02), ("δ=0.01", 0.01), ("δ=0.005", 0.005)];
+const AT_MEAN: &str = "δ=0.058";
+/// Euler-Maruyama steps per step of SGD.
+const FINER: f64 = 10.0;
+
+fn declare(scale: Scale) -> Spec {
+    let (steps, seeds, grid) = match scale {
+        Scale::Smoke => (601, 2, 41),
+        Scale::Laptop => (8_001, 20, 101),
+        Scale::Paper => (50_001, 20, 201),
+    };
+    let gd = |name: &str, label: &str, steps: u64, peak: f64, variance: f64| {
+        let optimiser = Optimiser { label_noise: LabelNoise::Gaussian { variance }, ..Optimiser::gd() };
+        Run::new(name, label, steps, Schedule::Constant { peak }, optimiser)
+    };
+    // Claim 4: 2(n-1)δ per label.
+    let noisy = |name: &str, delta: f64| {
+        gd(name, &format!("GD + label noise, {}", name.replace('=', " = ")), steps, ETA, 2.0 * (N - 1.0) * delta)
+    };
+    let (finer, dt) = (FINER as u64, ETA / FINER);
+    let euler = |name: &str, label: &str, steps, coefficient: f64| gd(name, label, steps, dt, coefficient * N * N / dt);
+    let mut runs = vec![Run::new("sgd", "SGD, η = 0.282", steps, Schedule::Constant { peak: ETA }, Optimiser::sgd())];
+    runs.push(noisy(AT_MEAN, MEAN_LEVEL));
+    runs.extend(LEVELS.map(|(name, delta)| noisy(name, delta)));
+    runs.push(euler("sde", "SDE with √(2ηδ/n), δ = 0.04", steps * finer, 2.0 * ETA * MEDIAN_LEVEL / N));
+    // It collapses at once: an eighth of the time shows it.
+    runs.push(euler("sde-printed", "SDE with √(ηδ) as printed", (steps * finer).div_ceil(8), ETA * MEDIAN_LEVEL));
+    Spec {
+        seeds: Seeds { paper: false, own: (0..seeds).collect(), own_data: false },
+        runs,
+        evaluate: Evaluate::even(0, grid),
+        metrics: vec![
+            Metric::always("train_loss"),
+            Metric::sparse(RANK, 20),
+            Metric::always(SPARSITY),
+            Metric::always(SHRINKAGE),
+            Metric::always("support_error"),
+            Metric::always("noise_ratio"),
+        ],
+        panels: vec![
+            Panel::new("train_loss", "Training loss", true),
+            Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false),
+            Panel::new(SHRINKAGE, "mean ln|u_j v_j| off the support", false),
+            Panel::new("support_error", "RMS error on the support", true),
+        ],
+        clock: Clock::Time,
+        ..base(&FIGURE, "SGD, label noise and the effective SDE at equal loss level, Claim 4 and equation 7", scale)
+    }
+}
+
+/// The second half of a run.
+fn late(run: &RunResults, replica: &Replica, metric: &str) -> Vec<f64> {
+    run.series(replica, metric).into_iter().filter(|(step, _)| *step >= run.steps / 2).map(|(_, value)| value).collect()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Whether a median over the second half of a run lies in a range.
+fn median_within(results: &Results, what: &str, run: &str, metric: &str, range: [f64; 2]) -> Evidence {
+    each(results, what, run, |run, replica| {
+        let median = quantile(&late(run, replica, metric), 0.5)?;
+        Some((range[0] <= median && median <= range[1], median))
+    })
+}
+
+fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
+    let same = |run: &str, reference: &str| -> Vec<Evidence> {
+        [RANK, SPARSITY, SHRINKAGE].map(|metric| within_band(results, metric, run, reference)).to_vec()
+    };
+    let ratio = |what: &str, centre: f64| median_within(results, what, "sgd", "noise_ratio", [centre / 1.2, centre * 1.2]);
+    let straight = |run: &str| {
+        each(
+            results,
+            &format!("{SHRINKAGE} of {run} against t after its first tenth: R² >= 0.99, falling"),
+            run,
+            |run, replica| {
+                let after = run.series(replica, SHRINKAGE).into_iter().filter(|(step, _)| *step >= run.steps / 10);
+                let points: Vec<(f64, f64)> = after.map(|(step, value)| (step as f64, value)).collect();
+                let (slope, determination) = line(&points)?;
+                Some((slope < 0.0 && determination >= 0.99, determination))
+            },
+        )
+    };
+    // Exponent of a quantity in δ over the four levels, seed by seed.
+    let exponent = |what: &str, range: [f64; 2], of: &dyn Fn(&RunResults, &Replica) -> Option<f64>| {
+        each(results, what, LEVELS[0].0, |_, replica| {
+            let point = |(name, delta): (&str, f64)| {
+                let run = results.run(name)?;
+                Some((delta.ln(), of(run, run.survivor(replica.seed)?)?.ln()))
+            };
+            let (slope, _) = line(&LEVELS.into_iter().map(point).collect::<Option<Vec<_>>>()?)?;
+            Some((range[0] <= slope && slope <= range[1], slope))
+        })
+    };
+    let on_support = |run: &RunResults, replica: &Replica| {
+        let squares: Vec<f64> = late(run, replica, "support_error").into_iter().map(|error| error * error).collect();
+        mean(&squares).map(f64::sqrt)
+    };
+    let mean_level = each(results, "time mean of SGD's loss within 25% of δ = 0.058", "sgd", |run, replica| {
+        let level = mean(&late(run, replica, "train_loss"))?;
+        Some(((level / MEAN_LEVEL - 1.0).abs() <= 0.25, level))
+    });
+    let level = |run| {
+        median_within(results, &format!("median loss of {run} within a factor 2 of δ = 0.04"), run, "train_loss", [0.02, 0.08])
+    };
+    let linear: Vec<Evidence> = ["sgd"].into_iter().chain(LEVELS.map(|(name, _)| name)).map(straight).collect();
+    Ok(vec![
+        Claim::all(
+            "noise-printed",
+            "SGD's noise per step has covariance δ φᵀφ",
+            "equation 7 as printed",
+            vec![ratio("tr Cov(gradient)/(δ‖φ‖²) of sgd within 20% of 1", 1.0)],
+        ),
+        Claim::all(
+            "noise",
+            "it has covariance (2/n) δ φᵀφ",
+            "ours, of Lemma 2",
+            vec![ratio("tr Cov(gradient)/(δ‖φ‖²) of sgd within 20% of 2/n", 2.0 / N)],
+        ),
+        Claim::all(
+            "sde-printed",
+            "the SDE with noise √(ηδ) stays at the level δ",
+            "equation 7 as printed",
+            vec![level("sde-printed")],
+        ),
+        Claim::all(
+            "sde",
+            "the SDE with noise √(2ηδ/n) does, with the features of GD with label noise",
+            "equation 7, corrected",
+            [vec![level("sde")], same("sde", LEVELS[0].0)].concat(),
+        ),
+        Claim::all(
+            "claim-4",
+            "SGD is well modelled by GD with constant label noise: δ the median of SGD's loss",
+            "Claim 4",
+            [vec![level("sgd")], same(LEVELS[0].0, "sgd")].concat(),
+        ),
+        Claim::all(
+            "claim-4-mean",
+            "the same, δ the time mean of SGD's loss, as Lemma 2 asks",
+            "Claim 4",
+            [vec![mean_level], same(AT_MEAN, "sgd")].concat(),
+        ),
+        Claim::all("off-support", "off the support of β* the predictor goes to zero exponentially fast", "section 2.3.1", linear),
+        Claim::all(
+            "on-support",
+            "on the support it is within O(√(ηδ)) of β*",
+            "section 2.3.1",
+            vec![exponent("exponent of the RMS error in δ between 0.4 and 0.6", [0.4, 0.6], &on_support)],
+        ),
+    ])
+}
