@@ -83,10 +83,11 @@ impl Evidence {
         Evidence { what, rule: Rule::Most, seeds, wins, interval: wilson(wins, seeds), diverged, detail }
     }
 
-    /// Cases that are not seeds: points of a grid, of which every one must be as the paper says.
-    pub fn tally(what: impl Into<String>, wins: usize, cases: usize, detail: impl Into<String>) -> Evidence {
-        let (what, detail, interval) = (what.into(), detail.into(), wilson(wins, cases));
-        Evidence { what, rule: Rule::Every, seeds: cases, wins, interval, diverged: 0, detail }
+    /// Cases that are not seeds but points of a grid: every one must be as the paper says, and none is left to chance.
+    pub fn grid(what: impl Into<String>, wins: usize, points: usize, detail: impl Into<String>) -> Evidence {
+        let share = wins as f64 / points as f64;
+        let interval = if points == 0 { [0.0, 1.0] } else { [share, share] };
+        Evidence { what: what.into(), rule: Rule::Every, seeds: points, wins, interval, diverged: 0, detail: detail.into() }
     }
 
     /// The same counts, of which every one must be as the paper says.
@@ -241,6 +242,8 @@ mod tests {
         assert_eq!(evidence(20, 20).every().verdict(), Verdict::Holds);
         assert_eq!(evidence(19, 20).every().verdict(), Verdict::Fails, "one counter-example");
         assert_eq!(evidence(0, 0).every().verdict(), Verdict::Inconclusive);
+        let grid = |wins, points| Evidence::grid("", wins, points, "").verdict();
+        assert_eq!([grid(1, 1), grid(8, 9), grid(0, 0)], [Verdict::Holds, Verdict::Fails, Verdict::Inconclusive]);
         let claim = |parts: &[usize]| Claim::all("", "", "", parts.iter().map(|&wins| evidence(wins, 20)).collect()).verdict;
         assert_eq!(claim(&[20, 19]), Verdict::Holds);
         assert_eq!(claim(&[20, 10]), Verdict::HoldsUnder);

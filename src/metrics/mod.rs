@@ -118,7 +118,7 @@ pub const METRICS: &[Definition] = &[
         name: "noise_variance_error",
         threshold: false,
         about: "|E‖ξ‖²/(2n(n-1)L) - 1|, zero by Lemma 2",
-        value: |s, _| Ok(noise::variance_error(s.residuals(), s.train_loss)),
+        value: |s, _| Ok(noise::variance_error(s.residuals())),
     },
     Definition {
         name: "noise_covariance_error",

@@ -23,9 +23,10 @@ pub(super) fn mean_error(residuals: &[f64]) -> f64 {
     (0..residuals.len()).map(error).fold(0.0, nan_max)
 }
 
-/// E‖ξ‖²/(n(n-1)) relative to 2L, less 1: zero by Lemma 2.
-pub(super) fn variance_error(residuals: &[f64], train_loss: f64) -> f64 {
+/// E‖ξ‖²/(n(n-1)) relative to 2L, less 1, with L = ‖r‖²/(2n): zero by Lemma 2.
+pub(super) fn variance_error(residuals: &[f64]) -> f64 {
     let n = residuals.len() as f64;
+    let train_loss = residuals.iter().map(|r| r * r).sum::<f64>() / (2.0 * n);
     let variance = mean_over_draws(residuals, |xi| xi.iter().map(|x| x * x).sum());
     (variance / (n * (n - 1.0)) / (2.0 * train_loss) - 1.0).abs()
 }
@@ -76,9 +77,8 @@ mod tests {
         // r = (1, 3): ξ is (-1, 3) or (1, -3); mean 0, covariance [[1, -3], [-3, 9]] = 2 diag(1, 9) - r rᵀ, L = 10/4.
         let r = [1.0, 3.0];
         assert_eq!((label_noise(&r, 0), label_noise(&r, 1)), (vec![-1.0, 3.0], vec![1.0, -3.0]));
-        assert_eq!((mean_error(&r), variance_error(&r, 2.5), covariance_error(&r)), (0.0, 0.0, 0.0));
-        assert!(variance_error(&r, 2.6) > 0.03, "another loss");
-        for error in [mean_error(&[1.0, f64::NAN]), covariance_error(&[1.0, f64::NAN]), variance_error(&r, f64::NAN)] {
+        assert_eq!((mean_error(&r), variance_error(&r), covariance_error(&r)), (0.0, 0.0, 0.0));
+        for error in [mean_error(&[1.0, f64::NAN]), covariance_error(&[1.0, f64::NAN]), variance_error(&[1.0, f64::NAN])] {
             assert!(error.is_nan(), "{error}");
         }
     }

@@ -12,7 +12,7 @@ use rayon::iter::{ParallelBridge, ParallelIterator};
 
 pub(crate) use folder::replace;
 pub use folder::{Opened, RunFolder};
-pub use results::{Replica, Results, RunResults, line, nan_max, quantile};
+pub use results::{Replica, Results, RunResults, line, nan_max, nan_min, quantile};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result, refuse};

@@ -99,6 +99,11 @@ pub fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 
+/// The smaller number; NaN if one is.
+pub fn nan_min(a: f64, b: f64) -> f64 {
+    -nan_max(-a, -b)
+}
+
 /// Slope and R² of the least-squares line through points; `None` for fewer than three.
 pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     if points.len() < 3 {

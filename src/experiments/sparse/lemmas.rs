@@ -220,9 +220,9 @@ fn check(&(which, (set, fractions, ends), id, source, text, relation): &Statemen
         }
     }
     let detail = worst.map_or(String::new(), |(margin, case)| {
-        let kind = if held == points { "smallest margin" } else { "counter-example, margin" };
         let Case { a, b, epsilon, offset } = case;
-        format!("{kind} {margin:.1e}: {} at a = {a}, b = {b}, ε = {epsilon:.1e}, 1 - θ = {:.3e}", relation(&case), -offset)
+        let place = format!("{} at a = {a:.9}, b = {b:.9}, ε = {epsilon:.1e}, 1 - θ = {:.3e}", relation(&case), -offset);
+        if held == points { format!("smallest margin {margin:.1e}") } else { format!("counter-example {place}") }
     });
     let statement = if set.is_empty() { text.to_owned() } else { format!("{text} for θ in {set}") };
     Check { id, statement, source, points, held, detail }
@@ -306,7 +306,7 @@ const STATEMENTS: &[Statement] = &[
     (Pairs, I1, "lemma14-second", "Lemma 14", "h_a(h_b(θ)) is in I₁", |p| Iterates([LOWEST, p.second(), -p.epsilon])),
     (Each, I1, "lemma14-first", "Lemma 14", "h_a(θ) is in (1 + ε, 1.162)", |p| Iterates([p.epsilon, p.first(), HIGHEST])),
     (Fixed(1.0), LOW, "lemma14-lower", "Lemma 14", "h_1(.65) > 1.02", |p| Iterates([1.02 - 1.0, p.first(), NONE])),
-    (Each, LOST, "prop7-start", "Proposition 7", "h_γ(θ₀) ≠ 1 for any θ₀ in (0, 1)", |p| {
+    (Each, LOST, "prop7-start", "Proposition 7, any start", "h_γ(θ₀) ≠ 1 for any θ₀ in (0, 1)", |p| {
         Ordered([ROUNDING, p.first().abs(), NONE])
     }),
 ];

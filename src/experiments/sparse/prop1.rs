@@ -48,9 +48,12 @@ fn declare(scale: Scale) -> Spec {
         seeds: Seeds { paper: true, own: (0..seeds).collect(), own_data: false },
         runs: [pair(PAIRS[0], 0.1, 1), pair(PAIRS[1], 0.2, 4), pair(PAIRS[2], 0.282, 1)].concat(),
         evaluate: Evaluate::even(EARLY + 1, 101),
-        metrics: ["train_loss", "noise_mean_error", "noise_variance_error", "noise_covariance_error"]
-            .map(Metric::always)
-            .to_vec(),
+        metrics: vec![
+            Metric::always("train_loss"),
+            Metric::sparse("noise_mean_error", 5).only("sgd"),
+            Metric::sparse("noise_variance_error", 5).only("sgd"),
+            Metric::sparse("noise_covariance_error", 5).only("sgd"),
+        ],
         panels: vec![Panel::new("train_loss", "Training loss", true)],
         ..base(&FIGURE, "SGD is gradient descent with label noise, Proposition 1", scale)
     }
@@ -97,9 +100,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
     let mut figure = picture(spec, results);
     let curves = PAIRS.into_iter().enumerate().flat_map(|(index, pair)| {
         let seeds = results.run(pair[0]).map_or(&[][..], |run| &run.replicas);
-        let label = move |k: usize| if k == 0 { format!("|difference| of {} and its pair", pair[0]) } else { String::new() };
         seeds.iter().enumerate().map(move |(k, replica)| Curve {
-            label: label(k),
             colour: 2 * index + 1,
             style: if k == 0 { plot::Style::Solid } else { plot::Style::Faint },
             points: differences(results, pair, replica).into_iter().map(|(step, y)| (step as f64, y)).collect(),
@@ -107,7 +108,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         })
     });
     figure.panels.push(plot::Panel {
-        title: "Relative difference of the losses, every seed".to_owned(),
+        title: "Relative difference of the losses of SGD and its pair, every seed".to_owned(),
         x: Axis::linear("iteration"),
         y: Axis::log(""),
         curves: curves.collect(),

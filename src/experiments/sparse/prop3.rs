@@ -163,14 +163,14 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
     ];
     // One claim per place in the appendix, with a piece of evidence per statement.
     for check in lemmas(1.0, 1.25) {
-        let evidence = Evidence::tally(format!("{} [{}]", check.statement, check.id), check.held, check.points, check.detail);
+        let evidence = Evidence::grid(format!("{} [{}]", check.statement, check.id), check.held, check.points, check.detail);
         match claims.iter_mut().find(|claim| claim.source == check.source) {
             Some(claim) => {
                 let parts = [std::mem::take(&mut claim.evidence), vec![evidence]].concat();
                 *claim = Claim::all(&claim.id, &claim.statement, &claim.source, parts);
             }
             None => {
-                let statement = "as printed, on a grid of step sizes and iterates";
+                let statement = "what the appendix prints, on a grid of γ and θ";
                 claims.push(Claim::all(check.id, statement, check.source, vec![evidence]));
             }
         }

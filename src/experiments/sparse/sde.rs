@@ -33,34 +33,37 @@ const N: f64 = 80.0;
 /// The median of SGD's loss on the plateau, and its mean over time, which is larger: the loss has spikes.
 const MEDIAN_LEVEL: f64 = 0.04;
 const MEAN_LEVEL: f64 = 0.058;
-/// Four levels of δ for the scaling.
-const LEVELS: [(&str, f64); 4] = [("δ=0.04", MEDIAN_LEVEL), ("δ=0.02", 0.02), ("δ=0.01", 0.01), ("δ=0.005", 0.005)];
-const AT_MEAN: &str = "δ=0.058";
+/// Four levels of δ for the scaling, close to each other: it takes a time of order 1/δ to forget the start.
+const LEVELS: [(&str, f64); 4] =
+    [("delta-0.04", MEDIAN_LEVEL), ("delta-0.028", 0.028), ("delta-0.02", 0.02), ("delta-0.014", 0.014)];
+const AT_MEAN: &str = "delta-0.058";
 /// Euler-Maruyama steps per step of SGD.
 const FINER: f64 = 10.0;
 
 fn declare(scale: Scale) -> Spec {
     let (steps, seeds, grid) = match scale {
         Scale::Smoke => (601, 2, 41),
-        Scale::Laptop => (8_001, 20, 101),
-        Scale::Paper => (50_001, 20, 201),
+        Scale::Laptop => (6_001, 20, 101),
+        Scale::Paper => (30_001, 20, 201),
     };
     let gd = |name: &str, label: &str, steps: u64, peak: f64, variance: f64| {
         let optimiser = Optimiser { label_noise: LabelNoise::Gaussian { variance }, ..Optimiser::gd() };
         Run::new(name, label, steps, Schedule::Constant { peak }, optimiser)
     };
     // Claim 4: 2(n-1)δ per label.
-    let noisy = |name: &str, delta: f64| {
-        gd(name, &format!("GD + label noise, {}", name.replace('=', " = ")), steps, ETA, 2.0 * (N - 1.0) * delta)
+    let noisy = |name: &str, delta: f64, steps: u64| {
+        gd(name, &format!("GD + label noise, δ = {delta}"), steps, ETA, 2.0 * (N - 1.0) * delta)
     };
+    // As long as its noise is weak.
+    let longer = |(name, delta): (&str, f64)| noisy(name, delta, (steps as f64 * MEDIAN_LEVEL / delta) as u64);
     let (finer, dt) = (FINER as u64, ETA / FINER);
     let euler = |name: &str, label: &str, steps, coefficient: f64| gd(name, label, steps, dt, coefficient * N * N / dt);
     let mut runs = vec![Run::new("sgd", "SGD, η = 0.282", steps, Schedule::Constant { peak: ETA }, Optimiser::sgd())];
-    runs.push(noisy(AT_MEAN, MEAN_LEVEL));
-    runs.extend(LEVELS.map(|(name, delta)| noisy(name, delta)));
-    runs.push(euler("sde", "SDE with √(2ηδ/n), δ = 0.04", steps * finer, 2.0 * ETA * MEDIAN_LEVEL / N));
+    runs.push(noisy(AT_MEAN, MEAN_LEVEL, steps));
+    runs.extend(LEVELS.map(longer));
+    runs.push(euler("sde", "SDE with √(2ηδ/n), δ = 0.058", steps * finer, 2.0 * ETA * MEAN_LEVEL / N));
     // It collapses at once: an eighth of the time shows it.
-    runs.push(euler("sde-printed", "SDE with √(ηδ) as printed", (steps * finer).div_ceil(8), ETA * MEDIAN_LEVEL));
+    runs.push(euler("sde-printed", "SDE with √(ηδ) as printed", (steps * finer).div_ceil(8), ETA * MEAN_LEVEL));
     Spec {
         seeds: Seeds { paper: false, own: (0..seeds).collect(), own_data: false },
         runs,
@@ -109,13 +112,13 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let straight = |run: &str| {
         each(
             results,
-            &format!("{SHRINKAGE} of {run} against t after its first tenth: R² >= 0.99, falling"),
+            &format!("{SHRINKAGE} of {run} against t after its first tenth: R² >= 0.95, falling"),
             run,
             |run, replica| {
                 let after = run.series(replica, SHRINKAGE).into_iter().filter(|(step, _)| *step >= run.steps / 10);
                 let points: Vec<(f64, f64)> = after.map(|(step, value)| (step as f64, value)).collect();
                 let (slope, determination) = line(&points)?;
-                Some((slope < 0.0 && determination >= 0.99, determination))
+                Some((slope < 0.0 && determination >= 0.95, determination))
             },
         )
     };
@@ -134,12 +137,25 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         let squares: Vec<f64> = late(run, replica, "support_error").into_iter().map(|error| error * error).collect();
         mean(&squares).map(f64::sqrt)
     };
-    let mean_level = each(results, "time mean of SGD's loss within 25% of δ = 0.058", "sgd", |run, replica| {
-        let level = mean(&late(run, replica, "train_loss"))?;
-        Some(((level / MEAN_LEVEL - 1.0).abs() <= 0.25, level))
+    // How fast the predictor shrinks off the support, per unit of the loss that drives it.
+    let rate = |run: &RunResults, replica: &Replica| {
+        let after = run.series(replica, SHRINKAGE).into_iter().filter(|(step, _)| *step >= run.steps / 2);
+        let (slope, _) = line(&after.map(|(step, value)| (step as f64, value)).collect::<Vec<_>>())?;
+        Some(-slope / mean(&late(run, replica, "train_loss"))?)
+    };
+    let rates: Vec<f64> =
+        results.run(AT_MEAN).into_iter().flat_map(|run| run.own().filter_map(move |one| rate(run, one))).collect();
+    let typical = quantile(&rates, 0.5).unwrap_or(f64::NAN);
+    let what = format!("shrinkage per step and unit of mean loss of sgd within 25% of the {typical:.3e} of {AT_MEAN}");
+    let same_rate = each(results, &what, "sgd", |run, replica| {
+        let rate = rate(run, replica)?;
+        Some((rate > 0.0 && (rate / typical - 1.0).abs() <= 0.25, rate))
     });
-    let level = |run| {
-        median_within(results, &format!("median loss of {run} within a factor 2 of δ = 0.04"), run, "train_loss", [0.02, 0.08])
+    let at_level = |name: &str| {
+        each(results, &format!("time mean of the loss of {name} within 25% of δ = 0.058"), name, |run, replica| {
+            let level = mean(&late(run, replica, "train_loss"))?;
+            Some(((level / MEAN_LEVEL - 1.0).abs() <= 0.25, level))
+        })
     };
     let linear: Vec<Evidence> = ["sgd"].into_iter().chain(LEVELS.map(|(name, _)| name)).map(straight).collect();
     Ok(vec![
@@ -159,25 +175,29 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "sde-printed",
             "the SDE with noise √(ηδ) stays at the level δ",
             "equation 7 as printed",
-            vec![level("sde-printed")],
+            vec![at_level("sde-printed")],
         ),
         Claim::all(
             "sde",
-            "the SDE with noise √(2ηδ/n) does, with the features of GD with label noise",
+            "the SDE with noise √(2ηδ/n) does, with the features of SGD",
             "equation 7, corrected",
-            [vec![level("sde")], same("sde", LEVELS[0].0)].concat(),
+            [vec![at_level("sde")], same("sde", "sgd")].concat(),
         ),
         Claim::all(
             "claim-4",
-            "SGD is well modelled by GD with constant label noise: δ the median of SGD's loss",
+            "SGD is well modelled by GD with constant label noise: δ the time mean of SGD's loss, as Lemma 2 asks",
             "Claim 4",
-            [vec![level("sgd")], same(LEVELS[0].0, "sgd")].concat(),
+            [vec![at_level("sgd"), same_rate], same(AT_MEAN, "sgd")].concat(),
         ),
         Claim::all(
-            "claim-4-mean",
-            "the same, δ the time mean of SGD's loss, as Lemma 2 asks",
-            "Claim 4",
-            [vec![mean_level], same(AT_MEAN, "sgd")].concat(),
+            "claim-4-median",
+            "the same, δ the median of SGD's loss",
+            "Claim 4, the level that the curves show",
+            [
+                vec![median_within(results, "median loss of sgd within 25% of δ = 0.04", "sgd", "train_loss", [0.03, 0.05])],
+                same(LEVELS[0].0, "sgd"),
+            ]
+            .concat(),
         ),
         Claim::all("off-support", "off the support of β* the predictor goes to zero exponentially fast", "section 2.3.1", linear),
         Claim::all(

@@ -6,7 +6,7 @@ use crate::claims::{Claim, Direction, Evidence, each, paired_by, within_band};
 use crate::error::Result;
 use crate::experiments::Figure;
 use crate::optim::{Batch, Optimiser, Sampling};
-use crate::run::{Replica, Results, RunResults};
+use crate::run::{Replica, Results, RunResults, nan_max, nan_min};
 use crate::schedule::{Decay, Schedule, Timing};
 use crate::spec::{Clock, Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
 
@@ -21,44 +21,42 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
 };
 
 const COLUMNS: &str = "small_columns@1e-4";
-const RANK: &str = "ntk_rank@1e-15";
-const SPARSITY: &str = "l0@1e-50";
 /// Figure 2's three lengths of the plateau.
 const PLATEAUS: [(&str, f64, f64); 3] = [("large-10%", 0.1, 4.8), ("large-30%", 0.3, 3.4), ("large-50%", 0.5, 1.5)];
 const LONGEST: &str = PLATEAUS[2].0;
+/// Batches with step sizes that keep η/B: on the plateau, and well below it.
+const ETA: f64 = 0.282;
+const SMALL_ETA: f64 = 0.15;
 const BATCHES: [usize; 3] = [2, 4, 8];
 
 fn declare(scale: Scale) -> Spec {
     let (steps, seeds, grid, sparse) = match scale {
         Scale::Smoke => (2_001, 2, 41, 10),
-        Scale::Laptop => (31_623, 20, 201, 5),
-        Scale::Paper => (100_001, 20, 401, 5),
+        Scale::Laptop => (31_623, 20, 401, 10),
+        Scale::Paper => (100_001, 80, 401, 10),
     };
-    let schedule =
-        |peak: f64, at: f64, divide: f64| Schedule::Piecewise { peak, decays: vec![Decay { at, divide }], timing: Timing::Next };
     let plateau = |(name, at, divide): (&str, f64, f64)| {
-        Run::new(name, &format!("B = 1, decay at {}%", 100.0 * at), steps, schedule(0.282, at, divide), Optimiser::sgd())
+        let schedule = Schedule::Piecewise { peak: ETA, decays: vec![Decay { at, divide }], timing: Timing::Next };
+        Run::new(name, &format!("B = 1, decay at {}%", 100.0 * at), steps, schedule, Optimiser::sgd())
     };
-    let batch = |size: usize| {
+    let batch = |name: &str, size: usize, eta: f64| {
         let optimiser = Optimiser { batch: Batch::Random { size, sampling: Sampling::Replacement }, ..Optimiser::sgd() };
-        let (_, at, divide) = PLATEAUS[2];
-        let peak = 0.282 * size as f64;
-        Run::new(&name(size), &format!("B = {size}, decay at 50%"), steps / size as u64, schedule(peak, at, divide), optimiser)
+        let (peak, label) = (eta * size as f64, format!("B = {size}, η/B = {eta}"));
+        Run::new(&format!("{name}-{size}"), &label, steps / size as u64, Schedule::Constant { peak }, optimiser)
     };
+    let small = [1].into_iter().chain(BATCHES).map(|size| batch("small", size, SMALL_ETA));
+    let large = BATCHES.map(|size| batch("batch", size, ETA));
     Spec {
         seeds: Seeds { paper: false, own: (0..seeds).collect(), own_data: false },
-        runs: PLATEAUS.map(plateau).into_iter().chain(BATCHES.map(batch)).collect(),
+        runs: PLATEAUS.map(plateau).into_iter().chain(large).chain(small).collect(),
         evaluate: Evaluate::even(0, grid),
         metrics: vec![
             Metric::always("train_loss"),
             Metric::always("test_loss"),
-            Metric::always(COLUMNS),
-            Metric::always("feature_norm"),
-            Metric::always(SPARSITY),
+            Metric::always(COLUMNS).only("large"),
+            Metric::always("feature_norm").only("large"),
             Metric::always("l0@1e-3"),
-            Metric::sparse(RANK, 50),
             Metric::sparse("hessian_min", sparse).only(LONGEST),
-            Metric::sparse("hessian_max", sparse).only(LONGEST),
         ],
         panels: vec![
             Panel::new("train_loss", "Training loss", true),
@@ -71,90 +69,138 @@ fn declare(scale: Scale) -> Spec {
     }
 }
 
-fn name(batch: usize) -> String {
-    format!("batch-{batch}")
-}
-
 fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
-    Ok(vec![edge(spec)?, shrinking(results), norm(results), saddles(results), batches(results)])
+    let saddles = "after the decay SGD meets saddle points: plateaus with λ_min < 0 before the loss drops";
+    Ok(vec![
+        Claim::all(
+            "edge",
+            "gradient descent on least squares converges below η = 2/λ_max, is two-periodic there and diverges above",
+            "section 2.2",
+            vec![
+                edge(spec, 0.99, -0.98, "it converges")?,
+                edge(spec, 1.0, -1.0, "period two")?,
+                edge(spec, 1.01, -1.02, "it diverges")?,
+            ],
+        ),
+        Claim::all("columns", "the longer the plateau, the more columns of φ shrink", "section 2.3.2", columns(results)),
+        Claim::all("norm", "while ‖φ‖_F stays within a factor 2", "section 2.3.2", vec![norm(results)]),
+        Claim::all("saddles", saddles, "section 3.1", escapes(results)),
+        Claim::all("batch", "batch size B with step size η does what B = 1 does with η/B", "section 4", batches(results)),
+    ])
 }
 
-/// Section 2.2, on data drawn anew for every seed.
-fn edge(spec: &Spec) -> Result<Claim> {
-    const STEPS: usize = 50;
-    let mut evidence = Vec::new();
-    for (fraction, says) in [(0.99, "above -1: converges"), (1.0, "-1: two-periodic"), (1.01, "below -1: diverges")] {
-        let mut answers = Vec::new();
-        let mut worst: f64 = 0.0;
-        for &seed in &spec.seeds.own {
-            let data = spec.data.redrawn(seed)?.load()?;
-            let (factor, spread) = least_squares::error_factor(&data, fraction, STEPS)?;
-            worst = worst.max((factor - (1.0 - 2.0 * fraction)).abs()).max(spread);
-            answers.push((factor - (1.0 - 2.0 * fraction)).abs() <= 1e-10 && spread <= 1e-10);
-        }
-        let what = format!(
-            "factor of the error along the top eigenvector at η = {fraction}·2/λ_max is {:.2}, {says}",
-            1.0 - 2.0 * fraction
-        );
-        evidence.push(Evidence::count(what, &answers, 0, format!("off by at most {worst:.1e} over {STEPS} steps")).every());
+/// Steps of gradient descent on least squares.
+const EDGE_STEPS: usize = 50;
+
+/// Gradient descent at η = fraction·2/λ_max, on data drawn anew for every seed: does a step multiply the error along the top
+/// eigenvector by `factor`?
+fn edge(spec: &Spec, fraction: f64, factor: f64, so: &str) -> Result<Evidence> {
+    let mut errors = Vec::new();
+    for &seed in &spec.seeds.own {
+        let (found, spread) = least_squares::error_factor(&spec.data.redrawn(seed)?.load()?, fraction, EDGE_STEPS)?;
+        errors.push(nan_max((found - factor).abs(), spread));
     }
-    Ok(Claim::all(
-        "edge",
-        "gradient descent on least squares converges, is two-periodic or diverges at 2/λ_max",
-        "section 2.2",
-        evidence,
-    ))
+    let outcomes: Vec<bool> = errors.iter().map(|&error| error <= 1e-10).collect();
+    let worst = errors.into_iter().fold(0.0, nan_max);
+    let what = format!("top error at η = {fraction}·2/λ_max times {factor:.2} a step to 1e-10: {so}");
+    Ok(Evidence::count(what, &outcomes, 0, format!("off by at most {worst:.1e} over {EDGE_STEPS} steps")).every())
 }
 
-/// Columns shrink one after the other as the plateau lasts.
-fn shrinking(results: &Results) -> Claim {
-    let at_decay =
-        |run: &RunResults, replica: &Replica| run.level(replica, COLUMNS, run.first_decay? - run.steps / 20..=run.first_decay?);
-    let evidence = PLATEAUS
-        .windows(2)
-        .map(|pair| paired_by(results, "small columns at the decay", pair[1].0, Direction::Above, pair[0].0, at_decay));
-    Claim::all(
-        "columns",
-        "the longer the plateau, the more columns of φ are below 1e-3 of their start",
-        "section 2.3.2",
-        evidence.collect(),
-    )
+/// The columns that have shrunk by the decay.
+fn columns(results: &Results) -> Vec<Evidence> {
+    let small = |run: &RunResults, replica: &Replica| {
+        let decay = run.first_decay?;
+        run.level(replica, COLUMNS, decay - run.steps / 20..=decay)
+    };
+    let compare = |longer, shorter| paired_by(results, "small columns at the decay", longer, Direction::Above, shorter, small);
+    PLATEAUS.windows(2).map(|pair| compare(pair[1].0, pair[0].0)).collect()
 }
 
-/// ... while the Frobenius norm stays.
-fn norm(results: &Results) -> Claim {
-    let evidence = each(
-        results,
-        "‖φ‖_F of large-50% on the plateau, largest over smallest after its first tenth, below 2",
-        LONGEST,
-        |run, replica| {
-            let decay = run.first_decay?;
-            let within = run.series(replica, "feature_norm").into_iter().filter(|(step, _)| (decay / 10..=decay).contains(step));
-            let (low, high) = within.fold((f64::INFINITY, 0.0_f64), |(low, high), (_, norm)| (low.min(norm), high.max(norm)));
-            Some((high / low <= 2.0, high / low))
-        },
-    );
-    Claim::all("norm", "while ‖φ‖_F stays within a factor 2", "section 2.3.2", vec![evidence])
+fn norm(results: &Results) -> Evidence {
+    let what = format!("‖φ‖_F of {LONGEST} on the plateau, its first tenth aside: largest over smallest at most 2");
+    each(results, &what, LONGEST, |run, replica| {
+        let decay = run.first_decay?;
+        let within = run.series(replica, "feature_norm").into_iter().filter(|(step, _)| (decay / 10..=decay).contains(step));
+        let (low, high) = within.fold((f64::INFINITY, 0.0), |(low, high), (_, norm)| (nan_min(low, norm), nan_max(high, norm)));
+        Some((high / low <= 2.0, high / low))
+    })
 }
 
-/// Section 3.1: saddles after the decay.
-fn saddles(results: &Results) -> Claim {
-    Claim::all(
-        "saddles",
-        "after the decay SGD passes saddles",
-        "section 3.1",
-        vec![each(results, "λ_min < 0", LONGEST, |run, replica| {
-            let decay = run.first_decay?;
-            let value = run.level(replica, "hessian_min", decay..=run.steps)?;
-            Some((value < 0.0, value))
-        })],
-    )
+/// Median loss and λ_min of fortieths of the run after the decay, the first of which still falls from the plateau.
+fn after_decay(run: &RunResults, replica: &Replica) -> Option<Vec<(f64, f64)>> {
+    let block = run.steps / 40;
+    let starts = (1..19).map(|k| run.first_decay.map(|decay| decay + k * block));
+    starts
+        .map(|start| {
+            let within = start?..=start? + block - 1;
+            Some((run.level(replica, "train_loss", within.clone())?, run.level(replica, "hessian_min", within)?))
+        })
+        .collect()
 }
 
-/// Section 4: a batch of B is a step size of η/B.
-fn batches(results: &Results) -> Claim {
-    let evidence = BATCHES
-        .iter()
-        .flat_map(|&size| [RANK, SPARSITY, "test_loss"].map(|metric| within_band(results, metric, &name(size), LONGEST)));
-    Claim::all("batch", "batch size B with step size η does what B = 1 does with η/B", "section 4", evidence.collect())
+/// The last stretch in which the loss stays within a factor 1.5 although it ends at less than a third of it.
+fn last_plateau(blocks: &[(f64, f64)]) -> Option<usize> {
+    let end = blocks.last()?.0;
+    (1..blocks.len()).rev().find(|&k| blocks[k].0 > 3.0 * end && (blocks[k].0 / blocks[k - 1].0).ln().abs() < 1.5_f64.ln())
+}
+
+/// Asked of the stretches after the decay and the number of the last plateau among them.
+type Question<'a> = dyn Fn(&RunResults, &[(f64, f64)], usize) -> (bool, f64) + 'a;
+
+/// Whether plateaus precede drops, what their λ_min is and what becomes of it.
+fn escapes(results: &Results) -> Vec<Evidence> {
+    let ask = |what: &str, question: &Question| {
+        each(results, &format!("{LONGEST}: {what}"), LONGEST, |run, replica| {
+            let blocks = after_decay(run, replica)?;
+            Some(last_plateau(&blocks).map_or((false, f64::NAN), |plateau| question(run, &blocks, plateau)))
+        })
+    };
+    vec![
+        ask("a plateau at least 3 times above the last loss", &|_, blocks, k| (true, blocks[k].0)),
+        ask("λ_min < 0 on it, with an e-folding time shorter than a fortieth of the run", &|run, blocks, k| {
+            let eta = ETA / PLATEAUS[2].2;
+            (-blocks[k].1 * eta * (run.steps / 40) as f64 > 1.0, blocks[k].1)
+        }),
+        ask("|λ_min| at most half of that at the end", &|_, blocks, k| {
+            let ratio = blocks[blocks.len() - 1].1 / blocks[k].1;
+            (ratio <= 0.5, ratio)
+        }),
+    ]
+}
+
+/// Equal bands of the test loss at a small η/B; at the plateau's, whether larger batches survive where B = 1 does.
+fn batches(results: &Results) -> Vec<Evidence> {
+    let bands = BATCHES.map(|size| within_band(results, "test_loss", &format!("small-{size}"), "small-1"));
+    let survives = BATCHES.map(|size| {
+        let name = format!("batch-{size}");
+        each(results, &format!("{name} finite where large-50% is"), LONGEST, |_, replica| {
+            let run = results.run(&name)?;
+            let finite = run.survivor(replica.seed).is_some();
+            Some((finite, f64::from(u8::from(finite))))
+        })
+    });
+    [bands, survives].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Verdict;
+
+    #[test]
+    fn the_edge_can_be_missed() {
+        let spec = declare(Scale::Laptop);
+        assert_eq!(edge(&spec, 0.99, -0.98, "").unwrap().verdict(), Verdict::Holds);
+        assert_eq!(edge(&spec, 0.99, -0.981, "").unwrap().verdict(), Verdict::Fails);
+        assert_eq!(edge(&spec, f64::NAN, -0.98, "").unwrap().verdict(), Verdict::Fails);
+    }
+
+    #[test]
+    fn a_plateau_is_flat_and_above_the_end() {
+        let blocks = |losses: &[f64]| losses.iter().map(|&loss| (loss, -1.0)).collect::<Vec<_>>();
+        assert_eq!(last_plateau(&blocks(&[9.0, 5.0, 4.9, 1.0, 1.0])), Some(2));
+        assert_eq!(last_plateau(&blocks(&[16.0, 8.0, 4.0, 2.0, 1.0])), None);
+        assert_eq!(last_plateau(&blocks(&[1.0, 1.0, 1.0])), None);
+        assert_eq!(last_plateau(&[]), None);
+    }
 }

@@ -1,0 +1,110 @@
+//! Every figure at smoke scale: it runs, its claims and picture are whole, and its bits depend on nothing but its spec.
+
+mod common;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use handgrad::Error;
+use handgrad::experiments::{self, FIGURES};
+use handgrad::kernels::Context;
+use handgrad::run::{Opened, Options, Results, RunFolder, execute};
+use handgrad::spec::{Scale, Spec};
+use handgrad::train::Progress;
+
+/// Every number of every replica.
+fn bits(results: &Results) -> Vec<u64> {
+    let replicas = results.runs.iter().flat_map(|run| &run.replicas);
+    let numbers = replicas.flat_map(|replica| [&replica.values, &replica.trajectory, &replica.params].into_iter().flatten());
+    numbers.map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn every_figure_runs_and_its_claims_and_picture_are_whole() {
+    let cx = Context::cpu().unwrap();
+    for figure in FIGURES {
+        let spec = (figure.declare)(Scale::Smoke);
+        spec.check().unwrap();
+        (figure.check)(&spec).unwrap();
+        let own = (figure.declare)(Scale::Paper).seeds.own.len();
+        assert!(own >= 20, "{}: {own} own seeds", figure.id);
+        let read_back = Spec::from_json(&spec.to_json().unwrap(), "test").unwrap();
+        assert_eq!(read_back, spec, "{}", figure.id);
+        let results = common::results(&cx, &spec, 1);
+        let claims = (figure.expect)(&spec, &results).unwrap();
+        let ids: HashSet<&str> = claims.iter().map(|claim| claim.id.as_str()).collect();
+        assert!(ids.len() == claims.len() && !claims.is_empty(), "{}: identifiers are unique", figure.id);
+        for claim in &claims {
+            assert!(!claim.evidence.is_empty(), "{} {}", figure.id, claim.id);
+        }
+        let picture = (figure.draw)(&spec, &results).unwrap();
+        for panel in &picture.panels {
+            let shown = panel.curves.iter().any(|curve| curve.points.iter().any(|(x, y)| x.is_finite() && y.is_finite()));
+            assert!(shown, "{}: `{}` is empty", figure.id, panel.title);
+        }
+        assert_eq!(bits(&results), bits(&common::results(&cx, &spec, 3)), "{}: at 1 and 3 threads", figure.id);
+    }
+}
+
+/// Stops after some steps.
+struct StopAt<'a> {
+    left: AtomicU64,
+    stop: &'a AtomicBool,
+}
+
+impl Progress for StopAt<'_> {
+    fn advanced(&self, steps: u64, _loss: f64) {
+        let left = self.left.fetch_sub(steps.min(self.left.load(Ordering::SeqCst)), Ordering::SeqCst);
+        self.stop.fetch_or(left <= steps, Ordering::SeqCst);
+    }
+}
+
+/// Own data, trajectories and noise survive an interruption.
+#[test]
+fn interrupted_figures_resume_to_the_same_bits() {
+    let cx = Context::cpu().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (id, after) in [("sparse/fig3", 5_000), ("sparse/sde", 700), ("sparse/prop1", 3_000)] {
+        let spec = (experiments::find(id).unwrap().declare)(Scale::Smoke).with_overrides(&["seed=0..2".to_owned()]).unwrap();
+        let whole = common::results(&cx, &spec, 1);
+        let target = folder.path().join(id.replace('/', "-"));
+        let mut interruptions = 0;
+        let resumed = loop {
+            let Opened::Work(work) = RunFolder::open(&target, &spec, interruptions > 0).unwrap() else {
+                panic!("{id} is finished")
+            };
+            let stop = AtomicBool::new(false);
+            let left = if interruptions < 3 { after } else { u64::MAX };
+            let progress = StopAt { left: AtomicU64::new(left), stop: &stop };
+            let every = Duration::from_secs(3600);
+            let options = Options { threads: 1, folder: Some(&work), stop: &stop, checkpoint_every: every, progress: &progress };
+            match execute(&cx, &spec, spec.data.load().unwrap(), &options) {
+                Ok((results, _)) => break results,
+                Err(Error::Preempted(_)) => interruptions += 1,
+                Err(error) => panic!("{id}: {error}"),
+            }
+        };
+        assert!(interruptions >= 2, "{id}: {interruptions} interruptions");
+        assert_eq!(bits(&whole), bits(&resumed), "{id}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let refused = |id: &str, overrides: &[&str], want: &str| {
+        let figure = experiments::find(id).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let spec = (figure.declare)(Scale::Smoke).with_overrides(&overrides).unwrap();
+        let error = spec.check().and_then(|()| (figure.check)(&spec)).unwrap_err().to_string();
+        assert!(error.contains(want) && !error.contains('\n'), "{error}\nexpected {want}");
+    };
+    refused("sparse/prop3", &["runs.unit.data.x_max=1.2"], "expected x_max/x_min below √1.25 = 1.1180, got 1.2");
+    refused("sparse/prop3", &["runs.unit.data.x_min=-1"], "expected finite numbers with 0 < x_min <= x_max");
+    refused("sparse/prop3", &["runs.unit.net.high=0"], "runs.unit.net: low = 0 and high = 0");
+    refused("sparse/prop3", &["seeds.paper=true"], "the paper gives no seed");
+    refused("sparse/sde", &["runs.sde.optimiser.label_noise.variance=-1"], "label_noise.variance is -1");
+    refused("sparse/prop1", &["runs.label-noise.optimiser.batch={\"kind\":\"full\"}"], "label_noise is sampled");
+    refused("sparse/fig3", &["data={\"kind\":\"npz\",\"path\":\"x.npz\"}"], "cannot be drawn anew for every seed");
+    refused("sparse/fig8", &["data.seed=4294967296"], "expected at most 4294967295");
+}
