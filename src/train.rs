@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{self, Measurer, Metric};
 use crate::nets::Diagonal;
 use crate::run::checkpoint::Checkpoint;
-use crate::spec::{Run, Seed, Spec};
+use crate::spec::{Run, Seed, Spec, applies};
 use crate::state::State;
 
 /// How a run ended for one seed. Diverging is a result, not an error.
@@ -162,8 +162,7 @@ impl Job<'_> {
             let mut due_places = Vec::new();
             for (index, (metric, &ready)) in self.spec.metrics.iter().zip(metrics).enumerate() {
                 let every = if *seed == Seed::Paper { metric.every } else { metric.every_own };
-                let here = metric.only.is_empty() || metric.only.iter().any(|name| self.run.name.starts_with(name));
-                if here && (point.is_multiple_of(every) || point + 1 == points) {
+                if applies(&metric.only, self.run) && (point.is_multiple_of(every) || point + 1 == points) {
                     due.push(ready);
                     due_places.push(replica * self.spec.metrics.len() + index);
                 }

@@ -177,7 +177,7 @@ fn proposition_3() {
 
 #[test]
 fn the_effective_sde() {
-    let ids = ["sde-printed", "sde", "claim-4", "claim-4-median", "off-support", "on-support"];
+    let ids = ["sde-printed", "sde", "level", "claim-4", "claim-4-median", "off-support", "on-support"];
     let delta = |run: &Run| run.name.strip_prefix("delta-").and_then(|delta| delta.parse::<f64>().ok()).unwrap_or(0.05);
     let own = |run: &Run| if run.name == "sde" { 1.0 } else { delta(run) };
     let told = synthetic("sparse/sde", |run, metric, step| match metric {

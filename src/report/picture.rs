@@ -3,7 +3,7 @@
 use super::plot::{Axis, Curve, Figure, Panel, Style};
 use crate::claims::diverged;
 use crate::run::{Replica, Results, RunResults, quantile};
-use crate::spec::{Clock, Scale, Seed, Spec};
+use crate::spec::{Clock, Run, Scale, Seed, Spec, applies};
 use crate::train::Outcome;
 
 /// Median over own seeds with the 10-90% band, and the paper's replica as a dashed line that ends in a cross where it diverged.
@@ -15,7 +15,7 @@ pub fn picture(spec: &Spec, results: &Results) -> Figure {
             Clock::Time => "time η(0)·t",
         }),
         y: if panel.log { Axis::log("") } else { Axis::linear("") },
-        curves: results.runs.iter().enumerate().flat_map(|(colour, run)| curves(spec, run, colour, &panel.metric)).collect(),
+        curves: drawn(spec, results, panel),
         legend: true,
         ..Panel::default()
     };
@@ -39,12 +39,16 @@ pub fn picture(spec: &Spec, results: &Results) -> Figure {
     }
 }
 
-fn curves(spec: &Spec, run: &RunResults, colour: usize, metric: &str) -> Vec<Curve> {
-    let declared = spec.runs.iter().find(|declared| declared.name == run.name);
-    let label = declared.map_or(&run.name, |declared| &declared.label);
-    let unit = match (spec.clock, declared) {
-        (Clock::Time, Some(declared)) => declared.schedule.at(0, run.steps),
-        _ => 1.0,
+fn drawn(spec: &Spec, results: &Results, panel: &crate::spec::Panel) -> Vec<Curve> {
+    let runs = results.runs.iter().zip(&spec.runs).enumerate().filter(|(_, (_, declared))| applies(&panel.only, declared));
+    runs.flat_map(|(colour, (run, declared))| curves(spec, run, declared, colour, &panel.metric)).collect()
+}
+
+fn curves(spec: &Spec, run: &RunResults, declared: &Run, colour: usize, metric: &str) -> Vec<Curve> {
+    let label = &declared.label;
+    let unit = match spec.clock {
+        Clock::Time => declared.schedule.at(0, run.steps),
+        Clock::Iteration => 1.0,
     };
     let own = run.own().count();
     let mut curves = Vec::new();

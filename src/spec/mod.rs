@@ -221,7 +221,7 @@ impl Metric {
         Metric { every_own: own, ..Metric::always(name) }
     }
 
-    /// The same in one run alone.
+    /// The same in one run, or in those whose names begin so.
     pub fn only(self, run: &str) -> Metric {
         Metric { only: vec![run.to_owned()], ..self }
     }
@@ -237,6 +237,9 @@ pub struct Panel {
     pub title: String,
     /// Logarithmic vertical axis.
     pub log: bool,
+    /// Beginnings of the names of the runs it draws; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 /// Horizontal axis of the picture.
@@ -253,7 +256,12 @@ pub enum Clock {
 impl Panel {
     /// A metric with its heading.
     pub fn new(metric: &str, title: &str, log: bool) -> Panel {
-        Panel { metric: metric.to_owned(), title: title.to_owned(), log }
+        Panel { metric: metric.to_owned(), title: title.to_owned(), log, only: Vec::new() }
+    }
+
+    /// The same for one run, or for those whose names begin so.
+    pub fn only(self, run: &str) -> Panel {
+        Panel { only: vec![run.to_owned()], ..self }
     }
 }
 
@@ -317,15 +325,13 @@ impl Spec {
         }
         for metric in &self.metrics {
             metrics::parse(&metric.name)?;
-            if let Some(name) = metric.only.iter().find(|name| !self.runs.iter().any(|run| run.name.starts_with(name.as_str()))) {
-                let known = nearest(name, self.runs.iter().map(|run| run.name.as_str()));
-                return refuse!("spec: metric {} is taken only in `{name}`, which is not among the runs{known}", metric.name);
-            }
+            self.check_only(&format!("metric {}", metric.name), &metric.only)?;
             if metric.every == 0 || metric.every_own == 0 {
                 return refuse!("spec: metric {} is taken every 0 points, expected 1 or more", metric.name);
             }
         }
         for panel in &self.panels {
+            self.check_only(&format!("the panel of {}", panel.metric), &panel.only)?;
             if !self.metrics.iter().any(|metric| metric.name == panel.metric) {
                 let known = nearest(&panel.metric, self.metrics.iter().map(|metric| metric.name.as_str()));
                 return refuse!("spec: a panel draws `{}`, which is not among the metrics{known}", panel.metric);
@@ -333,6 +339,16 @@ impl Spec {
         }
         self.data.check()?;
         self.net.check()
+    }
+
+    fn check_only(&self, what: &str, only: &[String]) -> Result<()> {
+        match only.iter().find(|&name| !self.runs.iter().any(|run| applies(std::slice::from_ref(name), run))) {
+            Some(name) => {
+                let known = nearest(name, self.runs.iter().map(|run| run.name.as_str()));
+                refuse!("spec: {what} is only for runs that begin with `{name}`, and there are none{known}")
+            }
+            None => Ok(()),
+        }
     }
 
     /// The data set of a run.
@@ -385,6 +401,11 @@ impl Spec {
         let digest = Sha256::new().chain_update(self.to_json()?).chain_update(env!("CARGO_PKG_VERSION")).finalize();
         Ok(digest[..4].iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// Whether a run is among those named by their beginnings; no name stands for all runs.
+pub(crate) fn applies(only: &[String], run: &Run) -> bool {
+    only.is_empty() || only.iter().any(|name| run.name.starts_with(name.as_str()))
 }
 
 fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<()> {

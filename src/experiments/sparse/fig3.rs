@@ -88,13 +88,13 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         ),
         Claim::all(
             "not-sufficient",
-            "loss stabilisation alone does not sparsify: gradient descent ends no nearer to the ground truth than the flow",
+            "loss stabilisation alone is not enough: gradient descent ends no nearer to the ground truth than the flow",
             "section 3.1",
             vec![paired(results, DISTANCE, "gd", Direction::Above, "flow")],
         ),
         Claim::all(
             "noise",
-            "with the noise of SGD it does",
+            "loss stabilisation with the noise of SGD does sparsify: SGD ends sparser than gradient descent and the flow",
             "section 3.1",
             vec![nearer(SPARSITY, "gd"), nearer(SPARSITY, "flow")],
         ),

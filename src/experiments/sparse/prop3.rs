@@ -141,7 +141,7 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "equation 6",
             bounces,
         ),
-        Claim::all("bands", "it then stays in two bands beside the minimum", "Proposition 7", bands),
+        Claim::all("bands", "the iterate ends up in two bands beside the minimum", "Proposition 7", bands),
         Claim::all(
             "bounds-printed",
             "F is between ε² θ*² and 0.17 θ*² at all times",
@@ -150,13 +150,13 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
         ),
         Claim::all(
             "bounds-printed-late",
-            "the same once the iterate bounces",
+            "F is between ε² θ*² and 0.17 θ*² once the iterate bounces",
             "equation 11 as printed",
             bounded("F within the printed bounds over the second half", STEPS / 2, |toy| toy.printed),
         ),
         Claim::all(
             "bounds",
-            "F is then between E[x²]θ*⁴ ε²(1 - ε/2)² and E[x²]θ*⁴ (1 - 0.65²)²/4",
+            "F is between E[x²]θ*⁴ ε²(1 - ε/2)² and E[x²]θ*⁴ (1 - 0.65²)²/4 once the iterate bounces",
             "ours: equation 11, scaled",
             bounded("F within the scaled bounds over the second half", STEPS / 2, |toy| toy.scaled),
         ),
