@@ -52,6 +52,8 @@ pub struct Claim {
 pub enum Rule {
     /// A tendency: are most seeds as the paper says? The interval decides against one half.
     Most,
+    /// Equality of two distributions: 80% of one lie within the 10-90% band of the other.
+    Band,
     /// A theorem, an identity or "almost surely": one counter-example refutes it.
     Every,
 }
@@ -96,10 +98,12 @@ impl Evidence {
     }
 
     /// What this evidence alone says. Most: holds if even the interval's lower end is above one half, fails if its upper end is
-    /// below. Every: fails with the first counter-example, holds if the interval without one is above one half.
+    /// below. Band: fails if the upper end is below 0.8, else as Most. Every: fails with the first counter-example, holds if the
+    /// interval without one is above one half.
     pub fn verdict(&self) -> Verdict {
         match (self.rule, self.interval) {
             (Rule::Every, _) if self.wins < self.seeds => Verdict::Fails,
+            (Rule::Band, [_, high]) if high < 0.8 => Verdict::Fails,
             (_, [low, _]) if low > 0.5 => Verdict::Holds,
             (_, [_, high]) if high < 0.5 => Verdict::Fails,
             _ => Verdict::Inconclusive,
@@ -197,7 +201,7 @@ pub fn within_band(results: &Results, metric: &str, run: &str, reference: &str) 
         Some((low <= value && value <= high, value))
     });
     let detail = format!("{}, band {low:.3e} to {high:.3e} of {} seeds", inside.detail, values.len());
-    Evidence { detail, ..inside }
+    Evidence { rule: Rule::Band, detail, ..inside }
 }
 
 /// Own seeds of a run that diverged.
@@ -241,6 +245,8 @@ mod tests {
         assert_eq!(evidence(1, 1).verdict(), Verdict::Inconclusive, "one seed decides nothing");
         assert_eq!(evidence(20, 20).every().verdict(), Verdict::Holds);
         assert_eq!(evidence(19, 20).every().verdict(), Verdict::Fails, "one counter-example");
+        let band = |wins, seeds| Evidence { rule: Rule::Band, ..evidence(wins, seeds) }.verdict();
+        assert_eq!([band(28, 40), band(49, 80), band(3, 5)], [Verdict::Holds, Verdict::Fails, Verdict::Inconclusive]);
         assert_eq!(evidence(0, 0).every().verdict(), Verdict::Inconclusive);
         let grid = |wins, points| Evidence::grid("", wins, points, "").verdict();
         assert_eq!([grid(1, 1), grid(8, 9), grid(0, 0)], [Verdict::Holds, Verdict::Fails, Verdict::Inconclusive]);

@@ -121,7 +121,9 @@ impl Job<'_> {
             let measured = self.measure(&net, &state, &metrics, table.len() / row, points.len())?;
             loss = loss_column.map_or(f64::NAN, |column| measured[column]);
             table.extend(measured);
-            table.extend(state.measured()[..self.kept(net.params())].iter().map(|value| value.to_f64()));
+            let kept = &state.measured()[..self.kept(net.params())];
+            let alive = state.diverged[0].is_none();
+            table.extend(kept.iter().map(|value| if alive { value.to_f64() } else { f64::NAN }));
             measure_time += started.elapsed();
         }
         if let Some(path) = self.checkpoint {

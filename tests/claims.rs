@@ -89,7 +89,7 @@ fn figure_2() {
 
 #[test]
 fn figure_3() {
-    let ids = ["different", "both-stabilise", "not-sufficient", "noise"];
+    let ids = ["different", "gd-stabilises", "sgd-stabilises", "not-sufficient", "noise"];
     let told = synthetic("sparse/fig3", |run, metric, _| match (metric, run.name.as_str()) {
         ("train_loss", "flow") => 1e-6,
         ("train_loss", _) => 0.03,
@@ -244,7 +244,7 @@ fn the_text() {
 fn without_finite_seeds_nothing_that_runs_decide_is_decided() {
     for (id, claims) in [
         ("sparse/fig2", &FIGURE_2[..]),
-        ("sparse/fig3", &["different", "both-stabilise", "not-sufficient", "noise"]),
+        ("sparse/fig3", &["different", "gd-stabilises", "sgd-stabilises", "not-sufficient", "noise"]),
         ("sparse/fig8", &["stabilisation", "less-sparse", "test-loss", "sgd-generalises"]),
         ("sparse/prop1", &["equal", "mean", "variance", "covariance"]),
         ("sparse/prop3", &["bounces", "bands", "bounds-printed", "bounds"]),

@@ -54,7 +54,7 @@ fn short_run<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 fn bad_input_is_one_line_that_helps() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    refused(at, &["run", "sparse/fig3x"], "there is no figure `sparse/fig3x`; did you mean `sparse/fig2`?");
+    refused(at, &["run", "sparse/fig3x"], "there is no figure `sparse/fig3x`; did you mean `sparse/fig3`?");
     refused(
         at,
         &["run", "sparse/fig2", "--set", "scheduel.peak=0.1"],

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use handgrad::Error;
+use handgrad::claims::Verdict;
 use handgrad::experiments::{self, FIGURES};
 use handgrad::kernels::Context;
 use handgrad::run::{Opened, Options, Results, RunFolder, execute};
@@ -45,6 +46,27 @@ fn every_figure_runs_and_its_claims_and_picture_are_whole() {
         }
         assert_eq!(bits(&results), bits(&common::results(&cx, &spec, 3)), "{}: at 1 and 3 threads", figure.id);
     }
+}
+
+/// What too few measurements, other step sizes or single precision leave undecided is not decided.
+#[test]
+fn claims_are_not_decided_by_what_was_not_measured() {
+    let cx = Context::cpu().unwrap();
+    let verdict = |id: &str, claim: &str, overrides: &[&str]| {
+        let figure = experiments::find(id).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let spec = (figure.declare)(Scale::Smoke).with_overrides(&overrides).unwrap();
+        (figure.check)(&spec).unwrap();
+        let results = common::results(&cx, &spec, 0);
+        (figure.draw)(&spec, &results).unwrap();
+        (figure.expect)(&spec, &results).unwrap().into_iter().find(|one| one.id == claim).unwrap().verdict
+    };
+    assert_eq!(verdict("sparse/prop3", "bounces", &[]), Verdict::Holds);
+    assert_eq!(verdict("sparse/prop3", "bounces", &["evaluate.first=2", "evaluate.grid=3"]), Verdict::Inconclusive);
+    assert_eq!(verdict("sparse/prop3", "bands", &["schedule.peak=0.5"]), Verdict::Inconclusive, "outside the interval");
+    let seeds = "seed=0..20";
+    assert_eq!(verdict("sparse/prop1", "equal", &[seeds, "steps=1"]), Verdict::Inconclusive);
+    assert_eq!(verdict("sparse/prop1", "equal", &[seeds, "steps=200", "dtype=f32"]), Verdict::Holds, "to f32's rounding");
 }
 
 /// Stops after some steps.
@@ -106,5 +128,7 @@ fn what_cannot_be_is_refused() {
     refused("sparse/sde", &["runs.sde.optimiser.label_noise.variance=-1"], "label_noise.variance is -1");
     refused("sparse/prop1", &["runs.label-noise.optimiser.batch={\"kind\":\"full\"}"], "label_noise is sampled");
     refused("sparse/fig3", &["data={\"kind\":\"npz\",\"path\":\"x.npz\"}"], "cannot be drawn anew for every seed");
+    refused("sparse/fig3", &["runs.sgd.data.d=50"], "runs.sgd.data differs from the spec's");
+    refused("sparse/text", &["metrics=[{\"name\":\"l1\",\"every\":1,\"every_own\":1,\"only\":[\"huge\"]}]"], "begin with `huge`");
     refused("sparse/fig8", &["data.seed=4294967296"], "expected at most 4294967295");
 }

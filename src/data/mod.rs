@@ -173,21 +173,21 @@ impl Data {
         }
     }
 
-    /// The same recipe drawn anew from our data stream.
+    /// The same recipe drawn anew from our data stream, of seed `seed` further than the recipe's.
     ///
     /// # Errors
     /// If the data are arrays of a file: there is nothing to draw.
     pub fn redrawn(&self, seed: u64) -> Result<Data> {
         match self.clone() {
-            Data::SparseRegression { n, d, support, test, .. } => {
-                Ok(Data::SparseRegression { n, d, support, test, generator: Generator::Xoshiro, seed })
+            Data::SparseRegression { n, d, support, test, seed: first, .. } => {
+                let (generator, seed) = (Generator::Xoshiro, first.wrapping_add(seed));
+                Ok(Data::SparseRegression { n, d, support, test, generator, seed })
             }
-            Data::Quadratic { n, x_min, x_max, theta_star, .. } => Ok(Data::Quadratic { n, x_min, x_max, theta_star, seed }),
+            Data::Quadratic { n, x_min, x_max, theta_star, seed: first } => {
+                Ok(Data::Quadratic { n, x_min, x_max, theta_star, seed: first.wrapping_add(seed) })
+            }
             Data::Npz { path } => {
-                refuse!(
-                    "{}: arrays of a file cannot be drawn anew for every seed; add --set seeds.own_data=false",
-                    path.display()
-                )
+                refuse!("{}: arrays of a file cannot be drawn anew for every seed; set seeds.own_data=false", path.display())
             }
         }
     }

@@ -29,8 +29,11 @@ pub(super) struct Stepper<'a, T> {
 
 impl<'a, T: Real> Stepper<'a, T> {
     pub(super) fn new(shape: &DiagonalShape, optimiser: &'a Optimiser) -> Self {
-        let sampled = if optimiser.label_noise == LabelNoise::Sampled { shape.n } else { 0 };
-        let n = if optimiser.is_plain() { 0 } else { optimiser.batch_size(shape.n).max(sampled) };
+        let (n, sampled) = match optimiser.label_noise {
+            _ if optimiser.is_plain() => (0, 0),
+            LabelNoise::Sampled => (shape.n, shape.n),
+            _ => (optimiser.batch_size(shape.n), 0),
+        };
         let numbers = |count: usize| vec![T::ZERO; count];
         Stepper {
             shape: DiagonalShape { n, replicas: 1, ..*shape },

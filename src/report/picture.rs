@@ -30,13 +30,20 @@ pub fn picture(spec: &Spec, results: &Results) -> Figure {
     } else {
         String::new()
     };
-    let paper = if spec.seeds.paper { "Dashed: the paper's own order. " } else { "" };
+    let paper =
+        if spec.seeds.paper { format!("Dashed: the {}, to a cross where it diverged. ", papers(spec)) } else { String::new() };
+    let anew = if spec.seeds.own_data { "Every seed draws its own data. " } else { "" };
     Figure {
         title: spec.title.clone(),
         columns: 2,
         panels: spec.panels.iter().map(panel).collect(),
-        footnote: Some(format!("{bands}{paper}Data: {}{scale}.", spec.data.name())),
+        footnote: Some(format!("{bands}{paper}{anew}Data: {}{scale}.", spec.data.name())),
     }
+}
+
+/// What the paper's replica has from the paper.
+fn papers(spec: &Spec) -> &'static str {
+    if spec.seeds.own_data { "paper's data and order" } else { "paper's order" }
 }
 
 fn drawn(spec: &Spec, results: &Results, panel: &crate::spec::Panel) -> Vec<Curve> {
@@ -60,7 +67,7 @@ fn curves(spec: &Spec, run: &RunResults, declared: &Run, colour: usize, metric: 
         curves.push(Curve { label, colour, points, band: shade, ..Curve::default() });
     }
     for replica in run.replicas.iter().filter(|replica| replica.seed == Seed::Paper) {
-        let label = if own > 0 { "paper's order".to_owned() } else { label.clone() };
+        let label = if own > 0 { papers(spec).to_owned() } else { label.clone() };
         let style = if own > 0 { Style::Dashed } else { Style::Solid };
         let end_cross = replica.outcome != Outcome::Finished;
         curves.push(Curve { label, colour, style, points: points(run, replica, metric, unit), end_cross, band: None });

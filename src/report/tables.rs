@@ -48,7 +48,7 @@ pub fn claims_table(claims: &[Claim]) -> String {
         let _ = writeln!(text, "{:<13} {} ({})", claim.verdict, claim.statement, claim.source);
         for part in &claim.evidence {
             let counted = match (part.rule, part.interval) {
-                (Rule::Most, [low, high]) => format!("seeds [{low:.2}, {high:.2}]"),
+                (Rule::Most | Rule::Band, [low, high]) => format!("seeds [{low:.2}, {high:.2}]"),
                 (Rule::Every, _) => "cases, all needed".to_owned(),
             };
             let lost = if part.diverged > 0 { format!(", {} diverged", part.diverged) } else { String::new() };
@@ -65,6 +65,9 @@ pub fn summary_table(spec: &Spec, results: &Results) -> String {
         let own = run.own().count();
         let _ = writeln!(text, "{} ({}): {}/{own} own seeds finite", run.name, declared.label, own - diverged(run));
         for metric in &run.metrics {
+            if run.replicas.iter().all(|replica| run.series(replica, metric).is_empty()) {
+                continue;
+            }
             let values: Vec<f64> = run.own().filter_map(|replica| run.last(run.survivor(replica.seed)?, metric)).collect();
             let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4e}"));
             let [low, middle, high] = [0.1, 0.5, 0.9].map(|fraction| number(quantile(&values, fraction)));

@@ -51,7 +51,7 @@ pub struct Spec {
     /// Over what.
     #[serde(default)]
     pub clock: Clock,
-    /// Whether arrays.npz keeps the parameters of the first seed at every evaluation point.
+    /// Whether arrays.npz keeps the parameters of the first seed at every evaluation point; NaN from its divergence on.
     #[serde(default)]
     pub trajectory: bool,
 }

@@ -67,7 +67,11 @@ fn set_in_runs(tree: &mut Value, only: Option<&str>, path: &[&str], value: &Valu
     let runs = tree.get_mut("runs").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
     let mut result = Vec::with_capacity(runs.len());
     let mut found = false;
-    for run in runs {
+    for mut run in runs {
+        // One run's own data or network starts from the spec's.
+        if only.is_some_and(|name| run["name"] == name) && ["data", "net"].contains(&path[0]) && run.get(path[0]).is_none() {
+            run[path[0]] = tree[path[0]].clone();
+        }
         let matches = only.is_none_or(|name| run["name"] == name) && place(&mut run.clone(), path).is_some();
         if !matches {
             result.push(run);
@@ -84,9 +88,12 @@ fn set_in_runs(tree: &mut Value, only: Option<&str>, path: &[&str], value: &Valu
         };
         for one in &values {
             let mut run = run.clone();
+            let suffix = format!("{}={}", path[path.len() - 1], one.to_string().trim_matches('"'));
             if values.len() > 1 {
-                let suffix = format!("{}={}", path[path.len() - 1], one.to_string().trim_matches('"'));
                 run["name"] = format!("{}@{suffix}", run["name"].as_str().unwrap_or_default()).into();
+            }
+            if is_single(one) {
+                // The declared label may name what is no longer so.
                 run["label"] = format!("{}, {suffix}", run["label"].as_str().unwrap_or_default()).into();
             }
             if let Some(place) = place(&mut run, path) {

@@ -186,9 +186,9 @@ impl std::fmt::Display for Relation {
         let terms = match *self {
             Ordered(terms) => terms,
             Iterates(offsets) => offsets.map(|offset| 1.0 + offset),
-            Equal(left, right, _) => return write!(f, "{left:.6} = {right:.6}"),
+            Equal(left, right, _) => return write!(f, "{left:.9} = {right:.9}"),
         };
-        let bounded = terms.iter().filter(|term| !term.is_infinite()).map(|term| format!("{term:.6}"));
+        let bounded = terms.iter().filter(|term| !term.is_infinite()).map(|term| format!("{term:.9}"));
         f.write_str(&bounded.collect::<Vec<_>>().join(" < "))
     }
 }
@@ -221,8 +221,9 @@ fn check(&(which, (set, fractions, ends), id, source, text, relation): &Statemen
     }
     let detail = worst.map_or(String::new(), |(margin, case)| {
         let Case { a, b, epsilon, offset } = case;
-        let place = format!("{} at a = {a:.9}, b = {b:.9}, ε = {epsilon:.1e}, 1 - θ = {:.3e}", relation(&case), -offset);
-        if held == points { format!("smallest margin {margin:.1e}") } else { format!("counter-example {place}") }
+        let gamma = if a == b { format!("γ = {a:.9}") } else { format!("a = {a:.9}, b = {b:.9}") };
+        let place = format!("{} at {gamma}, ε = {epsilon:.1e}, 1 - θ = {:.3e}", relation(&case), -offset);
+        if held == points { format!("smallest margin {margin:.1e}") } else { format!("counter-example: not {place}") }
     });
     let statement = if set.is_empty() { text.to_owned() } else { format!("{text} for θ in {set}") };
     Check { id, statement, source, points, held, detail }
@@ -235,26 +236,31 @@ const STATEMENTS: &[Statement] = &[
     (Each, UNIT, "lemma8-peak", "Lemma 8", "h_γ(θ) ≤ h_γ(θ_γ)", |p| {
         Iterates(or_equal([-NONE, p.first(), next(p.a, peak(p.a) - 1.0)]))
     }),
-    (Each, PEAK, "eq14-printed", "eq 14", "h_γ(θ_γ) = 2(1 + γ)^(3/2)/(3√3 γ)", |p| {
+    (Each, PEAK, "eq14-printed", "eq 14, read as 3√3·γ", "h_γ(θ_γ) = 2(1 + γ)^(3/2)/(3√3·γ)", |p| {
         Equal(step(p.a, p.theta()), height(p.a, p.a), 1.0)
     }),
-    (Each, PEAK, "eq14", "eq 14, √γ for γ", "h_γ(θ_γ) = 2(1 + γ)^(3/2)/(3√3 √γ)", |p| {
+    (Each, PEAK, "eq14", "eq 14, read as 3√(3γ)", "h_γ(θ_γ) = 2(1 + γ)^(3/2)/(3√(3γ))", |p| {
         Equal(step(p.a, p.theta()), height(p.a, p.a.sqrt()), 1.0)
     }),
-    (Each, PEAK, "eq14-printed-increasing", "eq 14", "2(1 + γ)^(3/2)/(3√3 γ) increases on (1, 1.25)", |p| {
-        increases(|gamma| height(gamma, gamma), p.a)
-    }),
-    (Each, PEAK, "eq14-increasing", "eq 14, √γ for γ", "2(1 + γ)^(3/2)/(3√3 √γ) increases on (1, 1.25)", |p| {
+    (
+        Each,
+        PEAK,
+        "eq14-printed-increasing",
+        "eq 14, read as 3√3·γ",
+        "2(1 + γ)^(3/2)/(3√3·γ) increases on (1, 1.25)",
+        |p| increases(|gamma| height(gamma, gamma), p.a),
+    ),
+    (Each, PEAK, "eq14-increasing", "eq 14, read as 3√(3γ)", "2(1 + γ)^(3/2)/(3√(3γ)) increases on (1, 1.25)", |p| {
         increases(|gamma| height(gamma, gamma.sqrt()), p.a)
     }),
-    (Fixed(LARGEST), PEAK, "eq14-bound", "eq 14, √γ for γ", "2(1 + γ)^(3/2)/(3√3 √γ) < 1.162 at γ = 1.25", |p| {
+    (Fixed(LARGEST), PEAK, "eq14-bound", "eq 14, read as 3√(3γ)", "2(1 + γ)^(3/2)/(3√(3γ)) < 1.162 at γ = 1.25", |p| {
         Ordered([1.0, height(p.a, p.a.sqrt()), BAND[1]])
     }),
     (Each, I0, "lemma9-p1", "Lemma 9, P1", "h_γ(θ)/θ ≥ 2 - θ² > 1.5", |p| {
         Ordered([1.5, 1.0 + p.gap(), 1.0 + p.a * p.gap()])
     }),
     (Each, I3, "lemma9-p2", "Lemma 9, P2", "h_γ(θ) is in I₁ ∪ I₂", |p| Iterates([LOWEST, p.first(), 0.0])),
-    (Fixed(LARGEST), HIGH, "lemma9-p2-value", "Lemma 9, P2", ".652 = h_1.25(1.162), to its digits", |p| {
+    (Fixed(LARGEST), HIGH, "lemma9-p2-value", "Lemma 9, P2, a number", ".652 = h_1.25(1.162), to its digits", |p| {
         Iterates([0.6515 - 1.0, p.first(), 0.6525 - 1.0])
     }),
     (Pairs, I1_AND_I2, "eq17", "Lemma 10, eqs 17 and 18", "g_γmax(θ) ≤ h_a(h_b(θ)) ≤ g_γmin(θ)", |p| {
@@ -280,7 +286,7 @@ const STATEMENTS: &[Statement] = &[
         let (theta, after) = (p.theta(), step(p.a, p.theta()));
         Equal(after * (1.0 - after * after) + theta * p.gap(), theta * p.gap() * p.one_plus_p(), after)
     }),
-    (Each, I2, "lemma11-strict", "Lemma 11", "1 - γθ(1 + θ) < 1 - γ_min (2 - ε)(1 - ε)", |p| {
+    (Each, I2, "lemma11-strict", "proof of Lemma 11, a strict sign", "1 - γθ(1 + θ) < 1 - γ_min (2 - ε)(1 - ε)", |p| {
         // At γ = γ_min: θ(1 + θ) > (1 - ε)(2 - ε), factored.
         Ordered([0.0, (p.offset + p.epsilon) * (3.0 + p.offset - p.epsilon), NONE])
     }),
@@ -299,7 +305,7 @@ const STATEMENTS: &[Statement] = &[
     (Each, ABOVE_PEAK, "property12-q2-increasing", "Property 12, Q2", "g_γ increases", |p| Ordered([0.0, p.slope(), NONE])),
     (Pairs, I1_AND_I2, "lemma13", "Lemma 13", "h_a(h_b(θ)) is in I₁ ∪ I₂", |p| Iterates([LOWEST, p.second(), 0.0])),
     (Fixed(LARGEST), PEAK, "lemma13-lower", "Lemma 13", ".65 < g_1.25(θ_1.25)", |p| Iterates([LOWEST, p.second(), NONE])),
-    (Fixed(LARGEST), I1_AND_I2, "lemma13-strict", "Lemma 13", "g_1.25(θ_1.25) < g_1.25(θ)", |p| {
+    (Fixed(LARGEST), I1_AND_I2, "lemma13-strict", "proof of Lemma 13, a strict sign", "g_1.25(θ_1.25) < g_1.25(θ)", |p| {
         Iterates([twice(p.a, peak(p.a) - 1.0), p.second(), NONE])
     }),
     (Fixed(1.0), LOW, "lemma13-upper", "Lemmas 13 and 14", "g_1(.65) < .98", |p| Iterates([-NONE, p.second(), 0.98 - 1.0])),
@@ -327,8 +333,8 @@ mod tests {
         assert_eq!(failing(&checks), [&misprints[..], &overlooked].concat());
         assert!(checks.iter().all(|check| check.points > 0 && !check.detail.is_empty()));
         let detail = |id| &checks.iter().find(|check| check.id == id).unwrap().detail;
-        assert!(detail("eq14-printed").contains("1.161895 = 1.039230"), "{}", detail("eq14-printed"));
-        assert!(detail("lemma9-p2-value").contains("0.653271"), "{}", detail("lemma9-p2-value"));
+        assert!(detail("eq14-printed").contains("1.161895004 = 1.039230485"), "{}", detail("eq14-printed"));
+        assert!(detail("lemma9-p2-value").contains("0.65327"), "{}", detail("lemma9-p2-value"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::report::picture;
 use crate::report::plot::{self, Axis, Curve};
 use crate::run::{Replica, Results, RunResults, nan_max};
 use crate::schedule::Schedule;
-use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
+use crate::spec::{Dtype, Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "sparse/prop1",
@@ -24,12 +24,11 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
 };
 
 /// SGD with the gradient descent that it is.
-const PAIRS: [[&str; 2]; 3] =
-    [["sgd", "label-noise"], ["sgd-batch-4", "label-noise-batch-4"], ["sgd-large", "label-noise-large"]];
+const PAIRS: [[&str; 2]; 3] = [["sgd", "label-noise"], ["sgd-large", "label-noise-large"], ["batch-4", "label-noise-batch-4"]];
 /// Updates over which rounding has not grown yet.
 const EARLY: u64 = 100;
-/// Relative; a loss is a sum of 80 squares of sums of 200 products.
-const TO_ROUNDING: f64 = 1e-11;
+/// Multiple of the unit roundoff of training; a loss is a sum of 80 squares of sums of 200 products.
+const TO_ROUNDING: f64 = 1e4;
 
 fn declare(scale: Scale) -> Spec {
     let (steps, seeds) = match scale {
@@ -46,7 +45,7 @@ fn declare(scale: Scale) -> Spec {
     };
     Spec {
         seeds: Seeds { paper: true, own: (0..seeds).collect(), own_data: false },
-        runs: [pair(PAIRS[0], 0.1, 1), pair(PAIRS[1], 0.2, 4), pair(PAIRS[2], 0.282, 1)].concat(),
+        runs: [pair(PAIRS[0], 0.1, 1), pair(PAIRS[1], 0.282, 1), pair(PAIRS[2], 0.2, 4)].concat(),
         evaluate: Evaluate::even(EARLY + 1, 101),
         metrics: vec![
             Metric::always("train_loss"),
@@ -54,7 +53,10 @@ fn declare(scale: Scale) -> Spec {
             Metric::sparse("noise_variance_error", 5).only("sgd"),
             Metric::sparse("noise_covariance_error", 5).only("sgd"),
         ],
-        panels: vec![Panel::new("train_loss", "Training loss", true)],
+        panels: vec![Panel {
+            only: vec!["sgd".to_owned(), "batch".to_owned()],
+            ..Panel::new("train_loss", "Training loss of SGD; its pair lies on it", true)
+        }],
         ..base(&FIGURE, "SGD is gradient descent with label noise, Proposition 1", scale)
     }
 }
@@ -67,13 +69,21 @@ fn differences(results: &Results, [sgd, noise]: [&str; 2], replica: &Replica) ->
     pairs.map(|((step, a), (_, b))| (step, (a - b).abs() / a)).collect()
 }
 
-fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
+fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
+    let unit = match spec.dtype {
+        Dtype::F32 => f64::from(f32::EPSILON),
+        Dtype::F64 => f64::EPSILON,
+    };
+    let tolerance = TO_ROUNDING * unit;
     let equal = PAIRS.map(|pair| {
-        let what = format!("losses of {} and {} equal to {TO_ROUNDING:e} for {EARLY} updates", pair[0], pair[1]);
+        let what = format!("losses of {} and {} equal to {tolerance:.1e} for {EARLY} updates", pair[0], pair[1]);
         let early = |_: &RunResults, replica: &Replica| {
-            let differences = differences(results, pair, replica).into_iter().filter(|(step, _)| *step <= EARLY);
-            let worst = differences.map(|(_, difference)| difference).reduce(nan_max)?;
-            Some((worst <= TO_ROUNDING, worst))
+            let differences = differences(results, pair, replica);
+            // Without the last of these updates nothing is said of them.
+            differences.iter().find(|(step, _)| *step == EARLY)?;
+            let early = differences.into_iter().filter(|(step, _)| *step <= EARLY);
+            let worst = early.map(|(_, difference)| difference).reduce(nan_max)?;
+            Some((worst <= tolerance, worst))
         };
         each(results, &what, pair[0], early).every()
     });
@@ -85,7 +95,7 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
                 Some((worst <= tolerance, worst))
             })
         };
-        PAIRS.map(|pair| of(pair).every()).to_vec()
+        [PAIRS[0], PAIRS[1]].map(|pair| of(pair).every()).to_vec()
     };
     Ok(vec![
         Claim::all("equal", "SGD is gradient descent with the labels y + ξ", "Proposition 1", equal.to_vec()),
@@ -108,7 +118,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         })
     });
     figure.panels.push(plot::Panel {
-        title: "Relative difference of the losses of SGD and its pair, every seed".to_owned(),
+        title: "Relative difference from its pair, every seed; thick: the first".to_owned(),
         x: Axis::linear("iteration"),
         y: Axis::log(""),
         curves: curves.collect(),
