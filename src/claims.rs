@@ -257,4 +257,40 @@ mod tests {
         assert_eq!(claim(&[10, 0]), Verdict::Fails);
         assert_eq!(claim(&[10, 12]), Verdict::Inconclusive);
     }
+
+    /// A metric `m` whose last value is given for own seeds 0, 1, ...
+    fn run(name: &str, last: &[f64]) -> RunResults {
+        let replica = |(seed, &value): (usize, &f64)| Replica {
+            seed: Seed::Own(seed as u64),
+            outcome: Outcome::Finished,
+            values: vec![value],
+            trajectory: vec![],
+            params: vec![],
+        };
+        RunResults {
+            name: name.into(),
+            steps: 1,
+            first_decay: None,
+            points: vec![0],
+            metrics: vec!["m".into()],
+            replicas: last.iter().enumerate().map(replica).collect(),
+        }
+    }
+
+    #[test]
+    fn pairs_are_of_one_seed_and_a_tie_is_no_win() {
+        let results = Results { runs: vec![run("a", &[3.0, 2.0, 5.0]), run("b", &[4.0, 1.0, 5.0])] };
+        for direction in [Direction::Below, Direction::Above] {
+            let evidence = paired(&results, "m", "a", direction, "b");
+            assert_eq!((evidence.wins, evidence.seeds), (1, 3), "{direction:?}");
+        }
+    }
+
+    #[test]
+    fn a_band_leaves_out_the_extremes_of_its_reference() {
+        let reference: Vec<f64> = (0..=10).map(f64::from).collect();
+        let results = Results { runs: vec![run("a", &[0.5, 1.5, 8.5, 9.5]), run("b", &reference)] };
+        let evidence = within_band(&results, "m", "a", "b");
+        assert_eq!((evidence.wins, evidence.seeds), (2, 4));
+    }
 }

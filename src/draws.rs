@@ -173,4 +173,12 @@ mod tests {
         let order = Order::new(Batch::Random { size: 1, sampling: Sampling::Replacement }, Seed::Paper, 1, 80, 8).unwrap();
         assert_eq!(drawn(&order, 0, 8), [37, 12, 72, 9, 75, 5, 79, 64]);
     }
+
+    #[test]
+    fn noise_is_keyed_by_the_own_or_the_papers_seed() {
+        for (seed, key) in [(Seed::Own(3), 3), (Seed::Paper, 7)] {
+            let noise = Draws::new(Batch::Full, seed, 7, 80, 8).unwrap().noise;
+            assert_eq!(noise.normal_at(5), Counter::new(key, Stream::Noise).normal_at(5), "{seed}");
+        }
+    }
 }

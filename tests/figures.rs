@@ -10,9 +10,9 @@ use handgrad::Error;
 use handgrad::claims::Verdict;
 use handgrad::experiments::{self, FIGURES};
 use handgrad::kernels::Context;
-use handgrad::run::{Opened, Options, Results, RunFolder, execute};
-use handgrad::spec::{Scale, Spec};
-use handgrad::train::Progress;
+use handgrad::run::{Opened, Options, Results, RunFolder, RunResults, execute};
+use handgrad::spec::{Run, Scale, Seed, Seeds, Spec};
+use handgrad::train::{Outcome, Progress};
 
 /// Every number of every replica.
 fn bits(results: &Results) -> Vec<u64> {
@@ -109,6 +109,83 @@ fn interrupted_figures_resume_to_the_same_bits() {
         };
         assert!(interruptions >= 2, "{id}: {interruptions} interruptions");
         assert_eq!(bits(&whole), bits(&resumed), "{id}");
+    }
+}
+
+fn smoke(id: &str, overrides: &[&str]) -> Spec {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    (experiments::find(id).unwrap().declare)(Scale::Smoke).with_overrides(&overrides).unwrap()
+}
+
+/// The spec of one replica alone, with its data and network in the open.
+fn alone(spec: &Spec, run: &Run, seed: Seed) -> Spec {
+    let data = spec.data_of(run).clone();
+    let (data, own) = match seed {
+        Seed::Own(own) => (if spec.seeds.own_data { data.redrawn(own).unwrap() } else { data }, vec![own]),
+        Seed::Paper => (data, vec![]),
+    };
+    Spec {
+        data,
+        net: *spec.net_of(run),
+        seeds: Seeds { paper: seed == Seed::Paper, own, own_data: false },
+        runs: vec![Run { data: None, net: None, ..run.clone() }],
+        panels: vec![],
+        ..spec.clone()
+    }
+}
+
+#[test]
+fn replicas_are_in_company_what_they_are_alone() {
+    let cx = Context::cpu().unwrap();
+    let fig3 =
+        ["seed=0..3", "runs.flow.steps=40", "runs.gd.steps=40", "runs.sgd.steps=40", "evaluate.first=9", "evaluate.grid=5"];
+    let together = ["seeds.own_data=false", "seeds.paper=false", "runs.sgd.optimiser.weight_average=0.9"];
+    for spec in [
+        smoke("sparse/fig3", &fig3),
+        smoke("sparse/fig3", &[&fig3[..], &together].concat()),
+        smoke("sparse/prop3", &["seed=0..3"]),
+        smoke("sparse/prop3", &["seed=0..3", "seeds.own_data=false"]),
+    ] {
+        let results = common::results(&cx, &spec, 1);
+        for (run, declared) in results.runs.iter().zip(&spec.runs) {
+            assert_eq!(run.replicas.iter().map(|replica| replica.seed).collect::<Vec<_>>(), spec.seeds());
+            for (index, replica) in run.replicas.iter().enumerate() {
+                let what = format!("{} {} {}", spec.title, run.name, replica.seed);
+                let mut single = common::results(&cx, &alone(&spec, declared, replica.seed), 1).runs.remove(0).replicas.remove(0);
+                if spec.trajectory {
+                    let last = &single.trajectory[single.trajectory.len() - single.params.len()..];
+                    match single.outcome {
+                        Outcome::Finished => assert_eq!(last, single.params, "{what}: the last point is the end"),
+                        Outcome::Diverged { .. } => assert!(last.iter().all(|value| value.is_nan()), "{what}: there is no end"),
+                    }
+                }
+                if index > 0 || !spec.trajectory {
+                    single.trajectory.clear();
+                }
+                let one = |replica| bits(&Results { runs: vec![RunResults { replicas: vec![replica], ..run.clone() }] });
+                assert_eq!(one(replica.clone()), one(single), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn metrics_are_taken_in_their_runs_at_every_so_many_points_and_the_last() {
+    let cx = Context::cpu().unwrap();
+    let fig3 =
+        ["seed=0..1", "runs.flow.steps=40", "runs.gd.steps=40", "runs.sgd.steps=40", "evaluate.first=9", "evaluate.grid=5"];
+    for spec in [smoke("sparse/fig3", &fig3), smoke("sparse/text", &["seed=0..1", "evaluate.grid=24"])] {
+        let results = common::results(&cx, &spec, 1);
+        for (run, metric) in results.runs.iter().flat_map(|run| spec.metrics.iter().map(move |metric| (run, metric))) {
+            for replica in run.replicas.iter().filter(|replica| replica.outcome == Outcome::Finished) {
+                let every = if replica.seed == Seed::Paper { metric.every } else { metric.every_own };
+                let wanted = metric.only.is_empty() || metric.only.iter().any(|name| run.name.starts_with(name));
+                let due = |index: usize| wanted && (index.is_multiple_of(every) || index + 1 == run.points.len());
+                let points: Vec<u64> = (0..run.points.len()).filter(|&index| due(index)).map(|index| run.points[index]).collect();
+                let taken: Vec<u64> = run.series(replica, &metric.name).into_iter().map(|(step, _)| step).collect();
+                assert_eq!(taken, points, "{} {} {}", run.name, metric.name, replica.seed);
+            }
+        }
     }
 }
 

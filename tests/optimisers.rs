@@ -2,6 +2,7 @@
 
 use handgrad::data::Dataset;
 use handgrad::draws::Draws;
+use handgrad::kernels::Context;
 use handgrad::kernels::testing::{Cases, contexts};
 use handgrad::nets::Diagonal;
 use handgrad::optim::{Batch, LabelNoise, Optimiser, Sam, Sampling, Valley};
@@ -187,4 +188,22 @@ fn divergence_on_the_composed_path_is_found_too() {
             assert!(state.params.iter().all(|value| !value.is_nan()));
         }
     }
+}
+
+#[test]
+fn replicas_draw_for_themselves() {
+    let data = data();
+    let batch = Batch::Random { size: 2, sampling: Sampling::Shuffled };
+    let optimiser = Optimiser { batch, label_noise: LabelNoise::Gaussian { variance: 0.3 }, ..Optimiser::sgd() };
+    let cx = Context::cpu().unwrap();
+    let trained = |seeds: &[Seed]| {
+        let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: LR }, optimiser.clone(), 20, 1.0).unwrap();
+        let draws: Vec<Draws> = seeds.iter().map(|&seed| Draws::new(batch, seed, 0, N, 20).unwrap()).collect();
+        let mut state = State::new(seeds, |_| initial(), false);
+        net.advance(&cx, &mut state, &draws, 20).unwrap();
+        state.params
+    };
+    let (first, second) = (trained(&[Seed::Own(2)]), trained(&[Seed::Own(3)]));
+    assert_ne!(first, second);
+    assert_eq!(trained(&[Seed::Own(2), Seed::Own(3)]), [first, second].concat());
 }

@@ -282,4 +282,11 @@ mod tests {
         let empty = Data::Quadratic { n: 1, x_min: 2.0, x_max: 1.0, theta_star: 1.0, seed: 0 };
         assert!(empty.check().unwrap_err().to_string().contains("x_min = 2, x_max = 1"));
     }
+
+    #[test]
+    fn redrawn_data_are_of_our_stream_and_the_seed() {
+        assert_eq!(recipe(Generator::Numpy, 1).redrawn(4).unwrap(), recipe(Generator::Xoshiro, 5));
+        let quadratic = |seed| Data::Quadratic { n: 10, x_min: 1.0, x_max: 1.5, theta_star: 2.0, seed };
+        assert_eq!(quadratic(3).redrawn(4).unwrap(), quadratic(7));
+    }
 }

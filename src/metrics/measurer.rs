@@ -193,6 +193,11 @@ mod tests {
             ("small_columns@1.5", 1.0),
             ("feature_norm", (4.25f64 + 4.0 * 1.0625).sqrt()),
             ("first_parameter", 2.0),
+            // The Hessian falls into [[1/8, 1/2], [1/2, 2]] and [[1/8, 1/2 - 1/2], [0, 2]].
+            ("hessian_min", 0.0),
+            ("hessian_max", 2.125),
+            // Gradients 0 and -g, |g|² = 17/16: second moment 17/32, less that of the mean, 17/64; over 1/16 · 17/2.
+            ("noise_ratio", 0.5),
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
         let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &wanted).unwrap();
@@ -207,6 +212,16 @@ mod tests {
         let names = ["test_loss", "ntk_rank@1e-15", "teacher_distance", "support_error", "log_off_support"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
         let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &wanted).unwrap();
+        assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![1.0, 3.0], x_test: vec![], y_test: vec![], teacher: None };
+        let names =
+            ["train_loss", "hessian_min", "noise_ratio", "noise_mean_error", "noise_variance_error", "noise_covariance_error"];
+        let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
+        let values = Measurer::new(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 }

@@ -68,3 +68,18 @@ impl Net {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_squared_network_starts_at_draws_of_the_seeds_init_stream() {
+        let net = Net::Squared { low: 2.0, high: 3.0 };
+        for seed in [4, 5] {
+            let mut stream = rng::sequential(seed, Stream::Init);
+            let theta: Vec<f64> = (0..3).map(|_| 2.0 + stream.random::<f64>()).collect();
+            assert_eq!(net.initial(3, Seed::Own(seed)), [theta.clone(), theta].concat());
+        }
+    }
+}

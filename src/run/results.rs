@@ -157,4 +157,12 @@ mod tests {
         assert!(run.survivor(Seed::Own(0)).is_some_and(|replica| replica.outcome == Outcome::Finished));
         assert!(run.survivor(Seed::Own(1)).is_none());
     }
+
+    #[test]
+    fn nothing_hides_a_nan() {
+        assert_eq!((nan_max(1.0, 2.0), nan_max(2.0, 1.0), nan_min(1.0, 2.0), nan_min(2.0, 1.0)), (2.0, 2.0, 1.0, 1.0));
+        for of in [nan_max, nan_min] {
+            assert!(of(f64::NAN, 1.0).is_nan() && of(1.0, f64::NAN).is_nan());
+        }
+    }
 }

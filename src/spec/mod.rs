@@ -436,4 +436,19 @@ mod tests {
         let after = Evaluate { first: 500, grid: 201, spacing: Spacing::Logarithmic, after: true }.points(10_001);
         assert_eq!((after.len(), after[0], after[499], after[500], after[565]), (566, 1, 500, 502, 10_001));
     }
+
+    #[test]
+    fn a_replica_has_its_runs_network_and_data_drawn_anew_if_asked() {
+        let mut spec = (crate::experiments::find("sparse/prop3").unwrap().declare)(Scale::Smoke);
+        let run = spec.runs[1].clone();
+        let (data, net) = (run.data.clone().unwrap(), run.net.unwrap());
+        assert!(data != spec.data && net != spec.net);
+        assert_eq!((spec.data_of(&run), spec.net_of(&run)), (&data, &net));
+        assert_eq!(spec.dataset(&run, Seed::Own(3)).unwrap(), data.redrawn(3).unwrap().load().unwrap());
+        assert_eq!(spec.dataset(&run, Seed::Paper).unwrap(), data.load().unwrap());
+        spec.seeds.own_data = false;
+        assert_eq!(spec.dataset(&run, Seed::Own(3)).unwrap(), data.load().unwrap());
+        let plain = Run { data: None, net: None, ..run };
+        assert_eq!((spec.data_of(&plain), spec.net_of(&plain)), (&spec.data, &spec.net));
+    }
 }

@@ -195,3 +195,59 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
     figure.panels.insert(0, surface);
     Ok(figure)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Replica;
+    use crate::spec::Seed;
+    use crate::train::Outcome;
+
+    #[test]
+    fn a_plane_holds_its_three_points() {
+        let (origin, first, second) = (vec![1.0, 0.0, 2.0], [1.0, 3.0, 2.0], [1.0, 1.0, 6.0]);
+        let plane = Plane::through(origin.clone(), &first, &second);
+        for (point, coordinates) in [(&origin[..], (0.0, 0.0)), (&first, (3.0, 0.0)), (&second, (1.0, 4.0))] {
+            assert_eq!(plane.project(point), coordinates);
+            assert_eq!(plane.at(coordinates.0, coordinates.1), point);
+        }
+        assert_eq!(plane.project(&[9.0, 1.0, 6.0]), (1.0, 4.0), "what is off the plane falls onto it");
+    }
+
+    #[test]
+    fn the_surface_is_half_of_the_mean_square() {
+        // Predictions 2 and 4, targets 1 and 1.
+        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![1.0, 1.0], x_test: vec![], y_test: vec![], teacher: None };
+        assert_eq!(train_loss(&data, &[4.0, 0.5]), 2.5);
+    }
+
+    /// Trajectories of one point each; the truth is that of the first seed's own data.
+    #[test]
+    fn the_plane_is_the_first_seeds_and_sgd_is_folded() {
+        let spec = declare(Scale::Smoke).with_overrides(&["seed=5".to_owned(), "seeds.paper=false".to_owned()]).unwrap();
+        let (seed, path): (Seed, Vec<f64>) = (Seed::Own(5), (0..60).map(|k| f64::from(k - 20) / 60.0).collect());
+        let run = |run: &Run| RunResults {
+            name: run.name.clone(),
+            steps: run.steps,
+            first_decay: None,
+            points: vec![run.steps],
+            metrics: vec![],
+            replicas: vec![Replica {
+                seed,
+                outcome: Outcome::Finished,
+                values: vec![],
+                trajectory: path.clone(),
+                params: path.clone(),
+            }],
+        };
+        let figure = draw(&spec, &Results { runs: spec.runs.iter().map(run).collect() }).unwrap();
+        let teacher = spec.data.redrawn(5).unwrap().load().unwrap().teacher.unwrap();
+        let truth: Vec<f64> = teacher.iter().map(|beta| beta.sqrt()).collect::<Vec<_>>().repeat(2);
+        let plane = Plane::through(spec.net.initial(30, seed), &truth, &path);
+        let folded: Vec<f64> = path.iter().map(|value| value.abs()).collect();
+        for (label, w) in [(spec.runs[1].label.as_str(), &path), (&spec.runs[2].label, &folded), ("w*", &truth)] {
+            let curve = figure.panels[0].curves.iter().find(|curve| curve.label == label).unwrap();
+            assert_eq!(curve.points, [plane.project(w)], "{label}");
+        }
+    }
+}

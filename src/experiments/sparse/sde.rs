@@ -207,3 +207,20 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
         ),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noise_of_every_arm_by_hand() {
+        let spec = declare(Scale::Paper);
+        // 2·79·0.058; 2·0.058·80·10, since dt = η/10; 0.058·80²·10.
+        for (name, peak, want) in [("delta-0.058", 0.282, 9.164), ("sde", 0.0282, 92.8), ("sde-printed", 0.0282, 3712.0)] {
+            let run = spec.runs.iter().find(|run| run.name == name).unwrap();
+            let LabelNoise::Gaussian { variance } = run.optimiser.label_noise else { panic!("{name} has no label noise") };
+            assert!((variance / want - 1.0).abs() <= 1e-12, "{name}: {variance}");
+            assert!((run.schedule.at(0, run.steps) / peak - 1.0).abs() <= 1e-12, "{name}");
+        }
+    }
+}

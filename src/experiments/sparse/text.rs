@@ -210,6 +210,7 @@ mod tests {
         let spec = declare(Scale::Laptop);
         assert_eq!(edge(&spec, 0.99, -0.98, "").unwrap().verdict(), Verdict::Holds);
         assert_eq!(edge(&spec, 0.99, -0.981, "").unwrap().verdict(), Verdict::Fails);
+        assert_eq!(edge(&spec, 0.99, -0.979, "").unwrap().verdict(), Verdict::Fails);
         assert_eq!(edge(&spec, f64::NAN, -0.98, "").unwrap().verdict(), Verdict::Fails);
     }
 
@@ -222,5 +223,15 @@ mod tests {
         assert_eq!(last_plateau(&blocks(&steady)), None, "a steady decay");
         assert_eq!(last_plateau(&blocks(&[1.0, 1.0, 1.0])), None);
         assert_eq!(last_plateau(&[]), None);
+    }
+
+    #[test]
+    fn batches_keep_the_samples_seen_and_the_step_size_per_sample() {
+        let spec = declare(Scale::Paper);
+        for (name, size, eta) in [("small-1", 1, 0.15), ("small-8", 8, 0.15), ("batch-2", 2, 0.282), ("batch-8", 8, 0.282)] {
+            let run = spec.runs.iter().find(|run| run.name == name).unwrap();
+            assert_eq!(run.optimiser.batch, Batch::Random { size, sampling: Sampling::Replacement });
+            assert_eq!((run.steps, run.schedule.at(0, run.steps)), (100_001 / size as u64, eta * size as f64), "{name}");
+        }
     }
 }
