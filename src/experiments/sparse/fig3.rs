@@ -185,7 +185,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
     curves.push(mark("w*", Symbol::Star, &truth));
     curves.push(mark("w_flow", Symbol::Square, &flow_end));
     let surface = plot::Panel {
-        title: "Training loss, levels 2⁻¹⁴ to 2⁶; first seed, SGD as (|u|, |v|)".to_owned(),
+        title: "Training loss; SGD drawn as (|u|, |v|)".to_owned(),
         x: Axis::linear("α, from w_init to w*"),
         y: Axis::linear("β, across, to w_flow"),
         contours: Some(Contours::of(loss, grid.clone(), grid, levels)),

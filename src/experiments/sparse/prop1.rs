@@ -118,7 +118,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         })
     });
     figure.panels.push(plot::Panel {
-        title: "Relative difference from its pair, every seed; thick: the first".to_owned(),
+        title: "Relative difference from its pair, every seed".to_owned(),
         x: Axis::linear("iteration"),
         y: Axis::log(""),
         curves: curves.collect(),
