@@ -181,10 +181,20 @@ pub fn each(
 pub fn falls_before_decay(results: &Results, metric: &str, run: &str) -> Evidence {
     each(results, &format!("{metric} of {run} at the decay below that a tenth of the way there"), run, |run, replica| {
         let decay = run.first_decay?;
-        let within = run.series(replica, metric).into_iter().filter(|(step, _)| (decay / 10..=decay).contains(step));
-        let values: Vec<f64> = within.map(|(_, value)| value).collect();
+        let values: Vec<f64> = run.within(replica, metric, decay / 10..=decay).into_iter().map(|(_, value)| value).collect();
         let [early, .., late] = values[..] else { return None };
         Some((late < early, late))
+    })
+}
+
+/// Does the loss of a run stabilise: is its level before the decay at least 100 times what `reference` has at that time?
+pub fn stabilises(results: &Results, run: &str, reference: &str) -> Evidence {
+    let what = format!("{run}: level over the second half before the decay at least 100 times that of {reference}");
+    each(results, &what, run, |run, replica| {
+        let (level, decay) = (run.stabilisation_level(replica)?, run.first_decay?);
+        let other = results.run(reference)?;
+        let converged = other.level(other.survivor(replica.seed)?, "train_loss", decay / 2..=decay)?;
+        Some((level >= 100.0 * converged, level))
     })
 }
 

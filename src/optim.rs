@@ -103,7 +103,12 @@ const MAX_BATCH: usize = 1 << 24;
 impl Optimiser {
     /// Batch-1 SGD with replacement, everything else off.
     pub fn sgd() -> Optimiser {
-        Optimiser { batch: Batch::Random { size: 1, sampling: Sampling::Replacement }, ..Optimiser::gd() }
+        Optimiser::minibatch_sgd(1)
+    }
+
+    /// SGD on batches of `size` samples drawn with replacement, everything else off.
+    pub fn minibatch_sgd(size: usize) -> Optimiser {
+        Optimiser { batch: Batch::Random { size, sampling: Sampling::Replacement }, ..Optimiser::gd() }
     }
 
     /// Full-batch gradient descent, everything else off.

@@ -78,6 +78,11 @@ pub enum Timing {
 const GEOMETRIC_GROWTH: f64 = 1.05;
 
 impl Schedule {
+    /// `peak`, divided once, from the iteration after the one at a fraction of the run: the papers' large step sizes.
+    pub fn decayed(peak: f64, at: f64, divide: f64) -> Schedule {
+        Schedule::Piecewise { peak, decays: vec![Decay { at, divide }], timing: Timing::Next }
+    }
+
     /// Refuses what is not a schedule: negative or non-finite step sizes, fractions outside [0, 1], divisors that are not positive.
     ///
     /// # Errors

@@ -79,7 +79,8 @@ impl Job<'_> {
         let draws = |&seed| Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps);
         let draws: Vec<Draws> = seeds.iter().map(draws).collect::<Result<_>>()?;
         let points = spec.evaluate.points(run.steps);
-        let row = seeds.len() * spec.metrics.len() + self.kept(net.params());
+        let kept = self.kept(net.params());
+        let row = seeds.len() * spec.metrics.len() + kept;
         let metrics = spec.metrics.iter().map(|metric| metrics::parse(&metric.name)).collect::<Result<Vec<_>>>()?;
 
         let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
@@ -121,9 +122,8 @@ impl Job<'_> {
             let measured = self.measure(&net, &state, &metrics, table.len() / row, points.len())?;
             loss = loss_column.map_or(f64::NAN, |column| measured[column]);
             table.extend(measured);
-            let kept = &state.measured()[..self.kept(net.params())];
             let alive = state.diverged[0].is_none();
-            table.extend(kept.iter().map(|value| if alive { value.to_f64() } else { f64::NAN }));
+            table.extend(state.measured()[..kept].iter().map(|value| if alive { value.to_f64() } else { f64::NAN }));
             measure_time += started.elapsed();
         }
         if let Some(path) = self.checkpoint {
@@ -139,7 +139,7 @@ impl Job<'_> {
     }
 
     /// Parameters that each point keeps: those of the group's first replica, if it is the spec's first.
-    pub fn kept(&self, params: usize) -> usize {
+    fn kept(&self, params: usize) -> usize {
         let first = self.spec.seeds().first() == self.seeds.first();
         if self.spec.trajectory && first { params } else { 0 }
     }

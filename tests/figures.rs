@@ -207,5 +207,7 @@ fn what_cannot_be_is_refused() {
     refused("sparse/fig3", &["data={\"kind\":\"npz\",\"path\":\"x.npz\"}"], "cannot be drawn anew for every seed");
     refused("sparse/fig3", &["runs.sgd.data.d=50"], "runs.sgd.data differs from the spec's");
     refused("sparse/text", &["metrics=[{\"name\":\"l1\",\"every\":1,\"every_own\":1,\"only\":[\"huge\"]}]"], "begin with `huge`");
+    let nothing = ["evaluate.first=0", "evaluate.grid=1", "runs.sgd.steps=1"];
+    refused("sparse/fig3", &nothing, "evaluate.first = 0 and evaluate.grid = 1 leave nothing to measure");
     refused("sparse/fig8", &["data.seed=4294967296"], "expected at most 4294967295");
 }

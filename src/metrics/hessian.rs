@@ -42,7 +42,6 @@ pub(super) fn eigenvalues(data: &Dataset, u: &[f64], v: &[f64], residuals: &[f64
 mod tests {
     use super::*;
 
-    /// L at (u, v), and its directional second derivative by differences.
     #[test]
     fn the_extreme_eigenvalues_bound_the_curvature_and_are_those_of_a_case_by_hand() {
         // One sample x = 2, y = 3, u = 1, v = 0.5: r = -2; H = [[4v², 4uv + 2r], [.., 4u²]] = [[1, -2], [-2, 4]], eigenvalues 0, 5.

@@ -50,7 +50,7 @@ impl<'a, T: Real> Stepper<'a, T> {
     }
 
     /// `rates.len()` iterations of every replica whose entry of `diverged` is `None`; an empty order means the whole data set.
-    #[allow(clippy::too_many_arguments, reason = "what a fused kernel takes, and the noise")]
+    #[expect(clippy::too_many_arguments, reason = "what a fused kernel takes, and the noise")]
     pub(super) fn train(
         &mut self,
         cx: &Context,

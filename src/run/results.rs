@@ -1,5 +1,7 @@
 //! What a group of runs measured, as claims and pictures read it.
 
+use std::ops::RangeBounds;
+
 use crate::spec::Seed;
 use crate::train::Outcome;
 
@@ -67,15 +69,20 @@ impl RunResults {
         self.points.iter().copied().zip(values.copied()).filter(|(_, value)| value.is_finite()).collect()
     }
 
+    /// The same within a range of iterations.
+    pub fn within(&self, replica: &Replica, metric: &str, iterations: impl RangeBounds<u64>) -> Vec<(u64, f64)> {
+        self.series(replica, metric).into_iter().filter(|(step, _)| iterations.contains(step)).collect()
+    }
+
     /// A metric at the last evaluation point.
     pub fn last(&self, replica: &Replica, metric: &str) -> Option<f64> {
         self.series(replica, metric).last().filter(|(step, _)| Some(step) == self.points.last()).map(|&(_, value)| value)
     }
 
     /// Median of a metric over the evaluation points of a range of iterations.
-    pub fn level(&self, replica: &Replica, metric: &str, iterations: std::ops::RangeInclusive<u64>) -> Option<f64> {
-        let within = self.series(replica, metric).into_iter().filter(|(step, _)| iterations.contains(step));
-        quantile(&within.map(|(_, value)| value).collect::<Vec<_>>(), 0.5)
+    pub fn level(&self, replica: &Replica, metric: &str, iterations: impl RangeBounds<u64>) -> Option<f64> {
+        let within = self.within(replica, metric, iterations);
+        quantile(&within.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), 0.5)
     }
 
     /// The level at which the loss stabilises: median train loss over the evaluation points in [T/2, T], T the first decay.

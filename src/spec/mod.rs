@@ -316,7 +316,7 @@ impl Spec {
             let Evaluate { first, grid, .. } = self.evaluate;
             return refuse!("spec: evaluate.first = {first} and evaluate.grid = {grid}, expected at most {MAX_POINTS} each");
         }
-        if self.evaluate.points(self.runs[0].steps).is_empty() {
+        if self.runs.iter().any(|run| self.evaluate.points(run.steps).is_empty()) {
             return refuse!(
                 "spec: evaluate.first = {} and evaluate.grid = {} leave nothing to measure; set one",
                 self.evaluate.first,

@@ -5,14 +5,14 @@
 //! dynamics are chaotic: a change of 1e-14 grows to 0.17 in 10,000 iterations, so that the paper's curves are one draw of
 //! many, and whether a run survives is chance too. The claims are asked of our own seeds.
 
-use super::{PAPER, base};
+use super::{PAPER, RANK, SPARSITY, base, learning_panels};
 use crate::claims::{Claim, Direction, Evidence, each, falls_before_decay, paired};
 use crate::error::Result;
 use crate::experiments::Figure;
 use crate::optim::Optimiser;
 use crate::run::Results;
-use crate::schedule::{Decay, Schedule, Timing};
-use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Seeds, Spec};
+use crate::schedule::Schedule;
+use crate::spec::{Evaluate, Metric, Run, Scale, Seeds, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "sparse/fig2",
@@ -24,8 +24,6 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     draw: Figure::PANELS,
 };
 
-const RANK: &str = "ntk_rank@1e-15";
-const SPARSITY: &str = "l0@1e-50";
 /// From the shortest to the longest phase of large steps; the small step size first.
 const RUNS: [&str; 4] = ["small", "large-10%", "large-30%", "large-50%"];
 
@@ -36,8 +34,7 @@ fn declare(scale: Scale) -> Spec {
         Scale::Paper => (100_001, 20, 250, 35),
     };
     let run = |name, label, schedule| Run::new(name, label, steps, schedule, Optimiser::sgd());
-    let large =
-        |at: f64, divide: f64| Schedule::Piecewise { peak: 0.282, decays: vec![Decay { at, divide }], timing: Timing::Next };
+    let large = |at, divide| Schedule::decayed(0.282, at, divide);
     Spec {
         seeds: Seeds { paper: true, own: (0..seeds).collect(), own_data: false },
         runs: vec![
@@ -53,12 +50,7 @@ fn declare(scale: Scale) -> Spec {
             [SPARSITY, "l0@1e-6", "l0@1e-3", "l1", "balancedness"].map(Metric::always).to_vec(),
         ]
         .concat(),
-        panels: vec![
-            Panel::new("train_loss", "Training loss", true),
-            Panel::new("test_loss", "Test loss", true),
-            Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false),
-            Panel::new(SPARSITY, "‖u⊙v‖₀, |u_j v_j| > 10⁻⁵⁰", false),
-        ],
+        panels: learning_panels(),
         ..base(&FIGURE, "Diagonal linear networks: SGD with large step sizes learns sparse features, Figure 2", scale)
     }
 }

@@ -3,7 +3,7 @@
 //! descent draws anything else.
 
 use super::{PAPER, base, sparse_regression};
-use crate::claims::{Claim, Direction, each, paired};
+use crate::claims::{Claim, Direction, paired, stabilises};
 use crate::data::Dataset;
 use crate::error::{Result, refuse};
 use crate::experiments::Figure;
@@ -11,7 +11,7 @@ use crate::optim::Optimiser;
 use crate::report::picture;
 use crate::report::plot::{self, Axis, Contours, Curve, Style, Symbol};
 use crate::run::{Results, RunResults};
-use crate::schedule::{Decay, Schedule, Timing};
+use crate::schedule::Schedule;
 use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Seeds, Spacing, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
@@ -32,10 +32,8 @@ fn declare(scale: Scale) -> Spec {
         Scale::Smoke => 40,
         Scale::Laptop | Scale::Paper => 400,
     };
-    let large = |peak| {
-        // Iteration 5000 of 10001; half of the run, rounded down.
-        Schedule::Piecewise { peak, decays: vec![Decay { at: 0.5, divide: 3.0 }], timing: Timing::Next }
-    };
+    // Iteration 5000 of 10001; half of the run, rounded down.
+    let large = |peak| Schedule::decayed(peak, 0.5, 3.0);
     let run = |name, label, schedule, optimiser| Run::new(name, label, 10_001, schedule, optimiser);
     Spec {
         data: sparse_regression(20, 30, 3),
@@ -72,15 +70,6 @@ fn check(spec: &Spec) -> Result<()> {
 
 fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let nearer = |metric, run| paired(results, metric, "sgd", Direction::Below, run);
-    let stabilises = |name: &str| {
-        let what = format!("{name}: level over the second half before the decay at least 100 times the flow's loss");
-        each(results, &what, name, |run, replica| {
-            let (level, decay) = (run.stabilisation_level(replica)?, run.first_decay?);
-            let flow = results.run("flow")?;
-            let smooth = flow.level(flow.survivor(replica.seed)?, "train_loss", decay / 2..=decay)?;
-            Some((level >= 100.0 * smooth, level))
-        })
-    };
     Ok(vec![
         Claim::all(
             "different",
@@ -92,9 +81,14 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "gd-stabilises",
             "the loss of gradient descent stabilises before the decay",
             "section 3.1",
-            vec![stabilises("gd")],
+            vec![stabilises(results, "gd", "flow")],
         ),
-        Claim::all("sgd-stabilises", "the loss of SGD stabilises before the decay", "section 3.1, O1", vec![stabilises("sgd")]),
+        Claim::all(
+            "sgd-stabilises",
+            "the loss of SGD stabilises before the decay",
+            "section 3.1, O1",
+            vec![stabilises(results, "sgd", "flow")],
+        ),
         Claim::all(
             "not-sufficient",
             "loss stabilisation alone is not enough: gradient descent ends no nearer to the ground truth than the flow",

@@ -14,10 +14,28 @@ pub(super) mod text;
 use super::Figure;
 use crate::data::{Data, Generator};
 use crate::nets::Net;
-use crate::spec::{Clock, Dtype, Evaluate, SCHEMA, Scale, Seeds, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, Panel, SCHEMA, Scale, Seeds, Spec};
 
 /// The paper, as claims cite it.
 const PAPER: &str = "SGD with large step sizes learns sparse features (Andriushchenko et al. 2023)";
+
+/// The rank and the sparsity that the paper's code counts.
+const RANK: &str = "ntk_rank@1e-15";
+const SPARSITY: &str = "l0@1e-50";
+
+/// Panels of Figures 2 and 8: what is learnt, and how sparsely.
+fn learning_panels() -> Vec<Panel> {
+    vec![
+        Panel::new("train_loss", "Training loss", true),
+        Panel::new("test_loss", "Test loss", true),
+        rank_panel(),
+        Panel::new(SPARSITY, "‖u⊙v‖₀, |u_j v_j| > 10⁻⁵⁰", false),
+    ]
+}
+
+fn rank_panel() -> Panel {
+    Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false)
+}
 
 /// What the paper's diagonal networks have in common: Figure 2's data (NumPy seed 0) and u = 0.1, v = 0. Nothing to run yet.
 fn base(figure: &Figure, title: &str, scale: Scale) -> Spec {

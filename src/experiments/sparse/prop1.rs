@@ -6,7 +6,7 @@ use super::{PAPER, base};
 use crate::claims::{Claim, Evidence, each};
 use crate::error::Result;
 use crate::experiments::Figure;
-use crate::optim::{Batch, LabelNoise, Optimiser, Sampling};
+use crate::optim::{LabelNoise, Optimiser};
 use crate::report::picture;
 use crate::report::plot::{self, Axis, Curve};
 use crate::run::{Replica, Results, RunResults, nan_max};
@@ -35,10 +35,9 @@ fn declare(scale: Scale) -> Spec {
         Scale::Smoke => (1_001, 4),
         Scale::Laptop | Scale::Paper => (10_001, 20),
     };
-    let batch = |size| Batch::Random { size, sampling: Sampling::Replacement };
     let noisy = |optimiser: &Optimiser| Optimiser { label_noise: LabelNoise::Sampled, ..optimiser.clone() };
     let pair = |[sgd, noise]: [&str; 2], peak: f64, size: usize| {
-        let optimiser = Optimiser { batch: batch(size), ..Optimiser::sgd() };
+        let optimiser = Optimiser::minibatch_sgd(size);
         let label = |name: &str| format!("{name}, η = {peak}, B = {size}");
         let run = |name, what, optimiser| Run::new(name, &label(what), steps, Schedule::Constant { peak }, optimiser);
         [run(noise, "GD + label noise", noisy(&optimiser)), run(sgd, "SGD", optimiser)]

@@ -100,22 +100,21 @@ fn check(spec: &Spec) -> Result<()> {
 
 /// F along a run, from iteration `from` on.
 fn losses(run: &RunResults, replica: &Replica, from: u64) -> Vec<f64> {
-    let series = run.series(replica, "train_loss").into_iter().filter(|(step, _)| *step >= from);
-    series.map(|(_, loss)| loss / 2.0).collect()
+    run.within(replica, "train_loss", from..).into_iter().map(|(_, loss)| loss / 2.0).collect()
 }
 
 fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let ask = |what: &str, question: &Question| -> Vec<Evidence> {
         let of_run = |run: &RunResults| {
-            let answer = |run: &RunResults, replica: &Replica| question(&Toy::of(spec, &run.name)?, run, replica);
+            let toy = Toy::of(spec, &run.name);
+            let answer = |run: &RunResults, replica: &Replica| question(toy.as_ref()?, run, replica);
             each(results, &format!("{}: {what}", run.name), &run.name, answer).every()
         };
         results.runs.iter().map(of_run).collect()
     };
     // The second half, if every iterate of it was measured.
     let late = |run: &RunResults, replica: &Replica| -> Option<Vec<f64>> {
-        let series = run.series(replica, THETA).into_iter().filter(|(step, _)| *step >= run.steps / 2);
-        let (steps, theta): (Vec<u64>, Vec<f64>) = series.unzip();
+        let (steps, theta): (Vec<u64>, Vec<f64>) = run.within(replica, THETA, run.steps / 2..).into_iter().unzip();
         (steps.len() > 2 && steps.windows(2).all(|pair| pair[1] == pair[0] + 1)).then_some(theta)
     };
     let bounces = ask("θ_t on alternating sides of θ* over the second half", &|toy, run, replica| {

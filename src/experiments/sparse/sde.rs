@@ -4,7 +4,7 @@
 //! Every one of these arms is gradient descent with Gaussian label noise. A step of size h with labels y + ξ moves θ by
 //! -h∇L + (h/n) φᵀξ: noise c·φᵀdB over dt = h is a variance of c²n²/h per label.
 
-use super::{PAPER, base};
+use super::{PAPER, RANK, SPARSITY, base, rank_panel};
 use crate::claims::{Claim, Evidence, each, within_band};
 use crate::error::Result;
 use crate::experiments::Figure;
@@ -23,8 +23,6 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     draw: Figure::PANELS,
 };
 
-const RANK: &str = "ntk_rank@1e-15";
-const SPARSITY: &str = "l0@1e-50";
 const SHRINKAGE: &str = "log_off_support";
 /// SGD's step size on Figure 2's plateau.
 const ETA: f64 = 0.282;
@@ -78,7 +76,7 @@ fn declare(scale: Scale) -> Spec {
         ],
         panels: vec![
             Panel::new("train_loss", "Training loss", true),
-            Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻¹⁵", false),
+            rank_panel(),
             Panel::new(SHRINKAGE, "mean ln|u_j v_j| off the support", false),
             Panel::new("support_error", "RMS error on the support", true),
         ],
@@ -89,7 +87,13 @@ fn declare(scale: Scale) -> Spec {
 
 /// The second half of a run.
 fn late(run: &RunResults, replica: &Replica, metric: &str) -> Vec<f64> {
-    run.series(replica, metric).into_iter().filter(|(step, _)| *step >= run.steps / 2).map(|(_, value)| value).collect()
+    run.within(replica, metric, run.steps / 2..).into_iter().map(|(_, value)| value).collect()
+}
+
+/// Slope and R² of ln|u_j v_j| off the support against t, from an iteration on.
+fn shrinkage(run: &RunResults, replica: &Replica, from: u64) -> Option<(f64, f64)> {
+    let points = run.within(replica, SHRINKAGE, from..);
+    line(&points.into_iter().map(|(step, value)| (step as f64, value)).collect::<Vec<_>>())
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -115,9 +119,7 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             &format!("{SHRINKAGE} of {run} against t after its first tenth: R² >= 0.95, falling"),
             run,
             |run, replica| {
-                let after = run.series(replica, SHRINKAGE).into_iter().filter(|(step, _)| *step >= run.steps / 10);
-                let points: Vec<(f64, f64)> = after.map(|(step, value)| (step as f64, value)).collect();
-                let (slope, determination) = line(&points)?;
+                let (slope, determination) = shrinkage(run, replica, run.steps / 10)?;
                 Some((slope < 0.0 && determination >= 0.95, determination))
             },
         )
@@ -133,8 +135,7 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
     });
     // How fast the predictor shrinks off the support, per unit of the loss that drives it.
     let rate = |run: &RunResults, replica: &Replica| {
-        let after = run.series(replica, SHRINKAGE).into_iter().filter(|(step, _)| *step >= run.steps / 2);
-        let (slope, _) = line(&after.map(|(step, value)| (step as f64, value)).collect::<Vec<_>>())?;
+        let (slope, _) = shrinkage(run, replica, run.steps / 2)?;
         Some(-slope / mean(&late(run, replica, "train_loss"))?)
     };
     let rates: Vec<f64> =
