@@ -55,6 +55,31 @@ impl Draws {
         };
         Ok(Draws { order, noise: Counter::new(key, Stream::Noise) })
     }
+
+    /// The order that came with the data: one sample per iteration, or no samples for full batches.
+    ///
+    /// # Errors
+    /// If it is shorter than the run, or the batches hold more than one sample.
+    pub fn published(order: &[u32], batch: Batch, steps: u64) -> Result<Draws> {
+        match batch {
+            Batch::Full => Ok(Draws::full()),
+            Batch::Random { size: 1, .. } if steps <= order.len() as u64 => Ok(Draws::listed(order.to_vec())),
+            Batch::Random { size, .. } => refuse!(
+                "the published order has {} iterations of one sample, the run asks for {steps} of {size}; add --set seeds.paper=false",
+                order.len()
+            ),
+        }
+    }
+
+    /// Full batches and no noise.
+    pub fn full() -> Draws {
+        Draws { order: Order::Full, noise: Counter::new(0, Stream::Noise) }
+    }
+
+    /// An order that was written down, and no noise.
+    pub fn listed(order: Vec<u32>) -> Draws {
+        Draws { order: Order::Listed(order), ..Draws::full() }
+    }
 }
 
 /// 4 GiB of indices.
@@ -84,7 +109,7 @@ impl Order {
         let stream = Counter::new(own, Stream::Order);
         Ok(match sampling {
             Sampling::Replacement => Order::Replacement { stream, n },
-            Sampling::Shuffled => Order::Shuffled { stream, n },
+            Sampling::Shuffled | Sampling::Epochs => Order::Shuffled { stream, n },
             Sampling::Fixed => Order::Fixed { n },
         })
     }
@@ -95,7 +120,7 @@ impl Order {
     /// If the sampling is shuffled or there are more than 2^30 draws.
     pub fn check_paper(batch: Batch, steps: u64) -> Result<()> {
         match batch {
-            Batch::Random { sampling: Sampling::Shuffled, .. } => {
+            Batch::Random { sampling: Sampling::Shuffled | Sampling::Epochs, .. } => {
                 refuse!(
                     "optimiser.batch.sampling is shuffled, but the paper's order is drawn with replacement; add --set seeds.paper=false"
                 )

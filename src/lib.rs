@@ -32,6 +32,8 @@ pub mod draws;
 mod error;
 pub mod experiments;
 pub mod gradcheck;
+pub mod layers;
+pub mod loss;
 pub mod metrics;
 pub mod nets;
 pub mod optim;

@@ -1,10 +1,13 @@
-//! Update rules: plain SGD and GD, and the options of the theory papers' code.
+//! Update rules: plain SGD and GD, momentum and Adam, and the options of the theory papers' code.
 
+use handgrad_kernels::adam::AdamRule;
+use handgrad_kernels::sgd::SgdRule;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, refuse};
 
-/// How one iteration changes the parameters w = (u, v), with the gradient of the half mean squared error over its batch.
+/// How one iteration changes the parameters w with the gradient of the loss over its batch: label noise, gradient, clipping,
+/// weight decay, rule, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimiser {
@@ -13,9 +16,18 @@ pub struct Optimiser {
     /// Noise added to the labels of every iteration.
     #[serde(default)]
     pub label_noise: LabelNoise,
-    /// Divide the gradient of u and that of v each by its own norm, if both are positive.
+    /// What becomes of the gradient.
+    #[serde(default)]
+    pub rule: Rule,
+    /// λ in `gradient += λ·w`, as in torch.optim.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// c in `gradient *= min(1, c/(norm + 1e-6))`, as torch.nn.utils.clip_grad_norm_; null: off.
+    #[serde(default)]
+    pub clip: Option<f64>,
+    /// Of diagonal networks: divide the gradient of u and that of v each by its own norm, if both are positive.
     pub normalised: bool,
-    /// c in `u -= c·u·sign(|u| - |v|)` and `v -= c·v·sign(|v| - |u|)`, where sign is -1 at 0: the larger of a pair shrinks.
+    /// Of diagonal networks: c in `u -= c·u·sign(|u| - |v|)` and `v -= c·v·sign(|v| - |u|)`, where sign is -1 at 0: the larger of a pair shrinks.
     pub balancedness: f64,
     /// Gradient taken at perturbed parameters.
     pub sam: Sam,
@@ -23,6 +35,79 @@ pub struct Optimiser {
     pub weight_average: f64,
     /// Before each evaluation, GD from the current iterate into the valley below; metrics are those of where it ends.
     pub valley_projection: Option<Valley>,
+}
+
+/// From a gradient g to an update.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Rule {
+    /// torch.optim.SGD: `b = g` at first, then `b = momentum·b + (1 - dampening)·g`; `w -= η·b`, or with Nesterov's
+    /// look-ahead `w -= η·(g + momentum·b)`.
+    Sgd {
+        /// Momentum; 0: off.
+        momentum: f64,
+        /// Dampening.
+        dampening: f64,
+        /// Nesterov's look-ahead.
+        nesterov: bool,
+    },
+    /// torch.optim.Adam (Kingma & Ba 2015), decay as L2.
+    Adam {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the root.
+        epsilon: f64,
+    },
+}
+
+impl Default for Rule {
+    fn default() -> Rule {
+        Rule::Sgd { momentum: 0.0, dampening: 0.0, nesterov: false }
+    }
+}
+
+impl Rule {
+    /// Adam with PyTorch's defaults.
+    pub fn adam() -> Rule {
+        Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    /// Numbers that it keeps per parameter.
+    pub fn memory(self) -> usize {
+        match self {
+            Rule::Sgd { momentum, .. } => usize::from(momentum != 0.0),
+            Rule::Adam { .. } => 2,
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        match self {
+            Rule::Sgd { momentum, dampening, nesterov } => {
+                if !(momentum.is_finite() && momentum >= 0.0 && dampening.is_finite()) {
+                    return refuse!(
+                        "optimiser.rule: momentum = {momentum} and dampening = {dampening}, expected a momentum >= 0 and finite numbers"
+                    );
+                }
+                if nesterov && (momentum == 0.0 || dampening != 0.0) {
+                    return refuse!(
+                        "optimiser.rule.nesterov needs a momentum > 0 and no dampening, got {momentum} and {dampening}"
+                    );
+                }
+                Ok(())
+            }
+            Rule::Adam { beta1, beta2, epsilon } => {
+                let decays = (0.0..1.0).contains(&beta1) && (0.0..1.0).contains(&beta2);
+                match decays && epsilon.is_finite() && epsilon >= 0.0 {
+                    true => Ok(()),
+                    false => refuse!(
+                        "optimiser.rule: beta1 = {beta1}, beta2 = {beta2} and epsilon = {epsilon}, expected decays in [0, 1) and epsilon >= 0"
+                    ),
+                }
+            }
+        }
+    }
 }
 
 /// Samples of one iteration.
@@ -46,8 +131,10 @@ pub enum Batch {
 pub enum Sampling {
     /// Uniformly, with replacement.
     Replacement,
-    /// Without replacement: a new random permutation of the data every epoch.
+    /// Without replacement: a new random permutation of the data every epoch; a batch may straddle two epochs.
     Shuffled,
+    /// The same, but the last batch of an epoch holds what is left of it, as PyTorch's DataLoader has it.
+    Epochs,
     /// 0, 1, ..., n-1 and again.
     Fixed,
 }
@@ -61,6 +148,11 @@ pub enum LabelNoise {
     Off,
     /// ξ_i ~ N(0, variance), independent over samples and iterations.
     Gaussian {
+        /// Variance per label.
+        variance: f64,
+    },
+    /// The same, drawn once for the whole run.
+    Static {
         /// Variance per label.
         variance: f64,
     },
@@ -80,7 +172,7 @@ pub enum Sam {
         /// Radius.
         rho: f64,
     },
-    /// The mean over samples of the gradient of sample i at w + 2ρ r_i ∇h(x_i).
+    /// The mean over samples of the gradient of sample i at w + 2ρ r_i ∇h(x_i), or w + ρ∇ℓ_i for losses that are not squared.
     Sample {
         /// Radius.
         rho: f64,
@@ -95,6 +187,17 @@ pub struct Valley {
     pub lr: f64,
     /// Iterations.
     pub steps: u64,
+}
+
+/// Iterations with batches of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// Samples per iteration.
+    pub size: usize,
+    /// Position of the first sample in the replica's order; those of the following iterations come right after.
+    pub start: u64,
+    /// How many iterations have this size.
+    pub count: u64,
 }
 
 /// Larger batches than any data set that fits here; they would only exhaust the memory.
@@ -116,6 +219,9 @@ impl Optimiser {
         Optimiser {
             batch: Batch::Full,
             label_noise: LabelNoise::Off,
+            rule: Rule::default(),
+            weight_decay: 0.0,
+            clip: None,
             normalised: false,
             balancedness: 0.0,
             sam: Sam::Off,
@@ -124,20 +230,66 @@ impl Optimiser {
         }
     }
 
-    /// Whether the fused kernels do exactly this.
+    /// Whether it is gradient steps with at most clipping and weight decay: what the fused kernels of perceptrons do.
     pub fn is_plain(&self) -> bool {
         self.label_noise == LabelNoise::Off
+            && self.rule == Rule::default()
             && !self.normalised
             && self.balancedness == 0.0
             && self.sam == Sam::Off
             && self.weight_average == 0.0
     }
 
-    /// Samples per iteration of a data set of n.
+    /// Whether it is gradient steps and nothing else: what the fused kernels of diagonal networks do.
+    pub fn is_bare(&self) -> bool {
+        self.is_plain() && self.clip.is_none() && self.weight_decay == 0.0
+    }
+
+    /// Most samples per iteration of a data set of n.
     pub fn batch_size(&self, n: usize) -> usize {
         match self.batch {
             Batch::Full => n,
+            Batch::Random { size, sampling: Sampling::Epochs } => size.min(n),
             Batch::Random { size, .. } => size,
+        }
+    }
+
+    /// The batches from iteration `step` on, as long as their size stays the same.
+    pub fn batches(&self, step: u64, n: usize) -> Batches {
+        let size = self.batch_size(n);
+        let Batch::Random { sampling: Sampling::Epochs, .. } = self.batch else {
+            return Batches { size, start: step * size as u64, count: u64::MAX };
+        };
+        if n.is_multiple_of(size) {
+            return Batches { size, start: step * size as u64, count: u64::MAX };
+        }
+        let whole = (n / size) as u64;
+        let (epoch, place) = (step / (whole + 1), step % (whole + 1));
+        let start = epoch * n as u64 + place * size as u64;
+        if place < whole {
+            Batches { size, start, count: whole - place }
+        } else {
+            Batches { size: n % size, start, count: 1 }
+        }
+    }
+
+    /// The rule of the SGD kernel, decay included.
+    pub(crate) fn sgd_rule(&self) -> Option<SgdRule> {
+        match self.rule {
+            Rule::Sgd { momentum, dampening, nesterov } => {
+                Some(SgdRule { momentum, dampening, nesterov, weight_decay: self.weight_decay })
+            }
+            Rule::Adam { .. } => None,
+        }
+    }
+
+    /// The rule of the Adam kernel, decay included.
+    pub(crate) fn adam_rule(&self) -> Option<AdamRule> {
+        match self.rule {
+            Rule::Adam { beta1, beta2, epsilon } => {
+                Some(AdamRule { beta1, beta2, epsilon, weight_decay: self.weight_decay })
+            }
+            Rule::Sgd { .. } => None,
         }
     }
 
@@ -152,7 +304,7 @@ impl Optimiser {
             return refuse!("optimiser.batch.size is {size}, expected 1 to {MAX_BATCH}");
         }
         match (self.label_noise, self.batch) {
-            (LabelNoise::Gaussian { variance }, _) if !(variance.is_finite() && variance >= 0.0) => {
+            (LabelNoise::Gaussian { variance } | LabelNoise::Static { variance }, _) if !(variance.is_finite() && variance >= 0.0) => {
                 return refuse!("optimiser.label_noise.variance is {variance}, expected a finite number >= 0");
             }
             (LabelNoise::Sampled, Batch::Full) => {
@@ -161,6 +313,15 @@ impl Optimiser {
                 );
             }
             _ => {}
+        }
+        self.rule.check()?;
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return refuse!("optimiser.weight_decay is {}, expected a finite number >= 0", self.weight_decay);
+        }
+        if let Some(clip) = self.clip
+            && !(clip.is_finite() && clip > 0.0)
+        {
+            return refuse!("optimiser.clip is {clip}, expected a finite norm > 0, or null for none");
         }
         if !(0.0..1.0).contains(&self.weight_average) {
             return refuse!("optimiser.weight_average is {}, expected 0 (off) to below 1", self.weight_average);
@@ -182,5 +343,24 @@ impl Optimiser {
             return refuse!("optimiser.valley_projection.lr is {lr}, expected a finite number > 0");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_batch_of_an_epoch_is_what_is_left() {
+        let batches = |size, sampling| Optimiser { batch: Batch::Random { size, sampling }, ..Optimiser::gd() };
+        let epochs = batches(512, Sampling::Epochs);
+        let at = |step| epochs.batches(step, 10_000);
+        assert_eq!(at(0), Batches { size: 512, start: 0, count: 19 });
+        assert_eq!(at(18), Batches { size: 512, start: 18 * 512, count: 1 });
+        assert_eq!(at(19), Batches { size: 272, start: 19 * 512, count: 1 });
+        assert_eq!(at(20), Batches { size: 512, start: 10_000, count: 19 });
+        assert_eq!(batches(5, Sampling::Epochs).batches(7, 10), Batches { size: 5, start: 35, count: u64::MAX });
+        assert_eq!(batches(64, Sampling::Epochs).batches(3, 10), Batches { size: 10, start: 30, count: u64::MAX });
+        assert_eq!(batches(4, Sampling::Shuffled).batches(7, 10), Batches { size: 4, start: 28, count: u64::MAX });
     }
 }

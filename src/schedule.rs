@@ -22,8 +22,8 @@ pub enum Schedule {
         /// Which iteration first feels a decay.
         timing: Timing,
     },
-    /// For i <= T = int(until·N), T > 0: `base + (factor-1)·base·(i/N)^exponent`; from iteration T on, or from the start if
-    /// T = 0, the last warm value (`base` if none) divided by `divide`. Linear for exponent 1.
+    /// `base + (factor-1)·base·(i/N)^exponent` for i <= T = int(until·N), T > 0, the last warm value after it, and `base` if T = 0;
+    /// divided by every decay that has been reached, from its iteration on. Linear for exponent 1.
     PowerWarmup {
         /// Step size of iteration 0.
         base: f64,
@@ -33,8 +33,8 @@ pub enum Schedule {
         exponent: f64,
         /// Fraction of the run that warms up.
         until: f64,
-        /// Divisor after the warm-up; iteration T is the first to feel it.
-        divide: f64,
+        /// Decays, in any order; the papers' comes at `until`.
+        decays: Vec<Decay>,
     },
     /// `initial·1.05^(100·i/N)` before int(until·N); then the peak reached there divided by the decay last passed.
     GeometricWarmup {
@@ -108,12 +108,12 @@ impl Schedule {
         match self {
             Schedule::Constant { peak } => rate("peak", *peak),
             Schedule::Piecewise { peak, decays: drops, .. } => rate("peak", *peak).and_then(|()| decays(drops)),
-            Schedule::PowerWarmup { base, factor, exponent, until, divide } => {
+            Schedule::PowerWarmup { base, factor, exponent, until, decays: drops } => {
                 rate("base", *base)?;
                 rate("factor", *factor)?;
                 rate("exponent", *exponent)?;
                 fraction("until", *until)?;
-                divisor("divide", *divide)
+                decays(drops)
             }
             Schedule::GeometricWarmup { initial, until, decays: drops } => {
                 rate("initial", *initial)?;
@@ -136,13 +136,14 @@ impl Schedule {
                 };
                 decays.iter().filter(passed).fold(*peak, |rate, decay| rate / decay.divide)
             }
-            Schedule::PowerWarmup { base, factor, exponent, until, divide } => {
+            Schedule::PowerWarmup { base, factor, exponent, until, decays } => {
                 let warm = |i: u64| base + (factor - 1.0) * base * (i as f64 / total as f64).powf(*exponent);
-                match iteration(*until, total) {
-                    0 => base / divide,
-                    last if i < last => warm(i),
-                    last => warm(last) / divide,
-                }
+                let reached = match iteration(*until, total) {
+                    0 => *base,
+                    last => warm(i.min(last)),
+                };
+                let passed = decays.iter().filter(|decay| i >= iteration(decay.at, total));
+                passed.fold(reached, |rate, decay| rate / decay.divide)
             }
             Schedule::GeometricWarmup { initial, until, decays } => {
                 let warm = |i: u64| initial * GEOMETRIC_GROWTH.powf(100.0 * i as f64 / total as f64);
@@ -162,8 +163,9 @@ impl Schedule {
     pub fn first_decay(&self, total: u64) -> Option<u64> {
         let first = |decays: &[Decay]| decays.iter().map(|decay| iteration(decay.at, total)).min();
         match self {
-            Schedule::Piecewise { decays, .. } | Schedule::GeometricWarmup { decays, .. } => first(decays),
-            Schedule::PowerWarmup { until, .. } => Some(iteration(*until, total)),
+            Schedule::Piecewise { decays, .. }
+            | Schedule::PowerWarmup { decays, .. }
+            | Schedule::GeometricWarmup { decays, .. } => first(decays),
             Schedule::Constant { .. } | Schedule::Cosine { .. } => None,
         }
     }
@@ -196,14 +198,17 @@ mod tests {
     fn power_warmup_reaches_the_published_peaks() {
         // Peak and post-decay step sizes of the three-layer networks, printed to three digits.
         for (until, divide, peak, after) in [(0.1, 3.5, 0.1032, 0.0295), (0.3, 2.5, 0.1495, 0.0598), (0.5, 5.0, 0.1814, 0.0363)] {
-            let schedule = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until, divide };
+            let schedule = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until, decays: vec![Decay { at: until, divide }] };
             let last = (until * 10_001.0) as u64;
             assert!((schedule.at(last - 1, 10_001) - peak).abs() <= 1e-4, "{}", schedule.at(last - 1, 10_001));
             assert!((schedule.at(last, 10_001) - after).abs() <= 1e-4);
             assert!((schedule.at(10_000, 10_001) - after).abs() <= 1e-4);
         }
-        let none = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until: 0.0, divide: 1.0 };
-        assert_eq!(none.at(0, 10), 0.04);
+        let cold = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until: 0.0, decays: Vec::new() };
+        assert_eq!((cold.at(0, 10), cold.at(9, 10)), (0.04, 0.04));
+        // Without a decay the last warm value stays.
+        let held = Schedule::PowerWarmup { base: 1.0, factor: 3.0, exponent: 1.0, until: 0.5, decays: Vec::new() };
+        assert_eq!((held.at(4, 10), held.at(5, 10), held.at(9, 10)), (1.8, 2.0, 2.0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use handgrad_kernels::Real;
 
+use crate::optim::Optimiser;
 use crate::spec::Seed;
 
 /// The serialisable state of one run for a group of seeds. Steps are pure functions of it, so that continuing from a saved
@@ -18,14 +19,17 @@ pub struct State<T> {
     pub params: Vec<T>,
     /// Averaged parameters, replica by replica; empty if the optimiser does not average.
     pub average: Vec<T>,
+    /// What the optimiser's rule remembers, replica by replica: momentum, or Adam's two moments; empty if nothing.
+    pub memory: Vec<T>,
 }
 
 impl<T: Real> State<T> {
     /// Every replica at its initial parameters.
-    pub fn new(seeds: &[Seed], initial: impl Fn(Seed) -> Vec<f64>, averaging: bool) -> State<T> {
+    pub fn new(seeds: &[Seed], initial: impl Fn(Seed) -> Vec<f64>, optimiser: &Optimiser) -> State<T> {
         let params: Vec<T> = seeds.iter().flat_map(|&seed| initial(seed)).map(T::from_f64).collect();
-        let average = if averaging { params.clone() } else { Vec::new() };
-        State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average }
+        let average = if optimiser.weight_average > 0.0 { params.clone() } else { Vec::new() };
+        let memory = vec![T::ZERO; optimiser.rule.memory() * params.len()];
+        State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average, memory }
     }
 
     /// Replicas, R >= 1.

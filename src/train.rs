@@ -9,7 +9,7 @@ use handgrad_kernels::{Context, Real};
 use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Measurer, Metric};
-use crate::nets::Diagonal;
+use crate::nets::Training;
 use crate::run::checkpoint::Checkpoint;
 use crate::spec::{Run, Seed, Spec, applies};
 use crate::state::State;
@@ -67,28 +67,40 @@ pub(crate) struct Trained {
     pub measure_seconds: f64,
 }
 
-/// Iterations between looks at the stop flag and the clock.
+/// Most iterations, and most samples per replica, between looks at the stop flag and the clock.
 const SLICE: u64 = 16_384;
+/// See [`SLICE`].
+const SLICE_SAMPLES: u64 = 1 << 22;
 
 impl Job<'_> {
     /// Trains from the checkpoint, or from the start, to the end.
     pub fn train<T: Real>(&self) -> Result<Trained> {
         let Job { cx, spec, run, seeds, .. } = *self;
         let data = self.measurer.data();
-        let net = Diagonal::<T>::new(cx, data, run.schedule.clone(), run.optimiser.clone(), run.steps, 1.0)?;
-        let draws = |&seed| Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps);
+        let (schedule, optimiser) = (run.schedule.clone(), run.optimiser.clone());
+        let net = Training::<T>::new(cx, spec.net_of(run), data, spec.loss, schedule, optimiser, run.steps)?;
+        let draws = |&seed: &Seed| match (&data.order, seed) {
+            (Some(order), Seed::Paper) => Draws::published(order, run.optimiser.batch, run.steps),
+            _ => Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps),
+        };
         let draws: Vec<Draws> = seeds.iter().map(draws).collect::<Result<_>>()?;
+        let slice = (SLICE_SAMPLES / run.optimiser.batch_size(data.n()) as u64).clamp(1, SLICE);
         let points = spec.evaluate.points(run.steps);
         let kept = self.kept(net.params());
         let row = seeds.len() * spec.metrics.len() + kept;
         let metrics = spec.metrics.iter().map(|metric| metrics::parse(&metric.name)).collect::<Result<Vec<_>>>()?;
 
+        let begin = State::<T>::new(
+            seeds,
+            |seed| match (&data.init, seed) {
+                (Some(init), Seed::Paper) => init.clone(),
+                _ => spec.net_of(run).initial(data.d, seed),
+            },
+            &run.optimiser,
+        );
+        let initial: Vec<f64> = begin.params.iter().map(|value| value.to_f64()).collect();
         let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
-        let Checkpoint { mut state, mut table } = saved.unwrap_or_else(|| {
-            let initial = |seed| spec.net_of(run).initial(data.d, seed);
-            let state = State::new(seeds, initial, run.optimiser.weight_average > 0.0);
-            Checkpoint { state, table: Vec::new() }
-        });
+        let Checkpoint { mut state, mut table } = saved.unwrap_or(Checkpoint { state: begin, table: Vec::new() });
         let loss_column = spec.metrics.iter().position(|metric| metric.name == "train_loss");
         let mut loss = f64::NAN;
         self.progress.advanced(state.step * seeds.len() as u64, loss);
@@ -99,7 +111,7 @@ impl Job<'_> {
             let target = next_point.unwrap_or(run.steps);
             while state.step < target {
                 let started = Instant::now();
-                let until = target.min(state.step + SLICE);
+                let until = target.min(state.step + slice);
                 let done = (until - state.step) * seeds.len() as u64;
                 net.advance(cx, &mut state, &draws, until)?;
                 train_time += started.elapsed();
@@ -119,7 +131,7 @@ impl Job<'_> {
                 break;
             }
             let started = Instant::now();
-            let measured = self.measure(&net, &state, &metrics, table.len() / row, points.len())?;
+            let measured = self.measure(&net, &state, &initial, &metrics, table.len() / row, points.len())?;
             loss = loss_column.map_or(f64::NAN, |column| measured[column]);
             table.extend(measured);
             let alive = state.diverged[0].is_none();
@@ -147,19 +159,21 @@ impl Job<'_> {
     /// One row of the table: every metric that is due, of every replica that has not diverged.
     fn measure<T: Real>(
         &self,
-        net: &Diagonal<T>,
+        net: &Training<T>,
         state: &State<T>,
+        initial: &[f64],
         metrics: &[Metric],
         point: usize,
         points: usize,
     ) -> Result<Vec<f64>> {
         let floor = net.optimiser().valley_projection.map(|valley| net.valley_floor(self.cx, state, valley)).transpose()?;
         let measured = floor.as_deref().unwrap_or(state.measured());
-        let two_d = net.params();
+        let count = net.params();
         let mut row = vec![f64::NAN; state.replicas() * self.spec.metrics.len()];
-        let (mut params, mut wanted, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut params, mut origins, mut wanted, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (replica, seed) in state.seeds.iter().enumerate().filter(|(replica, _)| state.diverged[*replica].is_none()) {
-            params.extend(measured[replica * two_d..][..two_d].iter().map(|value| value.to_f64()));
+            params.extend(measured[replica * count..][..count].iter().map(|value| value.to_f64()));
+            origins.extend_from_slice(&initial[replica * count..][..count]);
             let mut due: Vec<Metric> = Vec::new();
             let mut due_places = Vec::new();
             for (index, (metric, &ready)) in self.spec.metrics.iter().zip(metrics).enumerate() {
@@ -172,7 +186,7 @@ impl Job<'_> {
             wanted.push(due);
             places.push(due_places);
         }
-        let values = self.measurer.measure(self.cx, &params, &wanted)?;
+        let values = self.measurer.measure(self.cx, &params, &origins, &wanted)?;
         for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
             row[*place] = *value;
         }

@@ -4,7 +4,8 @@ use handgrad::data::Dataset;
 use handgrad::draws::Draws;
 use handgrad::kernels::Context;
 use handgrad::kernels::testing::{Cases, contexts};
-use handgrad::nets::Diagonal;
+use handgrad::loss::Loss;
+use handgrad::nets::{Architecture, Training};
 use handgrad::optim::{Batch, LabelNoise, Optimiser, Sam, Sampling, Valley};
 use handgrad::rng::{Counter, Stream};
 use handgrad::schedule::Schedule;
@@ -18,7 +19,13 @@ const LR: f64 = 0.05;
 
 fn data() -> Dataset {
     let mut cases = Cases::new(4);
-    Dataset { d: D, x: cases.reals(N * D), y: cases.reals(N), x_test: vec![], y_test: vec![], teacher: None }
+    Dataset { d: D, x: cases.reals(N * D), y: cases.reals(N), ..Dataset::default() }
+}
+
+const NET: Architecture = Architecture::Diagonal { u: 0.1, v: 0.0 };
+
+fn training(cx: &Context, data: &Dataset, schedule: Schedule, optimiser: &Optimiser, steps: u64) -> Training<f64> {
+    Training::new(cx, &NET, data, Loss::HalfMse, schedule, optimiser.clone(), steps).unwrap()
 }
 
 fn initial() -> Vec<f64> {
@@ -55,6 +62,7 @@ fn reference(data: &Dataset, optimiser: &Optimiser, batches: &[Vec<usize>]) -> (
         let xi = |i: usize| match optimiser.label_noise {
             LabelNoise::Off => 0.0,
             LabelNoise::Gaussian { variance } => variance.sqrt() * noise.normal_at((step * N + i) as u64),
+            LabelNoise::Static { variance } => variance.sqrt() * noise.normal_at(i as u64),
             LabelNoise::Sampled => {
                 let drawn = samples.iter().filter(|&&sample| sample == i).count();
                 residual(data, &w, i) * (1.0 - (N * drawn) as f64 / samples.len() as f64)
@@ -144,8 +152,8 @@ fn every_option_is_its_formula() {
         }
         for cx in contexts() {
             let schedule = Schedule::Constant { peak: LR };
-            let net = Diagonal::<f64>::new(&cx, &data, schedule, optimiser.clone(), STEPS as u64, 1.0).unwrap();
-            let mut state = State::new(&[Seed::Own(2), Seed::Own(2)], |_| initial(), optimiser.weight_average > 0.0);
+            let net = training(&cx, &data, schedule, &optimiser, STEPS as u64);
+            let mut state = State::new(&[Seed::Own(2), Seed::Own(2)], |_| initial(), &optimiser);
             let draws = [draws.clone(), draws.clone()];
             // In two stretches: what a step needs must be in the state.
             net.advance(&cx, &mut state, &draws, 23).unwrap();
@@ -168,8 +176,8 @@ fn valley_projection_is_gradient_descent_from_the_iterate() {
     let optimiser = Optimiser { valley_projection: Some(valley), ..Optimiser::gd() };
     let want = reference(&data, &Optimiser::gd(), &vec![(0..N).collect(); STEPS]).0;
     for cx in contexts() {
-        let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: 0.0 }, optimiser.clone(), 1, 1.0).unwrap();
-        let state = State::new(&[Seed::Own(0)], |_| initial(), false);
+        let net = training(&cx, &data, Schedule::Constant { peak: 0.0 }, &optimiser, 1);
+        let state = State::new(&[Seed::Own(0)], |_| initial(), &optimiser);
         close("valley", &net.valley_floor(&cx, &state, valley).unwrap(), &want);
         assert_eq!(state.params, initial(), "the iterate itself stays");
     }
@@ -180,8 +188,8 @@ fn divergence_on_the_composed_path_is_found_too() {
     let data = data();
     for cx in contexts() {
         for optimiser in [Optimiser::gd(), Optimiser { balancedness: 1e-9, ..Optimiser::gd() }] {
-            let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: 50.0 }, optimiser, 1000, 1.0).unwrap();
-            let mut state = State::new(&[Seed::Own(0)], |_| initial(), false);
+            let net = training(&cx, &data, Schedule::Constant { peak: 50.0 }, &optimiser, 1000);
+            let mut state = State::new(&[Seed::Own(0)], |_| initial(), &optimiser);
             net.advance(&cx, &mut state, &[Draws::new(Batch::Full, Seed::Own(0), 0, N, 1000).unwrap()], 1000).unwrap();
             let step = state.diverged[0].expect("a step size far beyond stability");
             assert!(step < 50 && state.is_over() && state.step == 1000, "{step}");
@@ -197,9 +205,9 @@ fn replicas_draw_for_themselves() {
     let optimiser = Optimiser { batch, label_noise: LabelNoise::Gaussian { variance: 0.3 }, ..Optimiser::sgd() };
     let cx = Context::cpu().unwrap();
     let trained = |seeds: &[Seed]| {
-        let net = Diagonal::<f64>::new(&cx, &data, Schedule::Constant { peak: LR }, optimiser.clone(), 20, 1.0).unwrap();
+        let net = training(&cx, &data, Schedule::Constant { peak: LR }, &optimiser, 20);
         let draws: Vec<Draws> = seeds.iter().map(|&seed| Draws::new(batch, seed, 0, N, 20).unwrap()).collect();
-        let mut state = State::new(seeds, |_| initial(), false);
+        let mut state = State::new(seeds, |_| initial(), &optimiser);
         net.advance(&cx, &mut state, &draws, 20).unwrap();
         state.params
     };

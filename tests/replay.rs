@@ -8,7 +8,10 @@ use common::Quiet;
 use handgrad::Result;
 use handgrad::data::npz::{self, Array, Npz};
 use handgrad::kernels::{Context, Isa};
-use handgrad::replay::{Line, Loss, Measured, Replay, Summary, measure, replay};
+use handgrad::loss::Loss;
+use handgrad::nets::Architecture;
+use handgrad::replay::{Line, Measure, Measured, Replay, Summary, measure, replay};
+use handgrad::schedule::Schedule;
 use handgrad::spec::Dtype;
 
 type Arrays<'a> = Vec<(&'a str, Vec<usize>, Vec<f64>)>;
@@ -24,14 +27,33 @@ fn saved(arrays: &Arrays) -> Npz {
     Npz::read(&path).unwrap()
 }
 
-const PLAIN: Replay = Replay { loss: Loss::HalfMse, lr: 0.1, steps: None, batch: 1, dtype: Dtype::F64 };
+const PLAIN: Replay = Replay {
+    net: DIAGONAL,
+    loss: Loss::HalfMse,
+    schedule: constant(0.1),
+    total: None,
+    steps: None,
+    batch: 1,
+    clip: None,
+    weight_decay: 0.0,
+    momentum: 0.0,
+    dtype: Dtype::F64,
+};
+
+const DIAGONAL: Architecture = Architecture::Diagonal { u: 0.1, v: 0.0 };
+
+const fn constant(peak: f64) -> Schedule {
+    Schedule::Constant { peak }
+}
 
 fn replayed(arrays: &Arrays, options: Replay) -> Result<(Vec<Line>, Summary)> {
     replay(&Context::cpu()?, &saved(arrays), &options, &Quiet)
 }
 
 fn measured(arrays: &Arrays, threshold: f64) -> Result<Measured> {
-    measure(&Context::cpu()?, &saved(arrays), "w", threshold)
+    let (params, sparsity) = ("w".to_owned(), Vec::new());
+    let options = Measure { net: DIAGONAL, loss: Loss::HalfMse, params, ntk_rank: threshold, sparsity, layer: None };
+    measure(&Context::cpu()?, &saved(arrays), &options)
 }
 
 /// Numbers in [-1, 1] without a pattern.
@@ -115,7 +137,7 @@ fn losses_are_those_of_a_scalar_loop() {
                     }
                     for isa in Isa::available() {
                         for (dtype, tolerance) in [(Dtype::F64, 1e-12), (Dtype::F32, 2e-5)] {
-                            let options = Replay { loss, lr, steps: None, batch, dtype };
+                            let options = Replay { loss, schedule: constant(lr), batch, dtype, ..PLAIN };
                             let cx = Context::cpu_with(isa).unwrap();
                             let (lines, summary) = replay(&cx, &arrays, &options, &Quiet).unwrap();
                             assert_eq!((lines.len(), summary.diverged), (steps, false));
@@ -153,7 +175,7 @@ fn what_is_absent_is_taken_from_the_teacher_or_left_out() {
 
 #[test]
 fn divergence_ends_the_lines_at_the_last_finite_losses() {
-    let (lines, summary) = replayed(&small(), Replay { lr: 1e60, ..PLAIN }).unwrap();
+    let (lines, summary) = replayed(&small(), Replay { schedule: constant(1e60), ..PLAIN }).unwrap();
     assert!(summary.diverged && lines.len() < 4 && lines.iter().all(|line| line.train_loss.is_finite()), "{lines:?}");
     assert_eq!(summary.last, lines.last().copied());
 }
@@ -172,7 +194,8 @@ fn arrays_that_do_not_fit_are_refused() {
         (PLAIN, replaced("x", &[0, 3], vec![]), "array `x` has shape [0, 3], expected [at least 1, at least 1]"),
         (PLAIN, replaced("x", &[2, 0], vec![]), "array `x` has shape [2, 0], expected [at least 1, at least 1]"),
         (PLAIN, replaced("x", &[], vec![1.0]), "array `x` has shape [], expected [at least 1, at least 1]"),
-        (PLAIN, replaced("y", &[2, 1], vec![0.0; 2]), "array `y` has shape [2, 1], expected [2]"),
+        (PLAIN, replaced("y", &[1, 2], vec![0.0; 2]), "array `y` has shape [1, 2], expected [2, 2]"),
+        (PLAIN, replaced("y", &[2, 2], vec![0.0; 4]), "array `y_test` has shape [4], expected [4, 2]"),
         (PLAIN, replaced("y", &[2], vec![1.0, f64::NAN]), "array `y` holds NaN at flat position 1"),
         (PLAIN, replaced("beta_star", &[2], vec![0.0; 2]), "array `beta_star` has shape [2], expected [3]"),
         (PLAIN, replaced("x_test", &[1, 2], vec![0.0; 2]), "array `x_test` has shape [1, 2], expected [at least 1, 3]"),
@@ -199,8 +222,9 @@ fn arrays_that_do_not_fit_are_refused() {
         (Replay { batch: 0, ..PLAIN }, small(), "--batch 0: expected at least 1"),
         (Replay { steps: Some(0), ..PLAIN }, small(), "has 4 rows; ask for 1 to 4"),
         (Replay { steps: Some(5), ..PLAIN }, small(), "--steps 5: `order` in"),
-        (Replay { lr: -0.1, ..PLAIN }, small(), "--lr -0.1: expected a finite number >= 0"),
-        (Replay { lr: f64::NAN, ..PLAIN }, small(), "--lr NaN: expected a finite number >= 0"),
+        (Replay { schedule: constant(-0.1), ..PLAIN }, small(), "schedule.peak is -0.1, expected a finite number >= 0"),
+        (Replay { schedule: constant(f64::NAN), ..PLAIN }, small(), "schedule.peak is NaN, expected a finite number >= 0"),
+        (Replay { clip: Some(0.0), ..PLAIN }, small(), "optimiser.clip is 0, expected a finite norm > 0"),
     ];
     for (options, arrays, want) in cases {
         let line = replayed(&arrays, options).expect_err(want).to_string();
@@ -237,9 +261,9 @@ fn extreme_parameters_are_measured_honestly() {
         assert_eq!(scaled(scale).ntk_rank, Some(3), "{scale:e}");
     }
     let dead = scaled(0.0);
-    assert_eq!((dead.ntk_rank, dead.l0), (Some(0), 0));
+    assert_eq!((dead.ntk_rank, dead.l0), (Some(0), Some(0)));
     let overflown = measured(&with(small(), "w", &[6], vec![1.7e308; 6]), 1e-15).unwrap();
-    assert_eq!((overflown.ntk_rank, overflown.l0), (None, 3), "a rank of singular values that overflow is no number");
+    assert_eq!((overflown.ntk_rank, overflown.l0), (None, Some(3)), "a rank of singular values that overflow is no number");
     let one_row = measured(&with(small(), "x_eval", &[1, 3], waves(3, 7.0)), 1e-15).unwrap();
     assert_eq!((one_row.ntk_rank, one_row.singular_values.len()), (Some(1), 1));
     assert_eq!(measured(&small(), 1.0).unwrap().ntk_rank, Some(0), "no singular value is above the largest");

@@ -43,6 +43,18 @@ pub enum Error {
         /// One more than the largest index allowed.
         limit: usize,
     },
+    /// A number is outside what the operator is defined for.
+    #[error("{op}: {what} is {got}, expected {expected}")]
+    Value {
+        /// Operator.
+        op: &'static str,
+        /// Which number.
+        what: String,
+        /// Value passed.
+        got: f64,
+        /// What is allowed, or what to do.
+        expected: &'static str,
+    },
     /// The operator has no kernel for the context's device.
     #[error("{op}: no kernel for {device}; run it on the CPU (nothing falls back silently)")]
     Unsupported {
@@ -90,3 +102,16 @@ pub enum Error {
 
 /// Result of a kernel call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Refuses a slice of another length than the shape asks for.
+pub(crate) fn exact(op: &'static str, argument: &'static str, got: usize, expected: usize, formula: &'static str) -> Result<()> {
+    if got == expected { Ok(()) } else { Err(Error::Length { op, argument, got, expected, formula }) }
+}
+
+/// Refuses sizes of zero.
+pub(crate) fn positive(op: &'static str, sizes: &[(&'static str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, got)| *got == 0) {
+        None => Ok(()),
+        Some(&(what, got)) => Err(Error::Shape { op, what, got, expected: "at least 1".to_owned() }),
+    }
+}

@@ -25,10 +25,22 @@ mod error;
 mod isa;
 mod real;
 mod simd;
+mod steps;
 
+pub mod activation;
+pub mod adam;
+pub mod clip;
+pub mod deep_linear;
 pub mod diagonal;
 pub mod gemm;
+pub mod linear;
+pub mod logistic;
+pub mod mlp;
 pub mod mse;
+pub mod norm;
+pub mod sgd;
+pub mod softmax_xent;
+pub mod weightnorm;
 pub mod testing;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
@@ -38,6 +50,7 @@ pub use error::{Error, Result};
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
 pub use real::{Dtype, Real};
+pub use steps::Steps;
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,4 +78,4 @@ impl Variants {
 }
 
 /// Every operator of this crate with its variants.
-pub const OPERATORS: &[Variants] = &[diagonal::VARIANTS, gemm::VARIANTS, mse::VARIANTS];
+pub const OPERATORS: &[Variants] = &[activation::VARIANTS, adam::VARIANTS, clip::VARIANTS, deep_linear::VARIANTS, diagonal::VARIANTS, gemm::VARIANTS, linear::VARIANTS, logistic::VARIANTS, mlp::VARIANTS, mse::VARIANTS, norm::VARIANTS, sgd::VARIANTS, softmax_xent::VARIANTS, weightnorm::VARIANTS];

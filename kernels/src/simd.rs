@@ -8,6 +8,12 @@ use std::arch::x86_64::*;
 
 use crate::{Isa, Real};
 
+mod functions;
+mod slices;
+
+pub use functions::Functions;
+pub(crate) use slices::{for_lanes, load, store};
+
 /// The vector types of a number type.
 pub trait Vectors: Sized + Copy + 'static {
     /// 256-bit vectors.
@@ -58,12 +64,19 @@ pub(crate) fn run<T: Real, K: Kernel<T>>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// Asks for the cache line of an address that will be read soon; the address need not be readable.
+#[inline(always)]
+pub(crate) fn prefetch<T>(at: *const T) {
+    // SAFETY: every x86-64 processor has it, and it never faults.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
+
 /// One vector register.
 ///
 /// # Safety
 /// All methods: the processor has the vector's instruction set. `load` and `store`: `LANES` elements at the pointer are
 /// readable or writable. `load_first` and `store_first`: the first `count <= LANES` elements are; no others are touched.
-pub trait Lanes: Copy {
+pub trait Lanes: Functions {
     /// Number type of a lane.
     type Element: Copy;
     /// Lanes per vector.
@@ -78,13 +91,21 @@ pub trait Lanes: Copy {
     unsafe fn load_first(from: *const Self::Element, count: usize) -> Self;
     unsafe fn store_first(self, to: *mut Self::Element, count: usize);
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`, rounded once.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `minuend - self * factor`, rounded once.
     unsafe fn mul_subtract_from(self, factor: Self, minuend: Self) -> Self;
+    /// The larger of the two; `other` where either is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// Itself in the lanes where `by > limit`, zero elsewhere; also where either is NaN.
+    unsafe fn where_above(self, by: Self, limit: Self) -> Self;
     /// Sum over lanes, halving the vector each time.
     unsafe fn sum(self) -> Self::Element;
+    /// Sums of neighbouring lanes: those of `self` in the lower half, those of `other` in the upper one. Applied to LANES
+    /// vectors as a tree, it leaves the sum of vector k in lane k.
+    unsafe fn add_neighbours(self, other: Self) -> Self;
 }
 
 /// Eight `f32`, AVX2.
@@ -104,7 +125,7 @@ pub struct F64x8(__m512d);
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
 macro_rules! arithmetic {
-    ($zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $mul:ident, $fma:ident, $fnma:ident) => {
+    ($zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $fnma:ident, $max:ident) => {
         #[inline(always)]
         unsafe fn zero() -> Self {
             // SAFETY: the trait's contract, as for every method below.
@@ -131,6 +152,11 @@ macro_rules! arithmetic {
             unsafe { Self($add(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: see zero.
+            unsafe { Self($sub(self.0, other.0)) }
+        }
+        #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
             // SAFETY: see zero.
             unsafe { Self($mul(self.0, other.0)) }
@@ -145,6 +171,11 @@ macro_rules! arithmetic {
             // SAFETY: see zero.
             unsafe { Self($fnma(self.0, factor.0, minuend.0)) }
         }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            // SAFETY: see zero.
+            unsafe { Self($max(self.0, other.0)) }
+        }
     };
 }
 
@@ -158,9 +189,11 @@ impl Lanes for F32x8 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
         _mm256_mul_ps,
         _mm256_fmadd_ps,
-        _mm256_fnmadd_ps
+        _mm256_fnmadd_ps,
+        _mm256_max_ps
     );
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
@@ -173,12 +206,25 @@ impl Lanes for F32x8 {
         unsafe { _mm256_maskstore_ps(to, mask32(count), self.0) }
     }
     #[inline(always)]
+    unsafe fn where_above(self, by: Self, limit: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe { Self(_mm256_and_ps(self.0, _mm256_cmp_ps::<_CMP_GT_OQ>(by.0, limit.0))) }
+    }
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: see zero.
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
             let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
             _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_neighbours(self, other: Self) -> Self {
+        // SAFETY: see zero. Within 128 bits the order is a, b: the middle quarters change places.
+        unsafe {
+            let sums = _mm256_castps_pd(_mm256_hadd_ps(self.0, other.0));
+            Self(_mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(sums)))
         }
     }
 }
@@ -193,9 +239,11 @@ impl Lanes for F64x4 {
         _mm256_loadu_pd,
         _mm256_storeu_pd,
         _mm256_add_pd,
+        _mm256_sub_pd,
         _mm256_mul_pd,
         _mm256_fmadd_pd,
-        _mm256_fnmadd_pd
+        _mm256_fnmadd_pd,
+        _mm256_max_pd
     );
     #[inline(always)]
     unsafe fn load_first(from: *const f64, count: usize) -> Self {
@@ -208,12 +256,22 @@ impl Lanes for F64x4 {
         unsafe { _mm256_maskstore_pd(to, mask32(2 * count), self.0) }
     }
     #[inline(always)]
+    unsafe fn where_above(self, by: Self, limit: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe { Self(_mm256_and_pd(self.0, _mm256_cmp_pd::<_CMP_GT_OQ>(by.0, limit.0))) }
+    }
+    #[inline(always)]
     unsafe fn sum(self) -> f64 {
         // SAFETY: see zero.
         unsafe {
             let half = _mm_add_pd(_mm256_castpd256_pd128(self.0), _mm256_extractf128_pd::<1>(self.0));
             _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)))
         }
+    }
+    #[inline(always)]
+    unsafe fn add_neighbours(self, other: Self) -> Self {
+        // SAFETY: see zero. Within 128 bits the order is a, b: the middle quarters change places.
+        unsafe { Self(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_hadd_pd(self.0, other.0))) }
     }
 }
 
@@ -227,9 +285,11 @@ impl Lanes for F32x16 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
         _mm512_mul_ps,
         _mm512_fmadd_ps,
-        _mm512_fnmadd_ps
+        _mm512_fnmadd_ps,
+        _mm512_max_ps
     );
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
@@ -242,11 +302,26 @@ impl Lanes for F32x16 {
         unsafe { _mm512_mask_storeu_ps(to, first_bits(count) as __mmask16, self.0) }
     }
     #[inline(always)]
+    unsafe fn where_above(self, by: Self, limit: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe { Self(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(by.0, limit.0), self.0)) }
+    }
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: AVX-512F includes AVX2; the upper half is moved down as four f64 pairs, bit for bit.
         unsafe {
             let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0)));
             F32x8(_mm256_add_ps(_mm512_castps512_ps256(self.0), upper)).sum()
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_neighbours(self, other: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+            let evens = _mm512_permutex2var_ps(self.0, even, other.0);
+            Self(_mm512_add_ps(evens, _mm512_permutex2var_ps(self.0, odd, other.0)))
         }
     }
 }
@@ -261,9 +336,11 @@ impl Lanes for F64x8 {
         _mm512_loadu_pd,
         _mm512_storeu_pd,
         _mm512_add_pd,
+        _mm512_sub_pd,
         _mm512_mul_pd,
         _mm512_fmadd_pd,
-        _mm512_fnmadd_pd
+        _mm512_fnmadd_pd,
+        _mm512_max_pd
     );
     #[inline(always)]
     unsafe fn load_first(from: *const f64, count: usize) -> Self {
@@ -276,11 +353,26 @@ impl Lanes for F64x8 {
         unsafe { _mm512_mask_storeu_pd(to, first_bits(count) as __mmask8, self.0) }
     }
     #[inline(always)]
+    unsafe fn where_above(self, by: Self, limit: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe { Self(_mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(by.0, limit.0), self.0)) }
+    }
+    #[inline(always)]
     unsafe fn sum(self) -> f64 {
         // SAFETY: AVX-512F includes AVX2.
         unsafe {
             let upper = _mm512_extractf64x4_pd::<1>(self.0);
             F64x4(_mm256_add_pd(_mm512_castpd512_pd256(self.0), upper)).sum()
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_neighbours(self, other: Self) -> Self {
+        // SAFETY: see zero.
+        unsafe {
+            let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+            let odd = _mm512_or_si512(even, _mm512_set1_epi64(1));
+            let evens = _mm512_permutex2var_pd(self.0, even, other.0);
+            Self(_mm512_add_pd(evens, _mm512_permutex2var_pd(self.0, odd, other.0)))
         }
     }
 }

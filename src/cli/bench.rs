@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use handgrad::data::{Data, Dataset, Generator};
 use handgrad::draws::Draws;
-use handgrad::kernels::diagonal::VARIANTS;
 use handgrad::kernels::{Context, Real};
-use handgrad::nets::{Diagonal, Net};
+use handgrad::loss::Loss;
+use handgrad::nets::{Activation, Architecture, Bias, Training};
 use handgrad::optim::Optimiser;
+use handgrad::rng::{self, Stream};
 use handgrad::run::check_threads;
 use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
@@ -16,98 +17,141 @@ use handgrad::state::State;
 use handgrad::{Error, Result};
 use serde::Serialize;
 
+/// SGD on a network: order stream, schedule and divergence check included.
 #[derive(Args)]
 pub struct Arguments {
-    #[command(subcommand)]
-    workload: Workload,
-}
-
-#[derive(Subcommand)]
-enum Workload {
-    /// Batch-1 SGD on a diagonal linear network: order stream, schedule and divergence check included.
-    Diagonal(Sizes),
-}
-
-#[derive(Args)]
-struct Sizes {
+    /// Network: `diagonal`, or `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1.
+    workload: String,
     /// Training samples.
     #[arg(long, default_value_t = 80)]
     n: usize,
-    /// Features.
+    /// Features of the diagonal network.
     #[arg(long, default_value_t = 200)]
     d: usize,
+    /// Layers of an mlp with a bias.
+    #[arg(long, value_enum, default_value = "all")]
+    bias: Bias,
+    /// Function between the layers of an mlp.
+    #[arg(long, value_enum, default_value = "relu")]
+    activation: Activation,
+    /// Largest norm of a gradient.
+    #[arg(long)]
+    clip: Option<f64>,
+    /// Samples per step.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
     /// Number type.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
     /// Steps timed, after a tenth as many to warm up.
     #[arg(long, default_value_t = 2_000_000)]
     steps: u64,
-    /// Threads, one network each.
+    /// Replicas that a thread trains side by side; every one counts.
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// Threads, a group of replicas each.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Operator by operator, without the fused kernel.
+    #[arg(long)]
+    composed: bool,
 }
 
 #[derive(Serialize)]
-struct Answer {
-    workload: &'static str,
+struct Answer<'a> {
+    workload: &'a str,
     n: usize,
     d: usize,
+    batch: usize,
     dtype: Dtype,
     steps: u64,
+    replicas: usize,
     threads: usize,
+    method: &'static str,
     variant: &'static str,
     steps_per_s: f64,
 }
 
-/// Far below the largest stable step size of d features, for the network to stay finite however long it is timed.
-fn step_size(d: usize) -> f64 {
-    (10.0 / d as f64).min(0.05)
+/// What is timed.
+struct Problem {
+    net: Architecture,
+    data: Dataset,
+    optimiser: Optimiser,
+    loss: Loss,
+    lr: f64,
+}
+
+impl Arguments {
+    fn problem(&self) -> Result<Problem> {
+        let net = super::net::parse("bench ", &self.workload, self.bias, self.activation)?;
+        let optimiser = Optimiser { clip: self.clip, ..Optimiser::minibatch_sgd(self.batch) };
+        optimiser.check()?;
+        if let Architecture::Mlp { widths, .. } = &net {
+            let (d, outputs) = (widths[0], widths[widths.len() - 1]);
+            let mut numbers = vec![0.0; self.n * (d + outputs)];
+            rng::standard_normals(&mut rng::sequential(0, Stream::Data), &mut numbers);
+            let y = numbers.split_off(self.n * d);
+            let data = Dataset { d, x: numbers, y, ..Dataset::default() };
+            return Ok(Problem { net, data, optimiser, loss: Loss::Mse, lr: 1e-3 / (1.0 + d as f64).sqrt() });
+        }
+        let support = self.d.div_ceil(10);
+        let data = Data::SparseRegression { n: self.n, d: self.d, support, test: 0, generator: Generator::Xoshiro, seed: 0 };
+        data.check()?;
+        // Far below the largest stable step size of d features, for the network to stay finite however long it is timed.
+        Ok(Problem { net, data: data.load()?, optimiser, loss: Loss::HalfMse, lr: (10.0 / self.d as f64).min(0.05) })
+    }
 }
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
-    let Workload::Diagonal(sizes) = &arguments.workload;
-    if sizes.steps == 0 || sizes.threads == 0 {
-        return Err(Error::Input(format!("--steps {} --threads {}: expected at least 1 each", sizes.steps, sizes.threads)));
+    let Arguments { n, steps, replicas, threads, .. } = *arguments;
+    if steps == 0 || threads == 0 || replicas == 0 || n == 0 {
+        return Err(Error::Input(format!(
+            "--n {n} --steps {steps} --replicas {replicas} --threads {threads}: expected at least 1 each"
+        )));
     }
-    check_threads(sizes.threads)?;
-    let support = sizes.d.div_ceil(10);
-    let data = Data::SparseRegression { n: sizes.n, d: sizes.d, support, test: 0, generator: Generator::Xoshiro, seed: 0 };
-    data.check()?;
-    let (cx, data) = (Context::cpu()?, data.load()?);
-    let steps_per_s = match sizes.dtype {
-        Dtype::F32 => measure::<f32>(&cx, &data, sizes)?,
-        Dtype::F64 => measure::<f64>(&cx, &data, sizes)?,
+    check_threads(threads)?;
+    let (cx, problem) = (Context::cpu()?, arguments.problem()?);
+    let (method, variant, steps_per_s) = match arguments.dtype {
+        Dtype::F32 => measure::<f32>(&cx, arguments, &problem)?,
+        Dtype::F64 => measure::<f64>(&cx, arguments, &problem)?,
     };
     super::answer_json(&Answer {
-        workload: "diagonal",
-        n: sizes.n,
-        d: sizes.d,
-        dtype: sizes.dtype,
-        steps: sizes.steps,
-        threads: sizes.threads,
-        variant: VARIANTS.runs_under(cx.isa()).name(),
+        workload: &arguments.workload,
+        n,
+        d: problem.data.d,
+        batch: arguments.batch,
+        dtype: arguments.dtype,
+        steps,
+        replicas,
+        threads,
+        method,
+        variant,
         steps_per_s,
     })
 }
 
-/// Steps of all threads per second of wall time.
-fn measure<T: Real>(cx: &Context, data: &Dataset, sizes: &Sizes) -> Result<f64> {
-    let warm_up = sizes.steps / 10;
-    let total = warm_up + sizes.steps;
-    let schedule = Schedule::Constant { peak: step_size(sizes.d) };
-    let optimiser = Optimiser::sgd();
-    let initial = |seed| Net::Diagonal { u: 0.1, v: 0.0 }.initial(data.d, seed);
-    let net = Diagonal::<T>::new(cx, data, schedule, optimiser.clone(), total, 1.0)?;
-    let seeds: Vec<Seed> = (0..sizes.threads as u64).map(Seed::Own).collect();
-    let mut replicas = Vec::with_capacity(seeds.len());
-    for &seed in &seeds {
-        replicas.push((State::new(&[seed], initial, false), [Draws::new(optimiser.batch, seed, 0, data.n(), total)?]));
+/// The code that ran, and steps of all replicas of all threads per second of wall time.
+fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> Result<(&'static str, &'static str, f64)> {
+    let Problem { net, data, optimiser, loss, lr } = problem;
+    let warm_up = arguments.steps / 10;
+    let total = warm_up + arguments.steps;
+    let schedule = Schedule::Constant { peak: *lr };
+    let mut training = Training::<T>::new(cx, net, data, *loss, schedule, optimiser.clone(), total)?;
+    if arguments.composed {
+        training = training.composed(cx)?;
+    }
+    let mut groups = Vec::with_capacity(arguments.threads);
+    for thread in 0..arguments.threads as u64 {
+        let first = thread * arguments.replicas as u64;
+        let seeds: Vec<Seed> = (first..first + arguments.replicas as u64).map(Seed::Own).collect();
+        let draws = seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, data.n(), total));
+        groups.push((State::new(&seeds, |seed| net.initial(data.d, seed), optimiser), draws.collect::<Result<Vec<_>>>()?));
     }
     let mut advance = |until: u64| -> Result<f64> {
         let started = Instant::now();
         std::thread::scope(|scope| {
-            let advance = |(state, draws): &mut (State<T>, [Draws; 1])| net.advance(cx, state, &*draws, until);
-            let threads: Vec<_> = replicas.iter_mut().map(|replica| scope.spawn(move || advance(replica))).collect();
+            let advance = |(state, draws): &mut (State<T>, Vec<Draws>)| training.advance(cx, state, draws, until);
+            let threads: Vec<_> = groups.iter_mut().map(|group| scope.spawn(move || advance(group))).collect();
             let broken = |_| Err(Error::Numerics("a benchmark thread stopped".to_owned()));
             threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(broken))
         })?;
@@ -115,8 +159,9 @@ fn measure<T: Real>(cx: &Context, data: &Dataset, sizes: &Sizes) -> Result<f64> 
     };
     advance(warm_up)?;
     let seconds = advance(total)?;
-    if let Some(step) = replicas.iter().find_map(|(state, _)| state.diverged[0]) {
+    if let Some(step) = groups.iter().flat_map(|(state, _)| &state.diverged).find_map(|&step| step) {
         return Err(Error::Numerics(format!("the benchmark diverged at step {step}; its time means nothing")));
     }
-    Ok(sizes.steps as f64 * sizes.threads as f64 / seconds)
+    let done = arguments.steps as f64 * (arguments.threads * arguments.replicas) as f64;
+    Ok((training.method(), training.variant(cx).name(), done / seconds))
 }

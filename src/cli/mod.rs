@@ -2,18 +2,17 @@
 
 mod bench;
 mod info;
+mod net;
 mod progress;
 mod replay;
 mod run;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand, ValueEnum};
-use handgrad::replay::Loss;
-use handgrad::spec::{Dtype, Scale};
+use clap::{Parser, Subcommand};
+use handgrad::spec::Scale;
 use handgrad::{Result, experiments, gradcheck};
 
 /// What SGD learns, one command per figure: hand-written training kernels and the papers' claims as checks.
@@ -39,60 +38,11 @@ enum Command {
     /// Check every gradient against central differences.
     Gradcheck,
     /// Train from arrays that somebody else made and write the losses.
-    Replay(ReplayArguments),
+    Replay(replay::ReplayArguments),
     /// Measure parameters that somebody else found; prints JSON.
-    Measure(MeasureArguments),
+    Measure(replay::MeasureArguments),
     /// Time the code that `run` executes, on random data; prints JSON.
     Bench(bench::Arguments),
-}
-
-/// Networks that arrays can be given for.
-#[derive(Clone, Copy, ValueEnum)]
-enum NetName {
-    /// h(x) = Σ u_j v_j x_j; parameters: u, then v.
-    Diagonal,
-}
-
-#[derive(clap::Args)]
-struct ReplayArguments {
-    /// .npz with x, y (or beta_star), order, and optionally x_test, y_test, init.
-    arrays: PathBuf,
-    /// Network.
-    #[arg(long, value_enum)]
-    net: NetName,
-    /// Loss trained and reported.
-    #[arg(long, value_enum, default_value = "half-mse")]
-    loss: Loss,
-    /// Step size.
-    #[arg(long, allow_hyphen_values = true)]
-    lr: f64,
-    /// Updates; by default one per row of `order`.
-    #[arg(long, allow_negative_numbers = true)]
-    steps: Option<usize>,
-    /// Samples per update: columns of `order`.
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
-    batch: usize,
-    /// Number type of training.
-    #[arg(long, value_enum, default_value = "f64")]
-    dtype: Dtype,
-    /// Where the losses are written, as step,train_loss,test_loss.
-    #[arg(long)]
-    out: PathBuf,
-}
-
-#[derive(clap::Args)]
-struct MeasureArguments {
-    /// .npz with x, y (or beta_star), the parameters, and x_eval or x_test.
-    arrays: PathBuf,
-    /// Network.
-    #[arg(long, value_enum)]
-    net: NetName,
-    /// Name of the array that holds the parameters: u, then v.
-    #[arg(long)]
-    params: String,
-    /// Singular values count if above this fraction of the largest.
-    #[arg(long, default_value_t = 1e-15, allow_hyphen_values = true)]
-    ntk_rank: f64,
 }
 
 /// Parses the command line, carries it out, and turns the outcome into an exit code.

@@ -1,6 +1,8 @@
 //! Data sets: drawn by a recipe, or arrays of the user's.
 
 pub mod npz;
+mod published;
+mod support;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Result, refuse};
 use crate::rng::{self, RandomState, Stream};
 use npz::Npz;
+pub use published::Published;
+pub use support::Target;
 
 /// Where the data come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,27 @@ pub enum Data {
         /// Seed of our data stream.
         seed: u64,
     },
+    /// x ~ N(0, I_d), columns from `support` on centred, and a target of the first `support` features; every row twice, with labels
+    /// target ± noise·N(0, 1). No test set.
+    Support {
+        /// Rows drawn; half the training samples.
+        n: usize,
+        /// Features.
+        d: usize,
+        /// Features that the target depends on.
+        support: usize,
+        /// The target.
+        target: Target,
+        /// Standard deviation of the labels' noise.
+        noise: f64,
+        /// Seed of our data stream.
+        seed: u64,
+    },
+    /// A paper's own arrays, with the initial parameters and the sample order of its replica.
+    Published {
+        /// Whose.
+        figure: Published,
+    },
     /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
     Npz {
         /// The file.
@@ -64,27 +89,52 @@ pub enum Generator {
 /// 16 GiB of f64: more would only be met by the operating system's own end of the process.
 const MAX_NUMBERS: usize = 1 << 31;
 
-/// Samples of a regression problem, in f64.
-#[derive(Clone, Debug, PartialEq)]
+/// Samples of a problem, in f64.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
     /// Features.
     pub d: usize,
     /// Training inputs, n x d.
     pub x: Vec<f64>,
-    /// Training targets, n.
+    /// Training targets, n, or n x outputs.
     pub y: Vec<f64>,
     /// Test inputs, a multiple of d; may be empty.
     pub x_test: Vec<f64>,
     /// Test targets; empty if there is no test loss.
     pub y_test: Vec<f64>,
-    /// β*, d entries, where it is known.
+    /// β*, d entries, of a linear teacher, where it is known.
     pub teacher: Option<Vec<f64>>,
+    /// First-layer weights of a teacher network, rows of d, where they are known.
+    pub teacher_rows: Option<Vec<f64>>,
+    /// Inputs from this one on do not matter to the target, where that is known.
+    pub support: Option<usize>,
+    /// Initial parameters that were published with the data.
+    pub init: Option<Vec<f64>>,
+    /// Sample order that was published with the data.
+    pub order: Option<Vec<u32>>,
 }
 
 impl Dataset {
     /// Training samples.
     pub fn n(&self) -> usize {
-        self.y.len()
+        self.x.len() / self.d.max(1)
+    }
+
+    /// Targets per sample.
+    pub fn outputs(&self) -> usize {
+        self.y.len() / self.n().max(1)
+    }
+
+    /// Up to `count` inputs to take the NTK on: of one feature, uniform between the training inputs; else the first of the
+    /// test set.
+    pub fn fresh_inputs(&self, count: usize) -> Vec<f64> {
+        if self.d > 1 {
+            return self.x_test[..self.x_test.len().min(count * self.d)].to_vec();
+        }
+        let least = self.x.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut stream = rng::sequential(0, Stream::Data);
+        (0..count).map(|_| least + (most - least) * stream.random::<f64>()).collect()
     }
 
     /// SHA-256 of all numbers, as 16 hexadecimal digits.
@@ -96,7 +146,7 @@ impl Dataset {
         hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// From a .npz file: `x` n x d, `y` n or `beta_star` d, optionally `x_test` m x d, with `y_test` m or `beta_star` for a test
+    /// From a .npz file: `x` n x d, `y` n (or n x outputs) or `beta_star` d, optionally `x_test` m x d, with `y_test` m or `beta_star` for a test
     /// loss. Targets that are given win over `beta_star`.
     ///
     /// # Errors
@@ -105,8 +155,19 @@ impl Dataset {
         let x = npz.required("x", &[0, 0])?;
         let (n, d) = (x.shape[0], x.shape[1]);
         let teacher = npz.optional("beta_star", &[d])?;
+        let outputs = match npz.shape("y") {
+            Some(&[_, outputs]) => Some(outputs),
+            _ => None,
+        };
         let targets = |name: &str, x: &npz::Array| -> Result<Option<Vec<f64>>> {
-            let given = npz.optional(name, &[x.shape[0]])?.map(|y| y.values.clone());
+            // One target per sample may be written as n or as n x 1.
+            let column = match (npz.shape(name), outputs) {
+                (Some([_, _]), _) => Some(outputs.unwrap_or(1)),
+                (_, Some(outputs)) if outputs != 1 => Some(outputs),
+                _ => None,
+            };
+            let shape: Vec<usize> = [x.shape[0]].into_iter().chain(column).collect();
+            let given = npz.optional(name, &shape)?.map(|y| y.values.clone());
             Ok(given.or_else(|| teacher.map(|beta| products(&x.values, &beta.values))))
         };
         let Some(y) = targets("y", x)? else {
@@ -121,7 +182,7 @@ impl Dataset {
             None => (Vec::new(), Vec::new()),
         };
         let teacher = teacher.map(|beta| beta.values.clone());
-        Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test, teacher })
+        Ok(Dataset { d, x: x.values.clone(), y, x_test, y_test, teacher, ..Dataset::default() })
     }
 }
 
@@ -134,7 +195,8 @@ impl Data {
         let (n, d, test) = match *self {
             Data::SparseRegression { n, d, test, .. } => (n, d, test),
             Data::Quadratic { n, .. } => (n, 1, 0),
-            Data::Npz { .. } => return Ok(()),
+            Data::Support { n, d, .. } => (n.saturating_mul(2), d, 0),
+            Data::Npz { .. } | Data::Published { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
             return refuse!("data: n is {n} and d is {d}, expected at least 1 each");
@@ -147,6 +209,12 @@ impl Data {
         match *self {
             Data::SparseRegression { support, .. } if !(1..=d).contains(&support) => {
                 refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher")
+            }
+            Data::Support { support, .. } if !(1..=d).contains(&support) => {
+                refuse!("data.support is {support}, expected 1 to d = {d} features that the target depends on")
+            }
+            Data::Support { noise, .. } if !(noise.is_finite() && noise >= 0.0) => {
+                refuse!("data.noise is {noise}, expected a finite number >= 0")
             }
             Data::SparseRegression { generator: Generator::Numpy, seed, .. } if u32::try_from(seed).is_err() => {
                 refuse!("data.seed is {seed}, expected at most {} with data.generator = numpy; or take xoshiro", u32::MAX)
@@ -162,6 +230,11 @@ impl Data {
         }
     }
 
+    /// Whether the paper's replica's start and order come with the data.
+    pub fn is_published(&self) -> bool {
+        matches!(self, Data::Published { .. })
+    }
+
     /// A short name for titles and meta.json.
     pub fn name(&self) -> String {
         match self {
@@ -169,6 +242,11 @@ impl Data {
             Data::Quadratic { n, x_min, x_max, theta_star, .. } => {
                 format!("quadratic toy, θ* = {theta_star}, n = {n} inputs in [{x_min}, {x_max}]")
             }
+            Data::Support { n, d, support, target, noise, .. } => {
+                let target = format!("{target:?}").to_lowercase();
+                format!("{target} target of {support} of {d} features, n = 2 x {n}, labels ± {noise}·N(0, 1)")
+            }
+            Data::Published { figure } => figure.name().to_owned(),
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         }
     }
@@ -186,8 +264,11 @@ impl Data {
             Data::Quadratic { n, x_min, x_max, theta_star, seed: first } => {
                 Ok(Data::Quadratic { n, x_min, x_max, theta_star, seed: first.wrapping_add(seed) })
             }
-            Data::Npz { path } => {
-                refuse!("{}: arrays of a file cannot be drawn anew for every seed; set seeds.own_data=false", path.display())
+            Data::Support { n, d, support, target, noise, seed: first } => {
+                Ok(Data::Support { n, d, support, target, noise, seed: first.wrapping_add(seed) })
+            }
+            Data::Npz { .. } | Data::Published { .. } => {
+                refuse!("{}: arrays cannot be drawn anew for every seed; set seeds.own_data=false", self.name())
             }
         }
     }
@@ -199,6 +280,10 @@ impl Data {
     pub fn load(&self) -> Result<Dataset> {
         match self {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
+            Data::Published { figure } => figure.load(),
+            Data::Support { n, d, support, target, noise, seed } => {
+                Ok(support::draw(*n, *d, *support, *target, *noise, *seed))
+            }
             Data::SparseRegression { n, d, support, test, generator, seed } => {
                 let mut draw: Box<dyn FnMut(usize) -> Vec<f64>> = match generator {
                     Generator::Numpy => {
@@ -216,13 +301,13 @@ impl Data {
                 let norm = beta.iter().map(|z| z * z).sum::<f64>().sqrt();
                 beta.iter_mut().for_each(|z| *z = z.abs() / norm);
                 let (y, y_test) = (products(&x, &beta), products(&x_test, &beta));
-                Ok(Dataset { d: *d, x, y, x_test, y_test, teacher: Some(beta) })
+                Ok(Dataset { d: *d, x, y, x_test, y_test, teacher: Some(beta), ..Dataset::default() })
             }
             Data::Quadratic { n, x_min, x_max, theta_star, seed } => {
                 let mut stream = rng::sequential(*seed, Stream::Data);
                 let x: Vec<f64> = (0..*n).map(|_| x_min + (x_max - x_min) * stream.random::<f64>()).collect();
                 let teacher = vec![theta_star * theta_star];
-                Ok(Dataset { d: 1, y: products(&x, &teacher), x, x_test: vec![], y_test: vec![], teacher: Some(teacher) })
+                Ok(Dataset { d: 1, y: products(&x, &teacher), x, teacher: Some(teacher), ..Dataset::default() })
             }
         }
     }

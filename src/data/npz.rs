@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
@@ -33,13 +33,25 @@ impl Npz {
     /// If the file is missing or malformed; the message names it and the remedy.
     pub fn read(path: &Path) -> Result<Npz> {
         let file = File::open(path).map_err(Error::io("read", path))?;
-        let at = path.display();
         if path.is_dir() {
-            return refuse!("{at}: this is a folder, expected a .npz file");
+            return refuse!("{}: this is a folder, expected a .npz file", path.display());
         }
+        Npz::from_archive(path, BufReader::new(file))
+    }
+
+    /// Reads a file's bytes; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Npz::read`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Npz> {
+        Npz::from_archive(path, Cursor::new(bytes))
+    }
+
+    fn from_archive(path: &Path, file: impl Read + Seek) -> Result<Npz> {
+        let at = path.display();
         let malformed =
             |error: &dyn std::fmt::Display| Error::Input(format!("{at}: not a .npz file ({error}); write it with numpy.savez"));
-        let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| malformed(&error))?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|error| malformed(&error))?;
         let mut arrays = BTreeMap::new();
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| malformed(&error))?;

@@ -1,6 +1,7 @@
 //! The figures. One file each: a declaration of what to run, and the paper's claims as checks over what came out.
 
 mod sparse;
+mod support;
 
 use crate::claims::Claim;
 use crate::error::{Result, nearest, refuse};
@@ -38,11 +39,13 @@ impl Figure {
 pub const FIGURES: &[Figure] = &[
     sparse::fig2::FIGURE,
     sparse::fig3::FIGURE,
+    sparse::fig6::FIGURE,
     sparse::fig8::FIGURE,
     sparse::prop1::FIGURE,
     sparse::prop3::FIGURE,
     sparse::sde::FIGURE,
     sparse::text::FIGURE,
+    support::fig10::FIGURE,
 ];
 
 /// A figure by its id.

@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_extreme_eigenvalues_bound_the_curvature_and_are_those_of_a_case_by_hand() {
         // One sample x = 2, y = 3, u = 1, v = 0.5: r = -2; H = [[4v², 4uv + 2r], [.., 4u²]] = [[1, -2], [-2, 4]], eigenvalues 0, 5.
-        let data = Dataset { d: 1, x: vec![2.0], y: vec![3.0], x_test: vec![], y_test: vec![], teacher: None };
+        let data = Dataset { d: 1, x: vec![2.0], y: vec![3.0], ..Dataset::default() };
         let values = eigenvalues(&data, &[1.0], &[0.5], &[-2.0]).unwrap();
         assert!((values[0]).abs() <= 1e-14 && (values[1] - 5.0).abs() <= 1e-14, "{values:?}");
 

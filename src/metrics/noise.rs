@@ -87,7 +87,7 @@ mod tests {
     fn the_gradient_ratio_by_hand() {
         // x = 1 and 2, u = 1, v = 1: φ = (1, 1), (2, 2), ‖φ‖² = 10. r = (1, -1), L = 1/2: second moment (2 + 8)/2 = 5, mean
         // gradient (-1/2, -1/2), so the trace is 4.5.
-        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![0.0, 3.0], x_test: vec![], y_test: vec![], teacher: None };
+        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![0.0, 3.0], ..Dataset::default() };
         assert_eq!(gradient_ratio(&data, &[1.0], &[1.0], &[1.0, -1.0], 0.5), 4.5 / 5.0);
     }
 }

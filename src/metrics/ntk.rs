@@ -3,12 +3,11 @@
 //! Row i is the gradient of h(x_i): `[x_i∘v, x_i∘u]`. Columns j and d+j are parallel, so the singular values are those of
 //! `X·diag(s)`, s_j = √(u_j² + v_j²), and with X = QR factored once those of `R·diag(s)`.
 
-use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::svd::{ComputeSvdVectors, SvdParams, svd, svd_scratch};
-use faer::{Auto, Mat, Par, Spec};
+use faer::Mat;
 
-use crate::error::{Error, Result};
+pub(super) use super::rank::count as rank;
+use super::rank::decompose;
+use crate::error::Result;
 
 /// The factor R of the inputs that the feature matrix is taken on.
 #[derive(Clone, Debug)]
@@ -47,42 +46,18 @@ impl DiagonalNtk {
         if kept.is_empty() {
             return Ok(vec![0.0; count]);
         }
-        // A power of two, which rounds nothing: squares of huge parameters must not overflow.
-        let unit = largest.log2().floor().exp2();
-        let features = Mat::from_fn(self.r.nrows(), kept.len(), |i, k| self.r[(i, kept[k])] * (scales[kept[k]] / unit));
-        let mut values = singular_values(&features, usize::MAX)?;
-        values.iter_mut().for_each(|value| *value *= unit);
+        let features = Mat::from_fn(self.r.nrows(), kept.len(), |i, k| self.r[(i, kept[k])] * scales[kept[k]]);
+        let mut values = decompose(features.as_ref(), usize::MAX)?;
         values.resize(count, 0.0);
         Ok(values)
     }
 }
 
-/// Singular values by implicit QR iteration below `recursion_threshold` columns. Above it faer divides and conquers, which adds
-/// spurious values near 8·ε·σ₁; and it must not run in parallel, or the bits would depend on the number of threads.
-fn singular_values(matrix: &Mat<f64>, recursion_threshold: usize) -> Result<Vec<f64>> {
-    let mut params = <SvdParams as Auto<f64>>::auto();
-    params.recursion_threshold = recursion_threshold;
-    let params: Spec<SvdParams, f64> = params.into();
-    let (rows, columns) = matrix.shape();
-    let none = ComputeSvdVectors::No;
-    let mut memory = MemBuffer::new(svd_scratch::<f64>(rows, columns, none, none, Par::Seq, params));
-    let mut values = Diag::<f64>::zeros(rows.min(columns));
-    svd(matrix.as_ref(), values.as_mut(), None, None, Par::Seq, MemStack::new(&mut memory), params).map_err(|error| {
-        Error::Numerics(format!(
-            "ntk_rank: the singular values of a {rows}x{columns} matrix did not converge ({error:?}); check that it is finite"
-        ))
-    })?;
-    Ok(values.column_vector().iter().copied().collect())
-}
-
-/// Singular values above `threshold` times the largest; strictly, as the paper's code counts.
-pub(super) fn rank(singular_values: &[f64], threshold: f64) -> usize {
-    let largest = singular_values.first().copied().unwrap_or(0.0);
-    singular_values.iter().filter(|&&value| value / largest > threshold).count()
-}
-
 #[cfg(test)]
 mod tests {
+    use faer::Auto;
+    use faer::linalg::svd::SvdParams;
+
     use super::*;
     use crate::data::npz::Npz;
 
@@ -112,7 +87,7 @@ mod tests {
             }
             let features = Mat::from_fn(200, 200, |i, j| ntk.r[(i, j)] * u[j].hypot(v[j]));
             let default = <SvdParams as Auto<f64>>::auto().recursion_threshold;
-            by_default.push(rank(&singular_values(&features, default).unwrap(), 1e-15) as f64);
+            by_default.push(rank(&decompose(features.as_ref(), default).unwrap(), 1e-15) as f64);
         }
         assert_ne!(&by_default, lapack, "faer's default counts as LAPACK does; the implicit-QR path is no longer needed");
     }

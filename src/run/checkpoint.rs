@@ -30,9 +30,10 @@ impl<T: Real> Checkpoint<T> {
             Dtype::F64 => Kind::F64,
         };
         let failed = |error: safetensors::SafeTensorError| Error::io("write", path)(std::io::Error::other(error.to_string()));
-        let arrays: [(&str, Kind, usize, &[u8]); 3] = [
+        let arrays: [(&str, Kind, usize, &[u8]); 4] = [
             ("params", kind, state.params.len(), bytemuck::cast_slice(&state.params)),
             ("average", kind, state.average.len(), bytemuck::cast_slice(&state.average)),
+            ("memory", kind, state.memory.len(), bytemuck::cast_slice(&state.memory)),
             ("table", Kind::F64, table.len(), bytemuck::cast_slice(table)),
         ];
         let views = arrays
@@ -82,6 +83,7 @@ impl<T: Real> Checkpoint<T> {
             diverged: serde_json::from_str(entry("diverged")?).map_err(|error| broken(&error))?,
             params: bytemuck::allocation::pod_collect_to_vec(&numbers("params")?),
             average: bytemuck::allocation::pod_collect_to_vec(&numbers("average")?),
+            memory: bytemuck::allocation::pod_collect_to_vec(&numbers("memory")?),
         };
         if state.seeds != seeds {
             return Err(broken(&"it is of other seeds"));
@@ -104,6 +106,7 @@ mod tests {
             diverged: vec![None, Some(3)],
             params: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30],
             average: vec![],
+            memory: vec![0.5, -0.0, 1e-40, 3.0],
         }
     }
 

@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod folder;
 mod results;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -74,7 +75,10 @@ pub fn check_threads(threads: usize) -> Result<()> {
 pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) -> Result<(Results, Vec<Timing>)> {
     spec.check()?;
     check_threads(options.threads)?;
-    let shared = Measurer::new(data);
+    let data = Arc::new(data);
+    // Runs with a network of their own need not fit the spec's.
+    let needed = spec.runs.iter().any(|run| run.net.is_none());
+    let shared = if needed { Some(Measurer::new(Arc::clone(&data), &spec.net, spec.loss)?) } else { None };
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
     let group = if spec.seeds.own_data { 1 } else { GROUP };
@@ -87,8 +91,17 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
             return Ok(None);
         }
         let run = &spec.runs[run];
-        let is_own = run.data.is_some() || (spec.seeds.own_data && seeds[0] != Seed::Paper);
-        let own = if is_own { Some(Measurer::new(spec.dataset(run, seeds[0])?)) } else { None };
+        let own_data = run.data.is_some() || (spec.seeds.own_data && seeds[0] != Seed::Paper);
+        let own = if own_data {
+            Some(Measurer::new(Arc::new(spec.dataset(run, seeds[0])?), spec.net_of(run), spec.loss)?)
+        } else if run.net.is_some() {
+            Some(Measurer::new(Arc::clone(&data), spec.net_of(run), spec.loss)?)
+        } else {
+            None
+        };
+        let Some(measurer) = own.as_ref().or(shared.as_ref()) else {
+            return Ok(None);
+        };
         let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
         let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
         let job = Job {
@@ -96,7 +109,7 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
             spec,
             run,
             seeds,
-            measurer: own.as_ref().unwrap_or(&shared),
+            measurer,
             checkpoint: checkpoint.as_deref(),
             control,
             progress: options.progress,

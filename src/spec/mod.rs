@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::data::{Data, Dataset};
 use crate::draws::Order;
 use crate::error::{Error, Result, nearest, refuse};
+use crate::loss::Loss;
 use crate::metrics;
-use crate::nets::Net;
+use crate::nets::Architecture;
 use crate::optim::Optimiser;
 use crate::schedule::Schedule;
 
@@ -34,10 +35,13 @@ pub struct Spec {
     pub overrides: Vec<String>,
     /// Number type of training; metrics are computed in f64.
     pub dtype: Dtype,
+    /// Loss that is trained and measured.
+    #[serde(default)]
+    pub loss: Loss,
     /// Data set.
     pub data: Data,
     /// Network and its initialisation.
-    pub net: Net,
+    pub net: Architecture,
     /// Replicas of every run.
     pub seeds: Seeds,
     /// The runs, in the order of the figure's curves.
@@ -131,7 +135,7 @@ pub struct Run {
     pub data: Option<Data>,
     /// Network and its initialisation, where they are not the spec's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub net: Option<Net>,
+    pub net: Option<Architecture>,
 }
 
 impl Run {
@@ -301,14 +305,15 @@ impl Spec {
             run.schedule.check().map_err(within)?;
             run.optimiser.check().map_err(within)?;
             run.data.as_ref().map_or(Ok(()), Data::check).map_err(within)?;
-            run.net.as_ref().map_or(Ok(()), Net::check).map_err(within)?;
+            run.net.as_ref().map_or(Ok(()), Architecture::check).map_err(within)?;
             if self.seeds.own_data && !self.seeds.own.is_empty() {
                 self.data_of(run).redrawn(0)?;
             }
-            if self.seeds.paper && self.net_of(run).is_random() {
+            let published = self.data_of(run).is_published();
+            if self.seeds.paper && self.net_of(run).is_random() && !published {
                 return refuse!("spec: the net starts at random and the paper gives no seed for it; add --set seeds.paper=false");
             }
-            if self.seeds.paper {
+            if self.seeds.paper && !published {
                 Order::check_paper(run.optimiser.batch, run.steps).map_err(within)?;
             }
         }
@@ -324,8 +329,11 @@ impl Spec {
             );
         }
         for metric in &self.metrics {
-            metrics::parse(&metric.name)?;
+            let parsed = metrics::parse(&metric.name)?;
             self.check_only(&format!("metric {}", metric.name), &metric.only)?;
+            for run in self.runs.iter().filter(|run| applies(&metric.only, run)) {
+                parsed.check(self.net_of(run)).map_err(|error| Error::Input(format!("spec: runs.{}: {error}", run.name)))?;
+            }
             if metric.every == 0 || metric.every_own == 0 {
                 return refuse!("spec: metric {} is taken every 0 points, expected 1 or more", metric.name);
             }
@@ -357,7 +365,7 @@ impl Spec {
     }
 
     /// The network of a run.
-    pub fn net_of<'a>(&'a self, run: &'a Run) -> &'a Net {
+    pub fn net_of<'a>(&'a self, run: &'a Run) -> &'a Architecture {
         run.net.as_ref().unwrap_or(&self.net)
     }
 

@@ -1,17 +1,7 @@
-use super::{DiagonalShape, VARIANTS, exact, scalar, simd};
+use super::{DiagonalShape, Steps, VARIANTS, scalar, simd};
 use crate::context::{host, host_mut};
-use crate::{Context, Error, Isa, Real, Result, View, ViewMut};
-
-/// What a call of [`diagonal_sgd`] does: which samples each step takes, and with which step size.
-#[derive(Clone, Copy, Debug)]
-pub struct Steps<'a, T> {
-    /// Sample indices, replica by replica: replicas x steps x batch.
-    pub order: &'a [u32],
-    /// Samples per step.
-    pub batch: usize,
-    /// Step size of each step, shared by the replicas.
-    pub lr: &'a [T],
-}
+use crate::error::exact;
+use crate::{Context, Isa, Real, Result, View, ViewMut};
 
 /// SGD on the half squared error, `lr.len()` steps at once per replica: with g = 1/B Σ_{i in batch} (x_i·(u∘v) - y_i) x_i,
 /// `u -= lr·g∘v` and `v -= lr·g∘u`, both from the values before the step.
@@ -34,21 +24,12 @@ pub fn diagonal_sgd<T: Real>(
 ) -> Result<()> {
     const OP: &str = "diagonal_sgd";
     let (x, y, params) = operands(OP, cx, shape, x, y, params, diverged)?;
-    if steps.batch == 0 {
-        return Err(Error::Shape { op: OP, what: "batch", got: 0, expected: "at least 1".to_owned() });
-    }
-    let per_replica = steps.lr.len() * steps.batch;
-    exact(OP, "order", steps.order.len(), shape.replicas * per_replica, "replicas * steps * batch")?;
-    if let Some(position) = steps.order.iter().position(|&index| index as usize >= shape.n) {
-        let got = steps.order[position] as usize;
-        return Err(Error::Index { op: OP, argument: "order", position, got, limit: shape.n });
-    }
+    steps.check(OP, shape.n, shape.replicas)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => {
             for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {
                 if diverged.is_none() {
-                    let order = &steps.order[replica * per_replica..][..per_replica];
-                    *diverged = scalar::diagonal_sgd(shape, x, y, order, steps.batch, steps.lr, params);
+                    *diverged = scalar::diagonal_sgd(shape, x, y, steps.order_of(replica), steps.batch, steps.lr, params);
                 }
             }
         }

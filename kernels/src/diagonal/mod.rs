@@ -17,8 +17,10 @@ mod simd;
 mod tests;
 
 use crate::context::{host, host_mut};
+use crate::error::exact;
+pub use crate::steps::Steps;
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
-pub use fused::{Steps, diagonal_gd, diagonal_sgd};
+pub use fused::{diagonal_gd, diagonal_sgd};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "diagonal", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -70,10 +72,6 @@ impl DiagonalShape {
         }
         exact(op, "params", params, self.params(), "replicas * 2d: u then v of each")
     }
-}
-
-fn exact(op: &'static str, argument: &'static str, got: usize, expected: usize, formula: &'static str) -> Result<()> {
-    if got == expected { Ok(()) } else { Err(Error::Length { op, argument, got, expected, formula }) }
 }
 
 /// Predictions `y[r,i] = Σ_j x[i,j] u[r,j] v[r,j]`.

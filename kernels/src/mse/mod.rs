@@ -1,7 +1,8 @@
 //! Squared error of predictions.
 //!
 //! `loss = scale/(2n) Σ_i (y_i - target_i)²` and `dy_i = scale/n (y_i - target_i)`: the half mean squared error of the
-//! theory papers has `scale = 1`, the mean squared error of the frameworks `scale = 2`.
+//! theory papers has `scale = 1`, the mean squared error of the frameworks `scale = 2`. The derivative of dy along a tangent of
+//! y, for products with the Hessian, is `scale/n` times the tangent.
 
 mod scalar;
 
@@ -21,7 +22,7 @@ pub enum MseScale {
 }
 
 impl MseScale {
-    fn factor<T: Real>(self) -> T {
+    pub(crate) fn factor<T: Real>(self) -> T {
         match self {
             MseScale::Half => T::ONE,
             MseScale::Full => T::ONE + T::ONE,
@@ -51,6 +52,19 @@ pub fn mse_backward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: 
     check("mse_backward", "target", target.len(), y.len())?;
     check("mse_backward", "dy", dy.len(), y.len())?;
     scalar::mse_backward(scale.factor(), y, target, dy);
+    Ok(())
+}
+
+/// Derivative of [`mse_backward`] along a tangent of the predictions: `dy_tangent_i = scale/n y_tangent_i`.
+///
+/// # Errors
+/// As [`mse_forward`].
+pub fn mse_backward_tangent<T: Real>(cx: &Context, scale: MseScale, y_tangent: View<T>, dy_tangent: ViewMut<T>) -> Result<()> {
+    const OP: &str = "mse_backward_tangent";
+    cx.require_cpu(OP)?;
+    let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
+    check(OP, "dy_tangent", dy_tangent.len(), y_tangent.len())?;
+    scalar::mse_backward_tangent(scale.factor(), y_tangent, dy_tangent);
     Ok(())
 }
 
@@ -100,6 +114,25 @@ mod tests {
     }
 
     #[test]
+    fn tangent_is_the_derivative_of_backward() {
+        let cx = Context::cpu().unwrap();
+        let (y, target, tangent) = ([1.3, -0.2, 0.7], [0.1, 0.4, 2.0], [0.5, -1.0, 3.0]);
+        for scale in [MseScale::Half, MseScale::Full] {
+            let mut got = [f64::NAN; 3];
+            mse_backward_tangent(&cx, scale, (&tangent).into(), (&mut got).into()).unwrap();
+            let at = |shift: f64| {
+                let moved: [f64; 3] = std::array::from_fn(|i| y[i] + shift * tangent[i]);
+                let mut dy = [f64::NAN; 3];
+                mse_backward(&cx, scale, (&moved).into(), (&target).into(), (&mut dy).into()).unwrap();
+                dy
+            };
+            for (i, got) in got.into_iter().enumerate() {
+                assert_abs_diff_eq!(got, at(0.5)[i] - at(-0.5)[i], epsilon = 1e-14);
+            }
+        }
+    }
+
+    #[test]
     fn wrong_lengths_are_refused() {
         let cx = Context::cpu().unwrap();
         let (three, two, none) = ([0.0f32; 3], [0.0f32; 2], [0.0f32; 0]);
@@ -108,5 +141,7 @@ mod tests {
         assert!(mse_forward::<f32>(&cx, MseScale::Half, (&none).into(), (&none).into()).is_err());
         let mut dy = [0.0f32; 2];
         assert!(mse_backward::<f32>(&cx, MseScale::Half, (&three).into(), (&three).into(), (&mut dy).into()).is_err());
+        assert!(mse_backward_tangent::<f32>(&cx, MseScale::Half, (&three).into(), (&mut dy).into()).is_err());
+        assert!(mse_backward_tangent::<f32>(&cx, MseScale::Half, (&none).into(), (&mut dy[..0]).into()).is_err());
     }
 }

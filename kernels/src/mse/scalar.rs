@@ -14,3 +14,10 @@ pub(super) fn mse_backward<T: Real>(factor: T, y: &[T], target: &[T], dy: &mut [
         *dy = factor * (y - target) / n;
     }
 }
+
+pub(super) fn mse_backward_tangent<T: Real>(factor: T, y_tangent: &[T], dy_tangent: &mut [T]) {
+    let n = T::from_f64(y_tangent.len() as f64);
+    for (dy_tangent, &y_tangent) in dy_tangent.iter_mut().zip(y_tangent) {
+        *dy_tangent = factor * y_tangent / n;
+    }
+}

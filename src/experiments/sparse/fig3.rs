@@ -184,7 +184,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         y: Axis::linear("β, across, to w_flow"),
         contours: Some(Contours::of(loss, grid.clone(), grid, levels)),
         curves,
-        legend: false,
+        ..plot::Panel::default()
     };
     figure.panels.insert(0, surface);
     Ok(figure)
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_surface_is_half_of_the_mean_square() {
         // Predictions 2 and 4, targets 1 and 1.
-        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![1.0, 1.0], x_test: vec![], y_test: vec![], teacher: None };
+        let data = Dataset { d: 1, x: vec![1.0, 2.0], y: vec![1.0, 1.0], ..Dataset::default() };
         assert_eq!(train_loss(&data, &[4.0, 0.5]), 2.5);
     }
 

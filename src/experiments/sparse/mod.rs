@@ -2,6 +2,7 @@
 
 pub(super) mod fig2;
 pub(super) mod fig3;
+pub(super) mod fig6;
 pub(super) mod fig8;
 mod least_squares;
 mod lemmas;
@@ -13,7 +14,8 @@ pub(super) mod text;
 
 use super::Figure;
 use crate::data::{Data, Generator};
-use crate::nets::Net;
+use crate::loss::Loss;
+use crate::nets::Architecture;
 use crate::spec::{Clock, Dtype, Evaluate, Panel, SCHEMA, Scale, Seeds, Spec};
 
 /// The paper, as claims cite it.
@@ -46,8 +48,9 @@ fn base(figure: &Figure, title: &str, scale: Scale) -> Spec {
         scale,
         overrides: Vec::new(),
         dtype: Dtype::F64,
+        loss: Loss::HalfMse,
         data: sparse_regression(80, 200, 20),
-        net: Net::Diagonal { u: 0.1, v: 0.0 },
+        net: Architecture::Diagonal { u: 0.1, v: 0.0 },
         seeds: Seeds { paper: true, own: (0..20).collect(), own_data: false },
         runs: Vec::new(),
         evaluate: Evaluate::even(100, 250),

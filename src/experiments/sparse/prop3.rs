@@ -9,7 +9,7 @@ use crate::claims::{Claim, Evidence, each};
 use crate::data::Data;
 use crate::error::Result;
 use crate::experiments::Figure;
-use crate::nets::Net;
+use crate::nets::Architecture;
 use crate::optim::Optimiser;
 use crate::report::plot::{self, Axis, Curve, Style};
 use crate::run::{Replica, Results, RunResults, quantile};
@@ -37,7 +37,7 @@ fn declare(scale: Scale) -> Spec {
     };
     let run = |name: &str, theta_star: f64, [x_min, x_max]: [f64; 2], peak: f64, seed: u64| Run {
         data: Some(Data::Quadratic { n: 100, x_min, x_max, theta_star, seed }),
-        net: Some(Net::Squared { low: 0.0, high: theta_star }),
+        net: Some(Architecture::Squared { low: 0.0, high: theta_star }),
         ..Run::new(
             name,
             &format!("θ* = {theta_star}, x in [{x_min}, {x_max}], η = {peak}"),
@@ -48,7 +48,7 @@ fn declare(scale: Scale) -> Spec {
     };
     Spec {
         data: Data::Quadratic { n: 100, x_min: 1.0, x_max: 1.05, theta_star: 1.0, seed: 0 },
-        net: Net::Squared { low: 0.0, high: 1.0 },
+        net: Architecture::Squared { low: 0.0, high: 1.0 },
         seeds: Seeds { paper: false, own: (0..seeds).collect(), own_data: true },
         runs: vec![
             Run { data: None, net: None, ..run("unit", 1.0, [1.0, 1.05], 1.1, 0) },

@@ -189,6 +189,22 @@ fn number(value: f64, step: f64, largest: f64) -> String {
     format!("{:.decimals$}{suffix}", value / unit).replace('-', "−")
 }
 
+/// A range as text, "low .. high", with up to three digits of the larger end.
+pub(super) fn range(low: f64, high: f64) -> String {
+    const DIGITS: i32 = 3;
+    let largest = low.abs().max(high.abs());
+    if largest < 1.0 / LARGEST {
+        return "0 .. 0".into();
+    }
+    let decade = largest.log10().floor() as i32;
+    let rounded = |step: f64| [low, high].map(|end| (end / step).round() * step);
+    let steps = (0..DIGITS).map(|digit| 10f64.powi(decade - digit));
+    let exact = |&step: &f64| rounded(step).iter().zip([low, high]).all(|(end, exact)| (end - exact).abs() <= 1e-9 * largest);
+    let finest = 10f64.powi(decade - DIGITS + 1);
+    let step = steps.clone().find(exact).unwrap_or(finest);
+    rounded(step).map(|end| number(end, step, largest)).join(" .. ")
+}
+
 fn power_of_ten(exponent: i32) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let raise = |c: char| c.to_digit(10).map_or('⁻', |digit| DIGITS[digit as usize]);

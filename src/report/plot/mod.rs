@@ -1,10 +1,11 @@
-//! Figures: panels of curves with bands, marks and contours, drawn once and written as SVG and as PNG.
+//! Figures: panels of curves with bands, marks and contours, or of matrices, drawn once and written as SVG and as PNG.
 //!
 //! A [`Figure`] only declares what is shown; ranges, ticks, colours and the legend follow from the data.
 //! The same input always gives the same bytes.
 
 mod axis;
 mod canvas;
+mod cells;
 mod clip;
 mod contour;
 mod font;
@@ -39,7 +40,7 @@ pub struct Figure {
     pub footnote: Option<String>,
 }
 
-/// One pair of axes with its curves.
+/// One pair of axes with its curves, or one matrix.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Panel {
     /// Heading above the axes.
@@ -51,6 +52,8 @@ pub struct Panel {
     /// A function shown below everything else. Its panel is about square, and axes without a range of their own
     /// show its grid.
     pub contours: Option<Contours>,
+    /// A matrix shown in place of the axes and of all that they hold; the labels of the axes stand beside it.
+    pub cells: Option<Cells>,
     /// The curves, later ones drawn over earlier ones; all bands lie below all curves, and all marks above.
     pub curves: Vec<Curve>,
     /// Whether the legend of the figure names the curves of this panel. Curves of equal label and
@@ -101,6 +104,36 @@ impl Contours {
         let values = y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y))).map(|(x, y)| function(x, y)).collect();
         Self { x, y, values, levels }
     }
+}
+
+/// A matrix as coloured squares, row 0 on top, with the range of its colours written below. Matrices fill the width
+/// of their panel, and the columns of a page of matrices alone are narrow.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cells {
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub columns: usize,
+    /// The entries, `rows * columns` of them, row by row. Those that are missing or not finite are hatched.
+    pub values: Vec<f64>,
+    /// Values that have the colours of the ends, as have those beyond. `None`, or a range that cannot be drawn, takes
+    /// them from the data.
+    pub range: Option<(f64, f64)>,
+    /// The colours between the ends.
+    pub colours: Colours,
+    /// Draws a line before this column, for example the first irrelevant input; at `columns`, after the last one.
+    pub mark_column: Option<usize>,
+}
+
+/// The colours of [`Cells`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Colours {
+    /// From light to dark blue-grey, for magnitudes.
+    #[default]
+    Sequential,
+    /// Blue below 0, white at 0, orange above, equally strong at equal distances from 0. A range taken from the data
+    /// is symmetric.
+    Diverging,
 }
 
 /// One line or cloud of points.

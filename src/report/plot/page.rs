@@ -6,6 +6,7 @@ use plotters::prelude::{ChartBuilder, Color, DrawingArea, DrawingBackend, IntoFo
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::{Ruler, Scale, Tick};
+use super::cells::Grid;
 use super::clip::Point;
 use super::font::{FAMILY, Font};
 use super::legend::Legend;
@@ -21,13 +22,15 @@ pub(super) const UNIT: u32 = 10;
 const TITLE: i32 = 150;
 const HEADING: i32 = 130;
 pub(super) const LABEL: i32 = 122;
-const TICK: i32 = 110;
+pub(super) const TICK: i32 = 110;
 const NOTE: i32 = 106;
 /// Distance of baselines over text size.
 const LEADING: f64 = 1.35;
 const MARGIN: i32 = 140;
 const GAP: i32 = 120;
-const TICK_LENGTH: i32 = 35;
+pub(super) const TICK_LENGTH: i32 = 35;
+/// Width of a column where all panels are matrices.
+const NARROW: i32 = 2000;
 /// Height of the axes in a row without contours.
 const PLOT_HEIGHT: i32 = 2100;
 /// Room below the axes for tick labels and the axis label.
@@ -35,8 +38,8 @@ const X_LABELS: i32 = 370;
 /// Room right of the axes, for half a tick label.
 const RIGHT: i32 = 150;
 
-const INK: RGBColor = RGBColor(0x26, 0x26, 0x26);
-const FRAME: RGBColor = RGBColor(0x80, 0x80, 0x80);
+pub(super) const INK: RGBColor = RGBColor(0x26, 0x26, 0x26);
+pub(super) const FRAME: RGBColor = RGBColor(0x80, 0x80, 0x80);
 const GRID: RGBColor = RGBColor(0xE2, 0xE2, 0xE2);
 const FAINT_GRID: RGBColor = RGBColor(0xF3, 0xF3, 0xF3);
 
@@ -54,7 +57,7 @@ pub(super) struct Page<'a> {
     heading_lines: usize,
 }
 
-/// A panel with its scales.
+/// A panel with its scales, and its matrix.
 struct View<'a> {
     heading: Vec<String>,
     panel: &'a Panel,
@@ -62,6 +65,7 @@ struct View<'a> {
     y: Scale,
     x_ticks: Vec<Tick>,
     y_ticks: Vec<Tick>,
+    grid: Option<Grid<'a>>,
     /// Room left of the axes, the same for all panels of a column.
     left: i32,
     /// Width of the axes.
@@ -81,6 +85,11 @@ pub(super) fn text_style(em: i32, horizontal: HPos, vertical: VPos) -> TextStyle
     // Backends divide sizes by 1.24.
     let font = (FAMILY, f64::from(em) * 1.24).into_font();
     font.color(&INK).pos(Pos::new(horizontal, vertical))
+}
+
+/// What an empty panel says, and how.
+pub(super) fn no_data() -> (&'static str, TextStyle<'static>) {
+    ("no data", text_style(LABEL, HPos::Center, VPos::Center).color(&FRAME))
 }
 
 /// `text` in lines that fit `width`, where words allow it.
@@ -104,7 +113,9 @@ fn wrap(font: &Font, text: &str, em: i32, width: i32) -> Vec<String> {
 impl<'a> Page<'a> {
     pub fn new(figure: &'a Figure, font: &'a Font) -> Self {
         let columns = figure.columns.clamp(1, figure.panels.len().max(1));
+        let matrices = figure.panels.iter().all(|panel| panel.cells.is_some()) && !figure.panels.is_empty();
         let width = match columns {
+            _ if matrices => (NARROW * columns as i32).max(6000),
             1 => 6000,
             2 => 9000,
             more => 3200 * more as i32,
@@ -125,8 +136,11 @@ impl<'a> Page<'a> {
     /// The panels row by row, each row with the height of its cells, in which contours are square.
     fn rows(&self) -> impl Iterator<Item = (&[View<'a>], i32)> {
         self.views.chunks(self.columns).map(|row| {
-            let square = row.iter().filter(|view| view.panel.contours.is_some()).map(|view| view.width).max();
-            (row, block_height(self.heading_lines, HEADING) + square.unwrap_or(PLOT_HEIGHT) + X_LABELS)
+            let axes = row.iter().filter(|view| view.grid.is_none());
+            let square = axes.clone().filter(|view| view.panel.contours.is_some()).map(|view| view.width).max();
+            let axes = axes.map(|_| square.unwrap_or(PLOT_HEIGHT) + X_LABELS);
+            let grids = row.iter().filter_map(View::grid_height);
+            (row, block_height(self.heading_lines, HEADING) + axes.chain(grids).max().unwrap_or(0))
         })
     }
 
@@ -185,7 +199,7 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
                 Some(contours) => Scale::fit(&panel.y, contours.y.iter().copied(), 0.0),
                 None => Scale::fit(&panel.y, panel.curves.iter().flat_map(heights), 0.05),
             };
-            let ticks = scale.ticks(8);
+            let ticks = if panel.cells.is_some() { Vec::new() } else { scale.ticks(8) };
             let widest = widths(&ticks).into_iter().fold(0.0, f64::max) as i32;
             let label = if panel.y.label.is_empty() { 0 } else { line_height(LABEL) };
             (scale, ticks, label + widest + 2 * TICK_LENGTH + 40)
@@ -210,6 +224,7 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
                 y: y.clone(),
                 x_ticks,
                 y_ticks: y_ticks.clone(),
+                grid: panel.cells.as_ref().map(|cells| Grid::new(cells, width)),
                 left,
                 width,
                 font,
@@ -229,6 +244,12 @@ fn heights(curve: &Curve) -> impl Iterator<Item = f64> {
 }
 
 impl View<'_> {
+    /// Height of the matrix and its labels.
+    fn grid_height(&self) -> Option<i32> {
+        let label = if self.panel.x.label.is_empty() { 0 } else { line_height(LABEL) };
+        self.grid.as_ref().map(|grid| grid.height() + label)
+    }
+
     fn draw<B: DrawingBackend>(&self, cell: &DrawingArea<B, Shift>, heading_lines: usize) -> Drawn<B> {
         let top = block_height(heading_lines, HEADING);
         let (width, _) = cell.dim_in_pixel();
@@ -236,6 +257,9 @@ impl View<'_> {
         let centre = text_style(HEADING, HPos::Center, VPos::Top);
         for (i, line) in self.heading.iter().rev().enumerate() {
             cell.draw_text(line, &centre, (middle, top - block_height(i + 1, HEADING)))?;
+        }
+        if let Some(grid) = &self.grid {
+            return grid.draw(cell, (middle, top), &self.panel.x.label, &self.panel.y.label);
         }
         let mut chart = ChartBuilder::on(cell)
             .margin_top(top)
@@ -271,8 +295,8 @@ impl View<'_> {
         let labels = Label::place(&marks, &lines, plot.dim_in_pixel(), self.font);
         labels.iter().try_for_each(|label| label.draw(plot))?;
         if traces.iter().all(Trace::is_empty) && relief.is_none_or(|relief| relief.is_empty()) {
-            let note = text_style(LABEL, HPos::Center, VPos::Center).color(&FRAME);
-            plot.draw(&Text::new("no data", (0.5, 0.5), note))?;
+            let (note, style) = no_data();
+            plot.draw(&Text::new(note, (0.5, 0.5), style))?;
         }
         Ok(())
     }

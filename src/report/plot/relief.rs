@@ -80,8 +80,12 @@ fn between(positions: &[f64], at: f64) -> f64 {
 }
 
 /// Step `step` of `steps` from the first colour to the second.
-fn shade([from, to]: [RGBColor; 2], step: usize, steps: usize) -> RGBColor {
-    let part = step as f64 / steps.max(1) as f64;
+fn shade(colours: [RGBColor; 2], step: usize, steps: usize) -> RGBColor {
+    blend(colours, step as f64 / steps.max(1) as f64)
+}
+
+/// The colour at a fraction of the way from the first colour to the second.
+pub(super) fn blend([from, to]: [RGBColor; 2], part: f64) -> RGBColor {
     let mix = |from: u8, to: u8| (f64::from(from) + part * (f64::from(to) - f64::from(from))).round() as u8;
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }

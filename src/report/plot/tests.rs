@@ -1,3 +1,4 @@
+mod cells;
 mod contours;
 
 use super::*;

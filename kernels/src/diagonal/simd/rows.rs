@@ -1,30 +1,13 @@
 //! Passes over rows of x, four at a time: dot products, weighted sums, and the full-batch step made of them.
 
 use crate::diagonal::DiagonalShape;
-use crate::simd::{Kernel, Lanes, run};
+use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
 use crate::{Acc, Isa, Real};
 
 /// Rows that share one pass over β or over a gradient.
 const ROWS: usize = 4;
 /// Data that stay in the second-level cache beside everything else.
 const BLOCK_BYTES: usize = 256 << 10;
-
-/// Runs a block for every vector of a slice of `$len` elements, with its start and its number of lanes; only the last vector
-/// may have fewer than V. A macro and not a closure: a closure would be compiled without V's instruction set.
-macro_rules! for_lanes {
-    ($V:ident, $len:expr, |$at:ident, $lanes:ident| $body:expr) => {{
-        let len = $len;
-        let whole = len - len % $V::LANES;
-        for $at in (0..whole).step_by($V::LANES) {
-            let $lanes = $V::LANES;
-            $body;
-        }
-        if whole < len {
-            let ($at, $lanes) = (whole, len - whole);
-            $body;
-        }
-    }};
-}
 
 /// `beta`: replicas x d elements of scratch.
 pub(in crate::diagonal) fn diagonal_forward<T: Real>(
@@ -336,28 +319,4 @@ unsafe fn multiply_add<V: Lanes>(a: &[V::Element], b: &[V::Element], out: &mut [
 
 fn row<'a, T>(shape: &DiagonalShape, x: &'a [T], sample: usize) -> &'a [T] {
     &x[sample * shape.stride..][..shape.d]
-}
-
-/// # Safety
-/// V is enabled; `at + lanes` is within the slice, as [`for_lanes`] gives them.
-#[inline(always)]
-unsafe fn load<V: Lanes>(from: &[V::Element], at: usize, lanes: usize) -> V {
-    debug_assert!(at + lanes <= from.len());
-    // SAFETY: the caller's contract.
-    unsafe {
-        let from = from.as_ptr().wrapping_add(at);
-        if lanes == V::LANES { V::load(from) } else { V::load_first(from, lanes) }
-    }
-}
-
-/// # Safety
-/// As [`load`].
-#[inline(always)]
-unsafe fn store<V: Lanes>(value: V, to: &mut [V::Element], at: usize, lanes: usize) {
-    debug_assert!(at + lanes <= to.len());
-    // SAFETY: the caller's contract.
-    unsafe {
-        let to = to.as_mut_ptr().wrapping_add(at);
-        if lanes == V::LANES { value.store(to) } else { value.store_first(to, lanes) }
-    }
 }

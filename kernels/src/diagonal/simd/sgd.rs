@@ -32,16 +32,12 @@ pub(in crate::diagonal) fn diagonal_sgd<T: Real>(
     diverged: &mut [Option<usize>],
     scratch: &mut [T],
 ) {
-    let per_replica = steps.lr.len() * steps.batch;
     let mut live: Vec<Replica<'_, T>> = params
         .chunks_exact_mut(2 * shape.d)
         .zip(diverged)
         .enumerate()
         .filter(|(_, (_, diverged))| diverged.is_none())
-        .map(|(replica, (params, diverged))| {
-            let order = &steps.order[replica * per_replica..][..per_replica];
-            Replica { order, params, diverged }
-        })
+        .map(|(replica, (params, diverged))| Replica { order: steps.order_of(replica), params, diverged })
         .collect();
     if steps.batch > 1 {
         for replica in &mut live {

@@ -1,0 +1,106 @@
+//! A gradient shortened to a largest Euclidean norm: `g ← g · min(1, max_norm / (‖g‖ + 1e-6))`.
+//!
+//! Source: `torch.nn.utils.clip_grad_norm_`, PyTorch 2.
+
+mod scalar;
+mod simd;
+
+use crate::context::host_mut;
+use crate::error::positive;
+use crate::norm::sum_of_products;
+use crate::{Context, Error, Isa, Real, Result, Variants, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "clip", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+
+/// Keeps the division defined where the norm is 0.
+const EPSILON: f64 = 1e-6;
+
+/// Scales `gradient` down to the norm `max_norm` if it is longer, and returns its norm before.
+///
+/// A NaN norm leaves the gradient as it is; an infinite norm scales it by 0.
+///
+/// # Errors
+/// If the gradient is empty, `max_norm` is negative or NaN, or the view is not on the context's device.
+pub fn clip_by_norm<T: Real>(cx: &Context, max_norm: T, gradient: ViewMut<T>) -> Result<T> {
+    const OP: &str = "clip_by_norm";
+    cx.require_cpu(OP)?;
+    let gradient = host_mut(OP, "gradient", gradient)?;
+    positive(OP, &[("the number of elements", gradient.len())])?;
+    if max_norm.to_f64().is_nan() || max_norm < T::ZERO {
+        return Err(Error::Value { op: OP, what: "max_norm".to_owned(), got: max_norm.to_f64(), expected: "at least 0" });
+    }
+    let norm = sum_of_products(cx, gradient, gradient).sqrt();
+    let factor = max_norm / (norm + T::from_f64(EPSILON));
+    if factor < T::ONE {
+        match VARIANTS.runs_under(cx.isa()) {
+            Isa::Scalar => scalar::scale(factor, gradient),
+            isa => simd::scale(isa, factor, gradient),
+        }
+    }
+    Ok(norm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cases, assert_close, contexts};
+
+    /// Of [3, -4, 0.5] to norm 1, by torch.nn.utils.clip_grad_norm_ 2.15 in f64.
+    const CLIPPED: [f64; 3] = [0.5970221953141359, -0.7960295937521813, 0.09950369921902266];
+
+    #[test]
+    fn values_of_pytorch() {
+        for cx in contexts() {
+            let mut gradient = [3.0, -4.0, 0.5];
+            let norm = clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap();
+            assert_close("norm", &[norm], &[5.024937810560445], 1e-15);
+            assert_close("clipped", &gradient, &CLIPPED, 1e-15);
+            let norm = clip_by_norm(&cx, 5.0, (&mut gradient).into()).unwrap();
+            assert_close("norm", &[norm], &[1.0], 1e-6);
+            assert_close("short enough", &gradient, &CLIPPED, 1e-15);
+        }
+    }
+
+    fn against_the_definition<T: Real>(tolerance: f64) {
+        for len in [1, 3, 8, 17, 33, 200] {
+            let start: Vec<T> = Cases::new(3).reals(len);
+            for cx in contexts() {
+                let mut got = start.clone();
+                clip_by_norm(&cx, T::from_f64(0.25), (&mut got).into()).unwrap();
+                let norm = start.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt();
+                let want: Vec<f64> = start.iter().map(|g| g.to_f64() * (0.25 / (norm + 1e-6)).min(1.0)).collect();
+                assert_close(&format!("{} {} {len}", cx.isa(), T::DTYPE.name()), &got, &want, tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_scales_every_element() {
+        against_the_definition::<f32>(1e-7);
+        against_the_definition::<f64>(1e-15);
+    }
+
+    #[test]
+    fn nan_leaves_and_infinity_zeroes_the_gradient() {
+        for cx in contexts() {
+            let mut gradient = [3.0f32, f32::NAN, 4.0];
+            assert!(clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap().is_nan());
+            assert_eq!((gradient[0], gradient[1].is_nan(), gradient[2]), (3.0, true, 4.0));
+            let mut gradient = [3.0, f64::INFINITY];
+            assert_eq!(clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap(), f64::INFINITY);
+            assert_eq!((gradient[0], gradient[1].is_nan()), (0.0, true));
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let error = clip_by_norm::<f32>(&cx, 1.0, (&mut []).into()).unwrap_err().to_string();
+        assert!(error.contains("the number of elements is 0"), "{error}");
+        for max_norm in [-1.0, f64::NAN] {
+            let error = clip_by_norm(&cx, max_norm, (&mut [1.0]).into()).unwrap_err().to_string();
+            assert!(error.contains(&format!("max_norm is {max_norm}, expected at least 0")), "{error}");
+        }
+    }
+}

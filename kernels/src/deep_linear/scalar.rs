@@ -1,0 +1,76 @@
+use super::{Data, DeepLinearRule};
+use crate::Real;
+
+/// One step for each batch and step size; the number of the first step with a residual that is not finite.
+pub(super) fn train<'a, T: Real>(
+    data: &Data<'_, T>,
+    rule: &DeepLinearRule<T>,
+    mut batches: impl Iterator<Item = (impl ExactSizeIterator<Item = usize>, &'a T)>,
+    params: &mut [T],
+) -> Option<usize> {
+    batches.position(|(samples, &lr)| !descend(data, rule, samples, lr, params))
+}
+
+/// One step; false, with nothing changed, if a residual is not finite.
+fn descend<T: Real>(
+    data: &Data<'_, T>,
+    rule: &DeepLinearRule<T>,
+    samples: impl ExactSizeIterator<Item = usize>,
+    lr: T,
+    params: &mut [T],
+) -> bool {
+    let layers: Vec<(usize, usize)> = data.shape.layers().collect();
+    let depth = layers.len();
+    let weights = split(&layers, params);
+
+    let mut backward = vec![vec![T::ONE]; depth + 1];
+    for l in (0..depth).rev() {
+        let (inputs, outputs) = layers[l];
+        backward[l] = (0..inputs).map(|i| (0..outputs).map(|o| weights[l][o * inputs + i] * backward[l + 1][o]).sum()).collect();
+    }
+
+    let factor = rule.scale.factor::<T>() / T::from_f64(samples.len() as f64);
+    let mut gradient = vec![T::ZERO; data.shape.d()];
+    for sample in samples {
+        let row = &data.x[sample * data.shape.stride..][..data.shape.d()];
+        let residual = dot(row, &backward[0]) - data.y[sample];
+        if !residual.is_finite() {
+            return false;
+        }
+        for (gradient, &x) in gradient.iter_mut().zip(row) {
+            *gradient += residual * x;
+        }
+    }
+    gradient.iter_mut().for_each(|gradient| *gradient = *gradient * factor);
+
+    let mut forward = vec![gradient];
+    for (l, &(inputs, _)) in layers.iter().enumerate() {
+        forward.push(weights[l].chunks_exact(inputs).map(|row| dot(row, &forward[l])).collect());
+    }
+
+    let squared_norm: T = (0..depth).map(|l| dot(&backward[l + 1], &backward[l + 1]) * dot(&forward[l], &forward[l])).sum();
+    let coefficient = rule.clip.map_or(T::ONE, |clip| DeepLinearRule::coefficient(clip, squared_norm.sqrt()));
+    for (l, weights) in weights.into_iter().enumerate() {
+        for (row, &b) in weights.chunks_exact_mut(layers[l].0).zip(&backward[l + 1]) {
+            for (w, &f) in row.iter_mut().zip(&forward[l]) {
+                *w -= lr * (coefficient * (b * f) + rule.weight_decay * *w);
+            }
+        }
+    }
+    true
+}
+
+/// The matrices of a replica.
+fn split<'a, T>(layers: &[(usize, usize)], mut params: &'a mut [T]) -> Vec<&'a mut [T]> {
+    let mut weights = Vec::new();
+    for (inputs, outputs) in layers {
+        let (first, rest) = params.split_at_mut(inputs * outputs);
+        weights.push(first);
+        params = rest;
+    }
+    weights
+}
+
+fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    a.iter().zip(b).map(|(&a, &b)| a * b).sum()
+}

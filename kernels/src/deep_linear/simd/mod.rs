@@ -1,0 +1,185 @@
+//! AVX2 and AVX-512 variants, written once over [`Lanes`](crate::simd::Lanes).
+//!
+//! A batch needs p before its samples and g after them: a chain of products down the layers, a pass over rows, a chain up. For
+//! a single sample both chains start at once, x going up and 1 going down, and overlap in time. Replicas follow one another:
+//! taking turns gains nothing, since what bounds a step is the number of its instructions.
+
+mod network;
+mod samples;
+
+use super::{Data, DeepLinearRule, Replica};
+use crate::simd::{Kernel, Lanes, prefetch, run};
+use crate::{Context, Isa, Real, Steps};
+use network::{Layout, Network};
+use samples::gradient;
+
+pub(super) fn sgd<T: Real>(
+    cx: &Context,
+    isa: Isa,
+    data: &Data<'_, T>,
+    rule: &DeepLinearRule<T>,
+    steps: &Steps<'_, T>,
+    replicas: Vec<Replica<'_, T>>,
+) {
+    let layout = Layout::new::<T>(data.shape.widths);
+    let mut scratch = cx.scratch(layout.len());
+    for Replica { order, params, diverged } in replicas {
+        let training = Training { data, rule, lr: steps.lr, layout: &layout, params, scratch: &mut scratch };
+        *diverged = if steps.batch == 1 {
+            run(isa, Singles { training, order })
+        } else {
+            let sample = |step, k| order[step * steps.batch + k] as usize;
+            run(isa, Batches { training, batch: steps.batch, sample })
+        };
+    }
+}
+
+pub(super) fn gd<T: Real>(
+    cx: &Context,
+    isa: Isa,
+    data: &Data<'_, T>,
+    rule: &DeepLinearRule<T>,
+    lr: &[T],
+    replicas: Vec<Replica<'_, T>>,
+) {
+    let layout = Layout::new::<T>(data.shape.widths);
+    let mut scratch = cx.scratch(layout.len());
+    for Replica { params, diverged, .. } in replicas {
+        let training = Training { data, rule, lr, layout: &layout, params, scratch: &mut scratch };
+        *diverged = run(isa, Batches { training, batch: data.shape.n, sample: |_, k| k });
+    }
+}
+
+/// What a replica is trained with; the public function checked all lengths.
+struct Training<'a, T> {
+    data: &'a Data<'a, T>,
+    rule: &'a DeepLinearRule<T>,
+    lr: &'a [T],
+    layout: &'a Layout,
+    params: &'a mut [T],
+    /// Of the layout's length, from a 64-byte boundary on.
+    scratch: &'a mut [T],
+}
+
+/// Runs `$train::<V, S>` with the number S of vectors that the network's vectors have in common.
+macro_rules! with_common_length {
+    ($V:ident, $kernel:ident.$train:ident()) => {
+        match $kernel.training.layout.common_length::<$V>() {
+            1 => $kernel.$train::<$V, 1>(),
+            2 => $kernel.$train::<$V, 2>(),
+            4 => $kernel.$train::<$V, 4>(),
+            _ => $kernel.$train::<$V, 0>(),
+        }
+    };
+}
+
+/// Steps on several samples; `sample(step, k)` is below n.
+struct Batches<'a, T, F> {
+    training: Training<'a, T>,
+    batch: usize,
+    sample: F,
+}
+
+impl<T: Real, F: Fn(usize, usize) -> usize> Kernel<T> for Batches<'_, T, F> {
+    type Output = Option<usize>;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
+        // SAFETY: the caller enables V.
+        unsafe { with_common_length!(V, self.train()) }
+    }
+}
+
+impl<T: Real, F: Fn(usize, usize) -> usize> Batches<'_, T, F> {
+    /// The step that diverged.
+    ///
+    /// # Safety
+    /// V is enabled; S is the layout's common length, or 0.
+    #[inline(always)]
+    unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
+        let Batches { training: Training { data, rule, lr, layout, params, scratch }, batch, sample } = self;
+        let factor = rule.scale.factor::<T>() / T::from_f64(batch as f64);
+        let depth = layout.depth();
+        let mut network = Network::<V, S>::load(layout, params, scratch);
+        // SAFETY: the caller's contract; samples are below n.
+        unsafe {
+            for (step, &lr) in lr.iter().enumerate() {
+                network.top();
+                for l in (1..depth).rev() {
+                    network.backward(l);
+                }
+                let finite = gradient::<V>(data, |k| sample(step, k), batch, factor, network.p(), network.input());
+                // Before the verdict, so that every matrix has taken the step before this one.
+                for l in 1..depth {
+                    network.forward(l);
+                }
+                if !finite {
+                    network.store(params);
+                    return Some(step);
+                }
+                network.descend(rule, lr, T::ONE);
+            }
+            network.settle();
+        }
+        network.store(params);
+        None
+    }
+}
+
+/// Steps on one sample each. With `f_0 = x` and `r = b_{L-1}·f_{L-1} - y`, the gradient is that of `f_0 = g` times `scale·r`.
+struct Singles<'a, T> {
+    training: Training<'a, T>,
+    /// One sample for each step, below n.
+    order: &'a [u32],
+}
+
+impl<T: Real> Kernel<T> for Singles<'_, T> {
+    type Output = Option<usize>;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
+        // SAFETY: the caller enables V.
+        unsafe { with_common_length!(V, self.train()) }
+    }
+}
+
+impl<T: Real> Singles<'_, T> {
+    /// The step that diverged.
+    ///
+    /// # Safety
+    /// V is enabled; S is the layout's common length, or 0.
+    #[inline(always)]
+    unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
+        let Singles { training: Training { data, rule, lr, layout, params, scratch }, order } = self;
+        let factor = rule.scale.factor::<T>();
+        let depth = layout.depth();
+        let mut network = Network::<V, S>::load(layout, params, scratch);
+        // SAFETY: the caller's contract; samples are below n.
+        unsafe {
+            let row = |sample: usize| data.x.as_ptr().add(sample * data.shape.stride);
+            for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+                let sample = sample as usize;
+                if let Some(&next) = order.get(step + 1) {
+                    prefetch(row(next as usize));
+                    prefetch(data.y.as_ptr().add(next as usize));
+                }
+                network.set_input(row(sample));
+                network.top();
+                // Both chains side by side. The lower one ends at b_1.
+                for l in 1..depth {
+                    network.forward(l);
+                    if depth - l > 1 {
+                        network.backward(depth - l);
+                    }
+                }
+                let residual = network.output() - *data.y.get_unchecked(sample);
+                if !residual.is_finite() {
+                    network.store(params);
+                    return Some(step);
+                }
+                network.descend(rule, lr, factor * residual);
+            }
+            network.settle();
+        }
+        network.store(params);
+        None
+    }
+}

@@ -1,0 +1,167 @@
+//! Logistic loss of real-valued predictions y against targets t of -1 and 1.
+//!
+//! With the logistic sigmoid σ and margins `z_i = t_i y_i`:
+//!
+//! - `loss = 1/n Σ_i ln(1 + e^(-z_i))`
+//! - `dy_i = -t_i σ(-z_i) / n`
+//! - its derivative along a tangent of y: `σ(z_i) σ(-z_i) / n` times the tangent
+//!
+//! Nothing overflows however large |y| is. Each element is computed in `f64` and rounded once; the loss is summed in `f64`, in
+//! order.
+
+mod scalar;
+
+use crate::context::{host, host_mut};
+use crate::error::{exact, positive};
+use crate::{Context, Error, Isa, Real, Result, Variants, View, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "logistic", isas: &[Isa::Scalar] };
+
+/// `1/n Σ_i ln(1 + e^(-t_i y_i))`.
+///
+/// # Errors
+/// If the lengths differ or are zero, a target is neither -1 nor 1, or a view is not on the context's device.
+pub fn logistic_forward<T: Real>(cx: &Context, y: View<T>, target: View<T>) -> Result<T> {
+    let (y, target) = operands("logistic_forward", cx, y, target)?;
+    Ok(scalar::logistic_forward(y, target))
+}
+
+/// `dy_i = -t_i σ(-t_i y_i) / n`.
+///
+/// # Errors
+/// As [`logistic_forward`].
+pub fn logistic_backward<T: Real>(cx: &Context, y: View<T>, target: View<T>, dy: ViewMut<T>) -> Result<()> {
+    const OP: &str = "logistic_backward";
+    let (y, target) = operands(OP, cx, y, target)?;
+    let dy = host_mut(OP, "dy", dy)?;
+    exact(OP, "dy", dy.len(), y.len(), FORMULA)?;
+    scalar::logistic_backward(y, target, dy);
+    Ok(())
+}
+
+/// Derivative of [`logistic_backward`] along a tangent of y: `dy_tangent_i = σ(t_i y_i) σ(-t_i y_i) / n y_tangent_i`.
+///
+/// # Errors
+/// As [`logistic_forward`].
+pub fn logistic_backward_tangent<T: Real>(
+    cx: &Context,
+    y: View<T>,
+    target: View<T>,
+    y_tangent: View<T>,
+    dy_tangent: ViewMut<T>,
+) -> Result<()> {
+    const OP: &str = "logistic_backward_tangent";
+    let (y, _) = operands(OP, cx, y, target)?;
+    let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
+    exact(OP, "y_tangent", y_tangent.len(), y.len(), FORMULA)?;
+    exact(OP, "dy_tangent", dy_tangent.len(), y.len(), FORMULA)?;
+    scalar::logistic_backward_tangent(y, y_tangent, dy_tangent);
+    Ok(())
+}
+
+const FORMULA: &str = "as many as predictions";
+
+fn operands<'a, T: Real>(op: &'static str, cx: &Context, y: View<'a, T>, target: View<'a, T>) -> Result<(&'a [T], &'a [T])> {
+    cx.require_cpu(op)?;
+    let (y, target) = (host(op, "y", y)?, host(op, "target", target)?);
+    positive(op, &[("batch", y.len())])?;
+    exact(op, "target", target.len(), y.len(), FORMULA)?;
+    if let Some(position) = target.iter().position(|t| t.abs() != T::ONE) {
+        let (what, got) = (format!("`target[{position}]`"), target[position].to_f64());
+        return Err(Error::Value { op, what, got, expected: "-1 or 1; recode the labels" });
+    }
+    Ok((y, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::assert_close;
+
+    const Y: [f64; 5] = [0.3, 0.8, -40.0, -2.5, 800.0];
+    const TARGET: [f64; 5] = [1.0, -1.0, 1.0, -1.0, 1.0];
+    const TANGENT: [f64; 5] = [1.0, -2.0, 0.5, 0.25, 3.0];
+
+    fn round<T: Real>(values: &[f64]) -> Vec<T> {
+        values.iter().map(|&value| T::from_f64(value)).collect()
+    }
+
+    fn values<T: Real>(tolerance: f64) {
+        let cx = Context::cpu().unwrap();
+        let [y, target, tangent] = [Y, TARGET, TANGENT].map(|values| round::<T>(&values));
+        let loss = logistic_forward(&cx, (&y).into(), (&target).into()).unwrap();
+        assert_close("loss", &[loss], &[8.360869128941772], tolerance);
+        let mut dy = vec![T::NAN; 5];
+        logistic_backward(&cx, (&y).into(), (&target).into(), (&mut dy).into()).unwrap();
+        let want = [-0.08511149663766822, 0.1379948962255225, -0.2, 0.015171636004248715, 0.0];
+        assert_close("dy", &dy, &want, tolerance);
+        let mut got = vec![T::NAN; 5];
+        logistic_backward_tangent(&cx, (&y).into(), (&target).into(), (&tangent).into(), (&mut got).into()).unwrap();
+        let want = [0.04889166233814917, -0.08556387860811776, 0.0, 0.003505185827255408, 0.0];
+        assert_close("dy_tangent", &got, &want, tolerance);
+    }
+
+    /// torch.nn.functional.softplus of -t·y, and automatic differentiation of its mean twice, PyTorch 2.15 in f64.
+    #[test]
+    fn values_of_pytorch() {
+        values::<f64>(1e-15);
+        values::<f32>(1e-7);
+    }
+
+    #[test]
+    fn derivatives_are_those_of_central_differences() {
+        let cx = Context::cpu().unwrap();
+        let (y, target, tangent) = ([1.3, -0.2, 0.7], [1.0, 1.0, -1.0], [0.5, -1.0, 3.0]);
+        let loss = |y: &[f64; 3]| logistic_forward::<f64>(&cx, y.into(), (&target).into()).unwrap();
+        let gradient = |y: &[f64; 3]| {
+            let mut dy = [f64::NAN; 3];
+            logistic_backward(&cx, y.into(), (&target).into(), (&mut dy).into()).unwrap();
+            dy
+        };
+        let moved = |by: f64, along: &[f64; 3]| -> [f64; 3] { std::array::from_fn(|i| y[i] + by * along[i]) };
+        let numeric: [f64; 3] = std::array::from_fn(|i| {
+            let along = std::array::from_fn(|k| if k == i { 1.0 } else { 0.0 });
+            (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
+        });
+        assert_close("dy", &gradient(&y), &numeric, 1e-10);
+        let mut got = [f64::NAN; 3];
+        logistic_backward_tangent(&cx, (&y).into(), (&target).into(), (&tangent).into(), (&mut got).into()).unwrap();
+        let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
+        let numeric: [f64; 3] = std::array::from_fn(|i| (up[i] - down[i]) / 2e-5);
+        assert_close("dy_tangent", &got, &numeric, 1e-10);
+    }
+
+    #[test]
+    fn far_margins_keep_their_digits() {
+        let cx = Context::cpu().unwrap();
+        let loss = |y: f64| logistic_forward(&cx, (&[y]).into(), (&[1.0]).into()).unwrap();
+        // ln(1 + e^-50) = e^-50 to twenty digits.
+        assert!((loss(50.0) / (-50f64).exp() - 1.0).abs() <= 1e-15);
+        assert_eq!(loss(-1e300), 1e300);
+        assert_eq!(loss(f64::INFINITY), 0.0);
+        assert!(loss(f64::NAN).is_nan());
+        let mut dy = [f64::NAN];
+        logistic_backward(&cx, (&[50.0]).into(), (&[1.0]).into(), (&mut dy).into()).unwrap();
+        assert!((-dy[0] / (-50f64).exp() - 1.0).abs() <= 1e-15);
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let attempt = |y: &[f32], target: &[f32], dy: usize| {
+            let mut dy = vec![0.0; dy];
+            logistic_backward(&cx, y.into(), target.into(), (&mut dy).into()).unwrap_err().to_string()
+        };
+        let error = attempt(&[0.0; 2], &[1.0, 0.0], 2);
+        assert!(error.contains("logistic_backward: `target[1]` is 0, expected -1 or 1; recode the labels"), "{error}");
+        assert!(attempt(&[0.0; 1], &[f32::NAN], 1).contains("`target[0]` is NaN"));
+        assert!(attempt(&[], &[], 0).contains("batch is 0, expected at least 1"));
+        assert!(attempt(&[0.0; 2], &[1.0], 2).contains("`target` has 1 elements, expected 2"));
+        assert!(attempt(&[0.0; 2], &[1.0; 2], 3).contains("`dy` has 3 elements, expected 2"));
+        let (two, mut three) = ([1.0f32; 2], [0.0f32; 3]);
+        let two = (&two).into();
+        let error = logistic_backward_tangent(&cx, two, two, two, (&mut three).into()).unwrap_err().to_string();
+        assert!(error.contains("`dy_tangent` has 3 elements, expected 2"), "{error}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The Euclidean norm `‖x‖ = √(Σ_i x_i²)` and the inner product `⟨a, b⟩ = Σ_i a_i b_i` that it comes from.
+//!
+//! Sums are in the number type itself: `‖x‖` of `f32` overflows beyond 1.8e19 and is 0 below 3.7e-23.
+
+mod scalar;
+mod simd;
+
+use crate::context::host;
+use crate::error::{exact, positive};
+use crate::{Context, Isa, Real, Result, Variants, View};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "norm", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+
+/// `‖x‖`.
+///
+/// # Errors
+/// If x is empty or not on the context's device.
+pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
+    const OP: &str = "norm";
+    cx.require_cpu(OP)?;
+    let x = host(OP, "x", x)?;
+    positive(OP, &[("the number of elements", x.len())])?;
+    Ok(sum_of_products(cx, x, x).sqrt())
+}
+
+/// `⟨a, b⟩`.
+///
+/// # Errors
+/// If the lengths differ or are zero, or a view is not on the context's device.
+pub fn inner_product<T: Real>(cx: &Context, a: View<T>, b: View<T>) -> Result<T> {
+    const OP: &str = "inner_product";
+    cx.require_cpu(OP)?;
+    let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
+    positive(OP, &[("the number of elements", a.len())])?;
+    exact(OP, "b", b.len(), a.len(), "as many as a")?;
+    Ok(sum_of_products(cx, a, b))
+}
+
+/// `Σ_i a_i b_i` of slices of the same length.
+pub(crate) fn sum_of_products<T: Real>(cx: &Context, a: &[T], b: &[T]) -> T {
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => scalar::inner_product(a, b),
+        isa => simd::inner_product(isa, a, b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cases, assert_close, contexts};
+
+    #[test]
+    fn values_by_hand() {
+        for cx in contexts() {
+            assert_eq!(norm(&cx, (&[3.0, -4.0]).into()).unwrap(), 5.0);
+            assert_eq!(inner_product(&cx, (&[3.0, -4.0, 2.0]).into(), (&[1.0f32, 0.5, 8.0]).into()).unwrap(), 17.0);
+            assert!(norm(&cx, (&[1.0, f64::NAN]).into()).unwrap().is_nan());
+        }
+    }
+
+    fn against_the_oracle<T: Real>(tolerance: f64) {
+        for len in [1, 2, 3, 7, 8, 9, 16, 31, 33, 63, 65, 127, 129, 1000] {
+            let mut cases = Cases::new(len as u64);
+            let (a, b): (Vec<T>, Vec<T>) = (cases.reals(len), cases.reals(len));
+            let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
+            let want = [scalar::inner_product(&wide(&a), &wide(&a)).sqrt(), scalar::inner_product(&wide(&a), &wide(&b))];
+            for cx in contexts() {
+                let got = [norm(&cx, (&a).into()).unwrap(), inner_product(&cx, (&a).into(), (&b).into()).unwrap()];
+                assert_close(&format!("{} {} {len}", cx.isa(), T::DTYPE.name()), &got, &want, tolerance * len as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_matches_the_oracle() {
+        against_the_oracle::<f32>(1e-7);
+        against_the_oracle::<f64>(2e-16);
+    }
+
+    #[test]
+    fn wrong_lengths_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let error = norm::<f32>(&cx, (&[]).into()).unwrap_err().to_string();
+        assert!(error.contains("the number of elements is 0, expected at least 1"), "{error}");
+        let error = inner_product(&cx, (&[1.0f32; 2]).into(), (&[1.0f32; 3]).into()).unwrap_err().to_string();
+        assert!(error.contains("`b` has 3 elements, expected 2"), "{error}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Cross-entropy of the softmax of logits against class labels.
+//!
+//! With logits y of n samples and c classes, labels l and `p_ij = e^(y_ij) / Σ_k e^(y_ik)`:
+//!
+//! - `loss = 1/n Σ_i (ln Σ_k e^(y_ik) - y_i,l_i)`
+//! - `dy_ij = (p_ij - [j = l_i]) / n`
+//! - its derivative along a tangent ẏ of y: `p_ij (ẏ_ij - Σ_k p_ik ẏ_ik) / n`
+//!
+//! The largest logit of each sample is subtracted first, so that nothing overflows. Sums are in `f64`, in order, and results
+//! are rounded once.
+
+mod scalar;
+
+use crate::context::{host, host_mut};
+use crate::error::{exact, positive};
+use crate::{Context, Error, Isa, Real, Result, Variants, View, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "softmax_xent", isas: &[Isa::Scalar] };
+
+/// Sizes of a batch of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftmaxShape {
+    /// Samples: rows of y.
+    pub n: usize,
+    /// Classes: columns of y.
+    pub classes: usize,
+}
+
+impl SoftmaxShape {
+    /// `n` samples of as many logits as classes.
+    pub fn new(n: usize, classes: usize) -> SoftmaxShape {
+        SoftmaxShape { n, classes }
+    }
+
+    fn check(&self, op: &'static str, argument: &'static str, got: usize) -> Result<()> {
+        positive(op, &[("batch", self.n), ("classes", self.classes)])?;
+        exact(op, argument, got, self.n.saturating_mul(self.classes), "n * classes")
+    }
+
+    fn check_labels(&self, op: &'static str, labels: &[u32]) -> Result<()> {
+        exact(op, "labels", labels.len(), self.n, "n")?;
+        match labels.iter().position(|&label| label as usize >= self.classes) {
+            None => Ok(()),
+            Some(position) => {
+                let got = labels[position] as usize;
+                Err(Error::Index { op, argument: "labels", position, got, limit: self.classes })
+            }
+        }
+    }
+}
+
+/// `1/n Σ_i (ln Σ_k e^(y_ik) - y_i,l_i)`.
+///
+/// `y`: n x classes; `labels`: n, each below the number of classes.
+///
+/// # Errors
+/// If a size is zero, a length disagrees with the shape, a label is no class, or a view is not on the context's device.
+pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View<T>, labels: &[u32]) -> Result<T> {
+    const OP: &str = "softmax_xent_forward";
+    cx.require_cpu(OP)?;
+    let y = host(OP, "y", y)?;
+    shape.check(OP, "y", y.len())?;
+    shape.check_labels(OP, labels)?;
+    Ok(scalar::softmax_xent_forward(shape, y, labels))
+}
+
+/// `dy_ij = (p_ij - [j = l_i]) / n`.
+///
+/// `y`, `dy`: n x classes; `labels`: n.
+///
+/// # Errors
+/// As [`softmax_xent_forward`].
+pub fn softmax_xent_backward<T: Real>(
+    cx: &Context,
+    shape: &SoftmaxShape,
+    y: View<T>,
+    labels: &[u32],
+    dy: ViewMut<T>,
+) -> Result<()> {
+    const OP: &str = "softmax_xent_backward";
+    cx.require_cpu(OP)?;
+    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
+    shape.check(OP, "y", y.len())?;
+    shape.check(OP, "dy", dy.len())?;
+    shape.check_labels(OP, labels)?;
+    scalar::softmax_xent_backward(shape, y, labels, dy);
+    Ok(())
+}
+
+/// Derivative of [`softmax_xent_backward`] along a tangent of y: `dy_tangent_ij = p_ij (ẏ_ij - Σ_k p_ik ẏ_ik) / n`, which
+/// does not depend on the labels.
+///
+/// `y`, `y_tangent`, `dy_tangent`: n x classes.
+///
+/// # Errors
+/// If a size is zero, a length disagrees with the shape or a view is not on the context's device.
+pub fn softmax_xent_backward_tangent<T: Real>(
+    cx: &Context,
+    shape: &SoftmaxShape,
+    y: View<T>,
+    y_tangent: View<T>,
+    dy_tangent: ViewMut<T>,
+) -> Result<()> {
+    const OP: &str = "softmax_xent_backward_tangent";
+    cx.require_cpu(OP)?;
+    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
+    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
+    shape.check(OP, "y", y.len())?;
+    shape.check(OP, "y_tangent", y_tangent.len())?;
+    shape.check(OP, "dy_tangent", dy_tangent.len())?;
+    scalar::softmax_xent_backward_tangent(shape, y, y_tangent, dy_tangent);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cases, assert_close};
+
+    const Y: [f64; 6] = [0.2, -1.0, 3.0, 1000.0, 999.0, -1000.0];
+    const TANGENT: [f64; 6] = [1.0, -2.0, 0.5, 0.25, 3.0, -1.0];
+
+    fn values<T: Real>(tolerance: f64) {
+        let (cx, shape) = (Context::cpu().unwrap(), SoftmaxShape::new(2, 3));
+        let [y, tangent] = [Y, TANGENT].map(|values| values.map(T::from_f64));
+        let loss = softmax_xent_forward(&cx, &shape, (&y).into(), &[0, 1]).unwrap();
+        assert_close("loss", &[loss], &[2.0947064325840996], tolerance);
+        let mut dy = [T::NAN; 6];
+        softmax_xent_backward(&cx, &shape, (&y).into(), &[0, 1], (&mut dy).into()).unwrap();
+        let want =
+            [-0.47182438406392097, 0.008486332437008207, 0.4633380516269128, 0.36552928931500245, -0.36552928931500245, 0.0];
+        assert_close("dy", &dy, &want, tolerance);
+        let mut got = [T::NAN; 6];
+        softmax_xent_backward_tangent(&cx, &shape, (&y).into(), (&tangent).into(), (&mut got).into()).unwrap();
+        let want =
+            [0.01448948085191726, -0.02109484954481446, 0.006605368692897202, -0.2703414082070375, 0.27034140820703756, 0.0];
+        assert_close("dy_tangent", &got, &want, tolerance);
+    }
+
+    /// torch.nn.functional.cross_entropy and automatic differentiation of it twice, PyTorch 2.15 in f64.
+    #[test]
+    fn values_of_pytorch() {
+        values::<f64>(1e-15);
+        values::<f32>(1e-7);
+    }
+
+    #[test]
+    fn derivatives_are_those_of_central_differences() {
+        let (cx, shape, labels) = (Context::cpu().unwrap(), SoftmaxShape::new(3, 5), [4, 0, 2]);
+        let mut cases = Cases::new(1);
+        let [y, tangent] = [0; 2].map(|_| cases.reals::<f64>(15));
+        let loss = |y: &[f64]| softmax_xent_forward::<f64>(&cx, &shape, y.into(), &labels).unwrap();
+        let gradient = |y: &[f64]| {
+            let mut dy = vec![f64::NAN; 15];
+            softmax_xent_backward(&cx, &shape, y.into(), &labels, (&mut dy).into()).unwrap();
+            dy
+        };
+        let moved = |by: f64, along: &[f64]| -> Vec<f64> { y.iter().zip(along).map(|(y, along)| y + by * along).collect() };
+        let numeric: Vec<f64> = (0..15)
+            .map(|i| {
+                let along: Vec<f64> = (0..15).map(|k| if k == i { 1.0 } else { 0.0 }).collect();
+                (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
+            })
+            .collect();
+        assert_close("dy", &gradient(&y), &numeric, 1e-10);
+        let mut got = vec![f64::NAN; 15];
+        softmax_xent_backward_tangent(&cx, &shape, (&y).into(), (&tangent).into(), (&mut got).into()).unwrap();
+        let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
+        let numeric: Vec<f64> = up.iter().zip(&down).map(|(up, down)| (up - down) / 2e-5).collect();
+        assert_close("dy_tangent", &got, &numeric, 1e-10);
+    }
+
+    #[test]
+    fn far_logits_stay_finite_and_nan_stays_nan() {
+        let (cx, shape) = (Context::cpu().unwrap(), SoftmaxShape::new(1, 2));
+        let loss = |y: [f64; 2]| softmax_xent_forward(&cx, &shape, (&y).into(), &[0]).unwrap();
+        assert_eq!(loss([1e300, -1e300]), 0.0);
+        assert_eq!(loss([-1e300, 1e300]), 2e300);
+        assert!((loss([50.0, 0.0]) / (-50f64).exp() - 1.0).abs() <= 1e-15, "{}", loss([50.0, 0.0]));
+        assert_eq!(loss([0.0, f64::NEG_INFINITY]), 0.0);
+        assert!(loss([0.0, f64::NAN]).is_nan() && loss([f64::NAN, 0.0]).is_nan());
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let attempt = |n: usize, classes: usize, y: usize, labels: &[u32], dy: usize| {
+            let (y, mut dy) = (vec![0.0f32; y], vec![0.0; dy]);
+            let shape = SoftmaxShape::new(n, classes);
+            softmax_xent_backward(&cx, &shape, (&y).into(), labels, (&mut dy).into()).unwrap_err().to_string()
+        };
+        let error = attempt(2, 3, 6, &[2, 3], 6);
+        assert!(error.contains("`labels[1]` is 3, but indices must be below 3"), "{error}");
+        assert!(attempt(0, 3, 0, &[], 0).contains("batch is 0, expected at least 1"));
+        assert!(attempt(2, 0, 0, &[0, 0], 0).contains("classes is 0, expected at least 1"));
+        assert!(attempt(2, 3, 5, &[0, 0], 6).contains("`y` has 5 elements, expected 6 (n * classes)"));
+        assert!(attempt(2, 3, 6, &[0], 6).contains("`labels` has 1 elements, expected 2"));
+        assert!(attempt(2, 3, 6, &[0, 0], 7).contains("`dy` has 7 elements, expected 6"));
+        let (y, mut short) = ([0.0f32; 6], [0.0f32; 5]);
+        let y = (&y).into();
+        let error = softmax_xent_backward_tangent(&cx, &SoftmaxShape::new(2, 3), y, y, (&mut short).into());
+        assert!(error.unwrap_err().to_string().contains("`dy_tangent` has 5 elements"));
+    }
+}

@@ -1,0 +1,324 @@
+//! Metrics of networks made of layers.
+
+use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
+use std::sync::Arc;
+
+use handgrad_kernels::Context;
+
+use super::{Arguments, Definition, Metric, Takes, Value, directions, lanczos, rank, sparsity, weights};
+use crate::data::Dataset;
+use crate::error::{Result, refuse};
+use crate::loss::Loss;
+use crate::nets::{Net, Objective, Parameter, Plan};
+use crate::run::nan_max;
+
+/// Every metric of networks made of layers. W_k is the weight of layer k, φ_k the features of hidden layer k.
+pub(super) const METRICS: &[Definition] = &[
+    Definition {
+        name: "train_loss",
+        takes: Takes::Nothing,
+        about: "the loss on the training set",
+        value: Value::Layered(|s, _| s.train_loss()),
+    },
+    Definition {
+        name: "test_loss",
+        takes: Takes::Nothing,
+        about: "the same on the test set",
+        value: Value::Layered(|s, _| s.test_loss()),
+    },
+    Definition {
+        name: "ntk_rank",
+        takes: Takes::Threshold,
+        about: "singular values σ of the rows ∂h(x_i)/∂params with σ/σ₁ > threshold; x_i: as many fresh inputs as parameters",
+        value: Value::Layered(|s, arguments| s.ntk_rank(arguments)),
+    },
+    Definition {
+        name: "sparsity",
+        takes: Takes::LayerAndThreshold,
+        about: "share of positive features of φ_k (the last by default) on the training inputs, one of each group correlated above the threshold",
+        value: Value::Layered(|s, arguments| {
+            let (features, width) = s.features(arguments.layer)?;
+            Ok(sparsity::Features::new(features.len() / width, width, &features)?.sparsity(arguments.threshold).coefficient)
+        }),
+    },
+    Definition {
+        name: "active",
+        takes: Takes::Layer,
+        about: "share of positive features of φ_k (the last by default) on the training inputs",
+        value: Value::Layered(|s, arguments| {
+            let (features, _) = s.features(arguments.layer)?;
+            Ok(features.iter().filter(|&&feature| feature > 0.0).count() as f64 / features.len() as f64)
+        }),
+    },
+    Definition {
+        name: "balancedness",
+        takes: Takes::Layer,
+        about: "‖W_(k+1)ᵀW_(k+1) - W_k W_kᵀ‖_F; by default the largest over k",
+        value: Value::Layered(|s, arguments| s.balancedness(arguments)),
+    },
+    Definition {
+        name: "weight_norm",
+        takes: Takes::Layer,
+        about: "‖W_k‖_F (the last by default)",
+        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.norm_from(0)),
+    },
+    Definition {
+        name: "irrelevant_norm",
+        takes: Takes::Nothing,
+        about: "‖W_1[:, r:]‖_F, the weights of inputs that the target does not depend on; needs the support r",
+        value: Value::Layered(|s, _| match s.data.support {
+            Some(support) => s.weight(Some(1))?.norm_from(support),
+            None => Ok(f64::NAN),
+        }),
+    },
+    Definition {
+        name: "weight_rank",
+        takes: Takes::LayerAndThreshold,
+        about: "singular values σ of W_k (the last by default) with σ/σ₁ > threshold",
+        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.rank(arguments.threshold)),
+    },
+    Definition {
+        name: "stable_rank",
+        takes: Takes::Layer,
+        about: "‖W_k‖²_F/σ₁² (the last by default)",
+        value: Value::Layered(|s, arguments| {
+            let Weight { outputs, inputs, values } = s.weight(arguments.layer)?;
+            weights::stable_rank(outputs, inputs, values)
+        }),
+    },
+    Definition {
+        name: "sharpness",
+        takes: Takes::Nothing,
+        about: "largest eigenvalue of the Hessian of the training loss",
+        value: Value::Layered(|s, _| s.sharpness()),
+    },
+    Definition {
+        name: "initial_distance",
+        takes: Takes::Layer,
+        about: "‖W_k - W_k(0)‖_F (the first by default)",
+        value: Value::Layered(|s, arguments| s.initial_distance(arguments)),
+    },
+    Definition {
+        name: "clustering",
+        takes: Takes::Nothing,
+        about: "Σ_j c_j max_i cos(w_j, w_i*)/Σ_j c_j over first-layer neurons j, c_j = ‖w_j‖·‖outgoing weights‖; needs the teacher's rows",
+        value: Value::Layered(|s, _| s.clustering()),
+    },
+];
+
+/// Measures networks made of layers on one data set.
+#[derive(Debug)]
+pub(super) struct Measurer {
+    net: Arc<Net<f64>>,
+    loss: Loss,
+    /// Fresh inputs of the NTK.
+    fresh: Vec<f64>,
+}
+
+/// One replica at one iteration.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    cx: &'a Context,
+    data: &'a Dataset,
+    net: &'a Net<f64>,
+    loss: Loss,
+    params: &'a [f64],
+    initial: &'a [f64],
+    fresh: &'a [f64],
+    plan: &'a RefCell<Plan<f64>>,
+    train_loss: OnceCell<f64>,
+    features: RefCell<Vec<Option<Vec<f64>>>>,
+    gradients: OnceCell<Vec<f64>>,
+}
+
+/// A weight matrix, outputs x inputs.
+#[derive(Clone, Copy, Debug)]
+struct Weight<'a> {
+    outputs: usize,
+    inputs: usize,
+    values: &'a [f64],
+}
+
+impl Weight<'_> {
+    fn norm_from(self, input: usize) -> Result<f64> {
+        weights::norm_of_inputs(self.outputs, self.inputs, self.values, input)
+    }
+
+    fn rank(self, threshold: f64) -> Result<f64> {
+        Ok(rank::rank(self.outputs, self.inputs, self.values, threshold)?.map_or(f64::NAN, |rank| rank as f64))
+    }
+}
+
+impl Measurer {
+    pub(super) fn new(data: &Dataset, net: Net<f64>, loss: Loss) -> Result<Measurer> {
+        loss.check(net.outputs(), &data.y)?;
+        loss.check(net.outputs(), &data.y_test)?;
+        Ok(Measurer { fresh: data.fresh_inputs(net.params()), net: Arc::new(net), loss })
+    }
+
+    /// Values of `wanted[r]` for every replica r of `params`, which started from `initial`.
+    pub(super) fn measure(
+        &self,
+        cx: &Context,
+        data: &Dataset,
+        params: &[f64],
+        initial: &[f64],
+        wanted: &[Vec<Metric>],
+    ) -> Result<Vec<Vec<f64>>> {
+        let count = self.net.params();
+        let most = data.n().max(data.x_test.len() / data.d).max(self.fresh.len() / data.d);
+        let plan = RefCell::new(Plan::new(Arc::clone(&self.net), most)?);
+        let replicas = params.chunks_exact(count).zip(initial.chunks_exact(count)).zip(wanted);
+        let values = replicas.map(|((params, initial), wanted)| {
+            let snapshot = Snapshot {
+                cx,
+                data,
+                net: &self.net,
+                loss: self.loss,
+                params,
+                initial,
+                fresh: &self.fresh,
+                plan: &plan,
+                train_loss: OnceCell::new(),
+                features: RefCell::new(vec![None; self.net.hidden().len()]),
+                gradients: OnceCell::new(),
+            };
+            wanted.iter().map(|metric| metric.of_layered(&snapshot)).collect()
+        });
+        values.collect()
+    }
+}
+
+impl Snapshot<'_> {
+    fn loss_on(&self, x: &[f64], target: &[f64]) -> Result<f64> {
+        if target.is_empty() {
+            return Ok(f64::NAN);
+        }
+        let objective = Objective { loss: self.loss, n: x.len() / self.data.d, x, target, params: self.params };
+        self.plan.borrow_mut().loss(self.cx, &objective)
+    }
+
+    /// The loss on the training set.
+    fn train_loss(&self) -> Result<f64> {
+        if let Some(&loss) = self.train_loss.get() {
+            return Ok(loss);
+        }
+        let loss = self.loss_on(&self.data.x, &self.data.y)?;
+        Ok(*self.train_loss.get_or_init(|| loss))
+    }
+
+    /// The same on the test set; NaN without one.
+    fn test_loss(&self) -> Result<f64> {
+        self.loss_on(&self.data.x_test, &self.data.y_test)
+    }
+
+    /// Gradients of the first output on the fresh inputs, one row per input.
+    fn gradients(&self) -> Result<&[f64]> {
+        if let Some(gradients) = self.gradients.get() {
+            return Ok(gradients);
+        }
+        let n = self.fresh.len() / self.data.d;
+        let mut rows = vec![0.0; n * self.params.len()];
+        if n > 0 {
+            self.plan.borrow_mut().sample_gradients(self.cx, (n, &self.fresh, self.params), 0, &mut rows)?;
+        }
+        Ok(self.gradients.get_or_init(|| rows))
+    }
+
+    fn ntk_rank(&self, arguments: Arguments) -> Result<f64> {
+        if self.net.outputs() != 1 {
+            return refuse!("metric `ntk_rank` is defined for one output, the network has {}", self.net.outputs());
+        }
+        let (rows, columns) = (self.fresh.len() / self.data.d, self.params.len());
+        if rows == 0 || !self.params.iter().all(|param| param.is_finite()) {
+            return Ok(f64::NAN);
+        }
+        Ok(rank::rank(rows, columns, self.gradients()?, arguments.threshold)?.map_or(f64::NAN, |rank| rank as f64))
+    }
+
+    /// Features of a hidden layer on the training inputs, n rows, and their number; the last hidden layer by default.
+    fn features(&self, layer: Option<usize>) -> Result<(Vec<f64>, usize)> {
+        let hidden = self.net.hidden();
+        let Some(&index) = hidden.get(layer.unwrap_or(hidden.len()).wrapping_sub(1)) else {
+            return refuse!("a network with {} hidden layers has no hidden layer {}", hidden.len(), layer.unwrap_or(1));
+        };
+        let (n, width) = (self.data.n(), self.net.layers()[index].outputs());
+        let mut kept = self.features.borrow_mut();
+        if kept.iter().all(Option::is_none) {
+            let mut plan = self.plan.borrow_mut();
+            plan.forward(self.cx, n, &self.data.x, self.params)?;
+            for (features, &index) in kept.iter_mut().zip(hidden) {
+                *features = Some(plan.layer_values(index, n).to_vec());
+            }
+        }
+        let place = hidden.iter().position(|&hidden| hidden == index).unwrap_or_default();
+        Ok((kept[place].clone().unwrap_or_default(), width))
+    }
+
+    /// A weight matrix by its layer, counted from 1; the last by default.
+    fn weight(&self, layer: Option<usize>) -> Result<Weight<'_>> {
+        let weights = self.net.weights();
+        match weights.get(layer.unwrap_or(weights.len()).wrapping_sub(1)) {
+            Some(weight) => Ok(self.matrix(weight, self.params)),
+            None => refuse!("a network with {} weight matrices has none of layer {}", weights.len(), layer.unwrap_or(1)),
+        }
+    }
+
+    fn matrix<'a>(&self, weight: &Parameter, params: &'a [f64]) -> Weight<'a> {
+        let range: Range<usize> = weight.range.clone();
+        Weight { outputs: weight.shape[0], inputs: weight.shape[1], values: &params[range] }
+    }
+
+    fn balancedness(&self, arguments: Arguments) -> Result<f64> {
+        let all: Vec<Weight<'_>> = self.net.weights().iter().map(|weight| self.matrix(weight, self.params)).collect();
+        let pairs = all.windows(2).enumerate();
+        let chosen = pairs.filter(|(index, _)| arguments.layer.is_none_or(|layer| layer == index + 1));
+        let imbalance = |(_, pair): (usize, &[Weight<'_>])| {
+            let (below, above) = (pair[0], pair[1]);
+            weights::balancedness(above.outputs, below.outputs, below.inputs, above.values, below.values)
+        };
+        let imbalances = chosen.map(imbalance).collect::<Result<Vec<f64>>>()?;
+        Ok(imbalances.into_iter().reduce(nan_max).unwrap_or(f64::NAN))
+    }
+
+    fn sharpness(&self) -> Result<f64> {
+        if !self.params.iter().all(|param| param.is_finite()) {
+            return Ok(f64::NAN);
+        }
+        let Dataset { x, y, .. } = self.data;
+        let objective = Objective { loss: self.loss, n: self.data.n(), x, target: y, params: self.params };
+        let mut refused = Ok(());
+        let top = lanczos::top_eigenvalue(self.params.len(), |direction, product| {
+            let done = self.plan.borrow_mut().hessian_vector(self.cx, &objective, direction, product);
+            if done.is_err() {
+                product.fill(f64::NAN);
+                refused = done;
+            }
+        })?;
+        refused.map(|()| top.value)
+    }
+
+    fn initial_distance(&self, arguments: Arguments) -> Result<f64> {
+        let weights = self.net.weights();
+        let Some(weight) = weights.get(arguments.layer.unwrap_or(1).wrapping_sub(1)) else {
+            return Ok(f64::NAN);
+        };
+        let (now, then) = (&self.params[weight.range.clone()], &self.initial[weight.range.clone()]);
+        directions::distance(now, then)
+    }
+
+    fn clustering(&self) -> Result<f64> {
+        let (Some(teacher), [first, second, ..]) = (&self.data.teacher_rows, &self.net.weights()[..]) else {
+            return Ok(f64::NAN);
+        };
+        let (rows, outgoing) = (self.matrix(first, self.params), self.matrix(second, self.params));
+        let strength = |j: usize| {
+            let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+            let out = squares(&mut outgoing.values.iter().skip(j).step_by(outgoing.inputs).copied());
+            out * squares(&mut rows.values[j * rows.inputs..][..rows.inputs].iter().copied())
+        };
+        let strengths: Vec<f64> = (0..rows.outputs).map(strength).collect();
+        directions::clustering(self.data.d, rows.values, &strengths, teacher)
+    }
+}

@@ -1,0 +1,263 @@
+//! Networks in training: the fused kernels where the update is plain, [`super::stepper`] where it is not.
+
+use std::sync::Arc;
+
+use handgrad_kernels::deep_linear::{DeepLinearRule, DeepLinearShape, deep_linear_gd, deep_linear_sgd};
+use handgrad_kernels::diagonal::{DiagonalShape, Steps, diagonal_gd, diagonal_sgd};
+use handgrad_kernels::mlp::{Hidden, MlpLoss, MlpShape, MlpSteps, mlp_sgd};
+use handgrad_kernels::{Buffer, Context, Isa, Real, ViewMut};
+
+use super::stepper::{Iterations, Stepper};
+use super::{Activation, Architecture, Bias, Net};
+use crate::data::Dataset;
+use crate::draws::{Draws, Order};
+use crate::error::{Result, refuse};
+use crate::loss::Loss;
+use crate::optim::{Batch, Optimiser, Valley};
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// Most steps, and most samples per replica, handed to a kernel at once; chunks bound the memory of orders and step sizes, and
+/// change no bit.
+const CHUNK: u64 = 4096;
+/// See [`CHUNK`].
+const CHUNK_SAMPLES: usize = 1 << 20;
+
+/// One run of a network over a data set: what [`Training::advance`] needs besides the state.
+#[derive(Debug)]
+pub struct Training<T: Real> {
+    method: Method,
+    /// The layers, unless the network is diagonal.
+    net: Option<Arc<Net<T>>>,
+    shape: DiagonalShape,
+    params: usize,
+    x: Arc<Buffer<T>>,
+    y: Arc<[T]>,
+    loss: Loss,
+    schedule: Schedule,
+    optimiser: Optimiser,
+    steps: u64,
+}
+
+/// How a step is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Method {
+    /// The fused kernel of diagonal networks.
+    Diagonal,
+    /// That of linear perceptrons with one output and no bias, for any batch.
+    DeepLinear(Vec<usize>),
+    /// That of perceptrons with one output, one sample per step.
+    Mlp(Vec<usize>, Bias, Hidden),
+    /// Operator by operator.
+    Composed,
+}
+
+impl Method {
+    fn of(net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
+        let single = matches!(optimiser.batch, Batch::Random { size: 1, .. });
+        match net {
+            Architecture::Diagonal { .. } | Architecture::Squared { .. } if optimiser.is_bare() => Method::Diagonal,
+            Architecture::Mlp { widths, bias, activation, weight_norm: None, .. }
+                if optimiser.is_plain()
+                    && optimiser.valley_projection.is_none()
+                    && loss.squared().is_some()
+                    && widths.last() == Some(&1) =>
+            {
+                match activation {
+                    Activation::Identity if *bias == Bias::None => Method::DeepLinear(widths.clone()),
+                    Activation::Identity if single => Method::Mlp(widths.clone(), *bias, Hidden::Identity),
+                    Activation::Relu if single => Method::Mlp(widths.clone(), *bias, Hidden::Relu),
+                    _ => Method::Composed,
+                }
+            }
+            _ => Method::Composed,
+        }
+    }
+}
+
+impl<T: Real> Training<T> {
+    /// Packs the data.
+    ///
+    /// # Errors
+    /// If the network, the loss and the data do not fit each other, or the context's device has no room for the data.
+    pub fn new(
+        cx: &Context,
+        net: &Architecture,
+        data: &Dataset,
+        loss: Loss,
+        schedule: Schedule,
+        optimiser: Optimiser,
+        steps: u64,
+    ) -> Result<Training<T>> {
+        net.check_data(data.d, loss, data.outputs())?;
+        let (n, d) = (data.n(), data.d);
+        let layered = net.net::<T>(d)?.map(Arc::new);
+        let outputs = layered.as_ref().map_or(1, |net| net.outputs());
+        if layered.is_none() && loss.squared().is_none() {
+            return refuse!("loss: diagonal networks train on half-mse or mse; set one of them");
+        }
+        loss.check(outputs, &data.y)?;
+        let params = layered.as_ref().map_or(2 * d, |net| net.params());
+        let method = Method::of(net, &optimiser, loss);
+        // Layers take dense rows; the fused kernels are fastest on aligned ones.
+        let stride = if layered.is_some() && method == Method::Composed { d } else { DiagonalShape::aligned_stride::<T>(d) };
+        let mut x = vec![T::ZERO; n * stride];
+        for (packed, row) in x.chunks_exact_mut(stride).zip(data.x.chunks_exact(d)) {
+            packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
+        }
+        let shape = DiagonalShape { n, d, stride, replicas: 1 };
+        let y = data.y.iter().map(|&value| T::from_f64(value)).collect();
+        let x = Arc::new(Buffer::from_slice(cx, &x)?);
+        Ok(Training { method, net: layered, shape, params, x, y, loss, schedule, optimiser, steps })
+    }
+
+    /// Parameters of one replica.
+    pub fn params(&self) -> usize {
+        self.params
+    }
+
+    /// The instruction set that its steps run with on a context.
+    pub fn variant(&self, cx: &Context) -> Isa {
+        let variants = match self.method {
+            Method::Diagonal => handgrad_kernels::diagonal::VARIANTS,
+            Method::DeepLinear(_) => handgrad_kernels::deep_linear::VARIANTS,
+            Method::Mlp(..) => handgrad_kernels::mlp::VARIANTS,
+            Method::Composed if self.net.is_none() => handgrad_kernels::diagonal::VARIANTS,
+            Method::Composed => handgrad_kernels::linear::VARIANTS,
+        };
+        variants.runs_under(cx.isa())
+    }
+
+    /// Which code makes a step: the name of a fused kernel, or `composed`.
+    pub fn method(&self) -> &'static str {
+        match self.method {
+            Method::Diagonal => "diagonal",
+            Method::DeepLinear(_) => "deep_linear",
+            Method::Mlp(..) => "mlp",
+            Method::Composed => "composed",
+        }
+    }
+
+    /// The same run operator by operator, whatever fused kernel there is: the oracle of those kernels.
+    #[must_use]
+    pub fn composed(self, cx: &Context) -> Result<Training<T>> {
+        let mut x = Vec::with_capacity(self.shape.n * self.shape.d);
+        for row in self.x.as_slice().unwrap_or_default().chunks_exact(self.shape.stride) {
+            x.extend_from_slice(&row[..self.shape.d]);
+        }
+        let shape = DiagonalShape { stride: self.shape.d, ..self.shape };
+        Ok(Training { method: Method::Composed, shape, x: Arc::new(Buffer::from_slice(cx, &x)?), ..self })
+    }
+
+    /// Trains every replica that has not diverged until `state.step` is `until`. `draws`: one per replica.
+    ///
+    /// # Errors
+    /// If a kernel refuses its arguments.
+    pub fn advance(&self, cx: &Context, state: &mut State<T>, draws: &[Draws], until: u64) -> Result<()> {
+        let replicas = state.replicas();
+        let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
+        let mut stepper = None;
+        let (mut order, mut rates) = (Vec::new(), Vec::new());
+        while state.step < until && !state.is_over() {
+            let batches = self.optimiser.batches(state.step, self.shape.n);
+            let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
+            rates.clear();
+            rates.extend((state.step..state.step + count).map(|i| T::from_f64(self.schedule.at(i, self.steps))));
+            order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
+            for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
+                draws.order.fill(batches.start, order);
+            }
+            let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
+            if self.method == Method::Composed {
+                let stepper = match &mut stepper {
+                    Some(stepper) => stepper,
+                    None => {
+                        let most = self.optimiser.batch_size(self.shape.n);
+                        stepper.insert(Stepper::new(&self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
+                    }
+                };
+                let data = (self.x.as_slice().unwrap_or_default(), &*self.y);
+                let iterations = Iterations { order: &order, rates: &rates };
+                stepper.train(cx, data, draws, iterations, state, &mut diverged)?;
+            } else {
+                let steps = Steps { order: &order, batch: batches.size, lr: &rates };
+                self.fused(cx, full, steps, (&mut state.params).into(), &mut diverged)?;
+            }
+            for (at, found) in state.diverged.iter_mut().zip(diverged) {
+                *at = at.or(found.map(|step| state.step + step as u64));
+            }
+            state.step += count;
+        }
+        state.step = until.max(state.step);
+        Ok(())
+    }
+
+    /// Steps of the fused kernel; full ones take the whole data set each.
+    fn fused(
+        &self,
+        cx: &Context,
+        full: bool,
+        steps: Steps<'_, T>,
+        params: ViewMut<'_, T>,
+        diverged: &mut [Option<usize>],
+    ) -> Result<()> {
+        let DiagonalShape { n, stride, .. } = self.shape;
+        let replicas = diverged.len();
+        let (x, y) = (self.x.view(), (&*self.y).into());
+        let scale = self.loss.squared().unwrap_or(handgrad_kernels::mse::MseScale::Half);
+        let (clip, weight_decay) = (self.optimiser.clip.map(T::from_f64), T::from_f64(self.optimiser.weight_decay));
+        match &self.method {
+            Method::Diagonal => {
+                let shape = DiagonalShape { replicas, ..self.shape };
+                // The kernel's steps are on the half mean squared error.
+                let factor = if self.loss == Loss::Mse { T::ONE + T::ONE } else { T::ONE };
+                let lr: Vec<T> = steps.lr.iter().map(|&rate| factor * rate).collect();
+                match full {
+                    true => diagonal_gd(cx, &shape, x, y, &lr, params, diverged)?,
+                    false => diagonal_sgd(cx, &shape, x, y, Steps { lr: &lr, ..steps }, params, diverged)?,
+                }
+            }
+            Method::DeepLinear(widths) => {
+                let shape = DeepLinearShape { widths, n, stride, replicas };
+                let rule = DeepLinearRule { scale, clip, weight_decay };
+                match full {
+                    true => deep_linear_gd(cx, &shape, &rule, x, y, steps.lr, params, diverged)?,
+                    false => deep_linear_sgd(cx, &shape, &rule, x, y, steps, params, diverged)?,
+                }
+            }
+            Method::Mlp(widths, bias, hidden) => {
+                let shape = MlpShape { widths, bias: bias.kind(), activation: *hidden, n, stride, replicas };
+                let loss = MlpLoss { scale, clip, weight_decay };
+                mlp_sgd(cx, &shape, x, y, MlpSteps { loss, order: steps.order, lr: steps.lr }, params, diverged)?;
+            }
+            Method::Composed => {}
+        }
+        Ok(())
+    }
+
+    /// Where full-batch GD from the measured parameters leads.
+    ///
+    /// # Errors
+    /// If a kernel refuses its arguments.
+    pub fn valley_floor(&self, cx: &Context, state: &State<T>, valley: Valley) -> Result<Vec<T>> {
+        let descent = Training {
+            method: if self.net.is_none() { Method::Diagonal } else { Method::Composed },
+            net: self.net.clone(),
+            x: Arc::clone(&self.x),
+            y: Arc::clone(&self.y),
+            schedule: Schedule::Constant { peak: valley.lr },
+            optimiser: Optimiser::gd(),
+            steps: valley.steps,
+            ..*self
+        };
+        let (params, none) = (state.measured().to_vec(), Vec::new());
+        let mut below = State { step: 0, params, average: none.clone(), memory: none, ..state.clone() };
+        descent.advance(cx, &mut below, &vec![Draws::full(); state.replicas()], valley.steps)?;
+        Ok(below.params)
+    }
+
+    /// The optimiser.
+    pub fn optimiser(&self) -> &Optimiser {
+        &self.optimiser
+    }
+}
