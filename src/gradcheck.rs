@@ -9,12 +9,18 @@
 //! assert!(report.passed(), "{report}");
 //! ```
 
+use std::sync::Arc;
+
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_backward_weight, diagonal_forward};
 use handgrad_kernels::mse::{MseScale, mse_backward, mse_forward};
 use handgrad_kernels::{Acc, Context, Isa};
 
 use crate::error::Result;
+use crate::layers::{At, Layer};
+use crate::loss::Loss;
+use crate::nets::{Activation, Architecture, Bias, Init, Net, Objective, Plan, WeightNorm};
 use crate::rng::{self, Stream};
+use crate::spec::Seed;
 
 /// Largest relative error that passes: central differences in f64 are good to about 1e-10 on smooth functions of size 1.
 pub const TOLERANCE: f64 = 1e-7;
@@ -91,6 +97,44 @@ pub fn check<E>(name: &str, at: &[f64], gradient: &[f64], mut value: impl FnMut(
     Ok(report)
 }
 
+/// Checks dw and dx of a layer at n samples x and parameters w: the gradients of Σ_k c_k y_k, c given for every output.
+///
+/// # Errors
+/// If the layer refuses its arguments.
+pub fn layer(cx: &Context, name: &str, layer: &dyn Layer<f64>, at: At<'_, f64>, c: &[f64]) -> Result<Report> {
+    let At { n, w, x } = at;
+    let mut gradient = vec![f64::NAN; w.len() + x.len()];
+    let (dw, dx) = gradient.split_at_mut(w.len());
+    layer.backward_weight(cx, at, c, dw, Acc::Set)?;
+    layer.backward_data(cx, at, c, dx)?;
+    let mut y = vec![f64::NAN; n * layer.outputs()];
+    check(name, &[w, x].concat(), &gradient, |point| {
+        let (w, x) = point.split_at(w.len());
+        layer.forward(cx, At { n, w, x }, &mut y)?;
+        Ok(y.iter().zip(c).map(|(y, c)| y * c).sum())
+    })
+}
+
+/// Checks the gradient of a loss over a network, then the product of its Hessian and the gradient, which is compared with the
+/// derivative of half the gradient's square.
+///
+/// # Errors
+/// If the network or the loss refuses its arguments.
+pub fn net(cx: &Context, name: &str, net: &Arc<Net<f64>>, objective: &Objective<'_, f64>) -> Result<[Report; 2]> {
+    let mut plan = Plan::new(Arc::clone(net), objective.n)?;
+    let mut gradient = vec![f64::NAN; objective.params.len()];
+    plan.gradient(cx, objective, &mut gradient)?;
+    let first = check(name, objective.params, &gradient, |params| plan.loss(cx, &Objective { params, ..*objective }))?;
+    let mut product = vec![f64::NAN; gradient.len()];
+    plan.hessian_vector(cx, objective, &gradient, &mut product)?;
+    let mut moved = vec![f64::NAN; gradient.len()];
+    let second = check(&format!("{name} hessian"), objective.params, &product, |params| -> Result<f64> {
+        plan.gradient(cx, &Objective { params, ..*objective }, &mut moved)?;
+        Ok(moved.iter().map(|g| g * g).sum::<f64>() / 2.0)
+    })?;
+    Ok([first, second])
+}
+
 /// Checks every gradient of this crate, with every instruction set of this machine, at sizes that fill no vector evenly.
 ///
 /// # Errors
@@ -104,8 +148,62 @@ pub fn all() -> Result<Vec<Report>> {
                 reports.push(diagonal(&cx, n, d, scale, &format!("diagonal {loss} {isa} f64 n={n} d={d}"))?);
             }
         }
+        for (name, architecture) in architectures() {
+            for loss in [Loss::HalfMse, Loss::Mse, Loss::Logistic, Loss::SoftmaxXent] {
+                for n in [1, 5] {
+                    reports.extend(layered(&cx, &architecture, loss, n, &format!("{name} {loss:?} {isa} f64 n={n}"))?);
+                }
+            }
+        }
     }
     Ok(reports)
+}
+
+/// Networks with every layer and activation, at widths that fill no vector evenly.
+fn architectures() -> Vec<(String, Architecture)> {
+    let mut all = Vec::new();
+    for activation in [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Swish] {
+        let deep = Architecture::DeepDiagonal { depth: 3, activation, mean: 0.5, deviation: 1.0 };
+        all.push((format!("deep diagonal {activation:?}"), deep));
+        let learned = Some(WeightNorm { gain: 1.5, learned: true });
+        for (bias, weight_norm) in [
+            (Bias::All, None),
+            (Bias::None, None),
+            (Bias::All, learned),
+            (Bias::First, learned.map(|norm| WeightNorm { learned: false, ..norm })),
+        ] {
+            let (widths, init) = (vec![3, 17, 5, 3], Init::Kaiming { law: crate::nets::Law::Normal, gain: 1.4 });
+            let norm = weight_norm.map_or("", |norm| if norm.learned { " weight norm" } else { " weight norm, gain frozen" });
+            let name = format!("mlp {activation:?} bias {bias:?}{norm}");
+            all.push((name, Architecture::Mlp { widths, bias, activation, init, weight_norm }));
+        }
+    }
+    all
+}
+
+/// The loss of a network on random data, with as many outputs as the loss asks for; nothing where the network has others.
+fn layered(cx: &Context, architecture: &Architecture, loss: Loss, n: usize, name: &str) -> Result<Vec<Report>> {
+    let architecture = match (architecture.clone(), loss) {
+        (Architecture::DeepDiagonal { .. }, Loss::SoftmaxXent) => return Ok(Vec::new()),
+        (Architecture::Mlp { mut widths, bias, activation, init, weight_norm }, Loss::Logistic) => {
+            widths[3] = 1;
+            Architecture::Mlp { widths, bias, activation, init, weight_norm }
+        }
+        (architecture, _) => architecture,
+    };
+    let Some(layers) = architecture.net::<f64>(3)? else { return Ok(Vec::new()) };
+    let layers = Arc::new(layers);
+    let mut numbers = vec![0.0; 3 * n + n * layers.outputs()];
+    rng::standard_normals(&mut rng::sequential(n as u64, Stream::Data), &mut numbers);
+    let (x, target) = numbers.split_at(3 * n);
+    let target: Vec<f64> = match loss {
+        Loss::HalfMse | Loss::Mse => target.to_vec(),
+        Loss::Logistic => target.iter().map(|value| value.signum()).collect(),
+        Loss::SoftmaxXent => (0..n).map(|i| (i % layers.outputs()) as f64).collect(),
+    };
+    let params = architecture.initial(3, Seed::Own(1));
+    let objective = Objective { loss, n, x, target: &target, params: &params };
+    Ok(net(cx, name, &layers, &objective)?.to_vec())
 }
 
 /// The loss of a diagonal network in its parameters, on random data.
@@ -159,6 +257,57 @@ mod tests {
         assert!(!wrong(|g| g.truncate(2)).passed());
         let nan = wrong(|g| g[1] = f64::NAN);
         assert!(!nan.passed() && nan.worst == 1, "{nan}");
+    }
+
+    #[test]
+    fn layers_are_checked_by_their_weights_and_by_their_inputs() {
+        use crate::layers::{Along, Linear};
+        /// A linear layer whose gradients are scaled.
+        #[derive(Debug)]
+        struct Wrong(Linear, f64, f64);
+        impl Layer<f64> for Wrong {
+            fn inputs(&self) -> usize {
+                3
+            }
+            fn outputs(&self) -> usize {
+                2
+            }
+            fn forward(&self, cx: &Context, at: At<'_, f64>, y: &mut [f64]) -> Result<()> {
+                self.0.forward(cx, at, y)
+            }
+            fn backward_data(&self, cx: &Context, at: At<'_, f64>, dy: &[f64], dx: &mut [f64]) -> Result<()> {
+                self.0.backward_data(cx, at, dy, dx)?;
+                dx.iter_mut().for_each(|dx| *dx *= self.1);
+                Ok(())
+            }
+            fn backward_weight(&self, cx: &Context, at: At<'_, f64>, dy: &[f64], dw: &mut [f64], acc: Acc) -> Result<()> {
+                self.0.backward_weight(cx, at, dy, dw, acc)?;
+                dw[7] *= self.2;
+                Ok(())
+            }
+            fn forward_tangent(&self, _: &Context, _: At<'_, f64>, _: Along<'_, f64>, _: &mut [f64]) -> Result<()> {
+                Ok(())
+            }
+            fn backward_data_tangent(
+                &self,
+                _: &Context,
+                _: At<'_, f64>,
+                _: Along<'_, f64>,
+                _: &[f64],
+                _: &[f64],
+                _: &mut [f64],
+            ) -> Result<()> {
+                Ok(())
+            }
+        }
+        let cx = Context::cpu().unwrap();
+        let (w, x) = ([0.3, -1.2, 0.8, 0.1, 0.9, -0.4, 0.2, 0.7], [1.1, 0.6, -0.3, 0.5, -0.9, 0.2]);
+        let at = At { n: 2, w: &w, x: &x };
+        let linear = Linear { inputs: 3, outputs: 2, bias: true };
+        for (data, weight, passes) in [(1.0, 1.0, true), (1.001, 1.0, false), (1.0, 0.0, false), (f64::NAN, 1.0, false)] {
+            let report = layer(&cx, "linear", &Wrong(linear, data, weight), at, &[0.4, -1.0, 0.7, 0.2]).unwrap();
+            assert_eq!(report.passed(), passes, "{report}");
+        }
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use handgrad_kernels::logistic::{logistic_backward, logistic_backward_tangent, logistic_forward};
 use handgrad_kernels::mse::{MseScale, mse_backward, mse_backward_tangent, mse_forward};
-use handgrad_kernels::softmax_xent::{
-    SoftmaxShape, softmax_xent_backward, softmax_xent_backward_tangent, softmax_xent_forward,
-};
+use handgrad_kernels::softmax_xent::{SoftmaxShape, softmax_xent_backward, softmax_xent_backward_tangent, softmax_xent_forward};
 use handgrad_kernels::{Context, Real};
 use serde::{Deserialize, Serialize};
 

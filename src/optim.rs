@@ -266,11 +266,7 @@ impl Optimiser {
         let whole = (n / size) as u64;
         let (epoch, place) = (step / (whole + 1), step % (whole + 1));
         let start = epoch * n as u64 + place * size as u64;
-        if place < whole {
-            Batches { size, start, count: whole - place }
-        } else {
-            Batches { size: n % size, start, count: 1 }
-        }
+        if place < whole { Batches { size, start, count: whole - place } } else { Batches { size: n % size, start, count: 1 } }
     }
 
     /// The rule of the SGD kernel, decay included.
@@ -286,9 +282,7 @@ impl Optimiser {
     /// The rule of the Adam kernel, decay included.
     pub(crate) fn adam_rule(&self) -> Option<AdamRule> {
         match self.rule {
-            Rule::Adam { beta1, beta2, epsilon } => {
-                Some(AdamRule { beta1, beta2, epsilon, weight_decay: self.weight_decay })
-            }
+            Rule::Adam { beta1, beta2, epsilon } => Some(AdamRule { beta1, beta2, epsilon, weight_decay: self.weight_decay }),
             Rule::Sgd { .. } => None,
         }
     }
@@ -304,7 +298,9 @@ impl Optimiser {
             return refuse!("optimiser.batch.size is {size}, expected 1 to {MAX_BATCH}");
         }
         match (self.label_noise, self.batch) {
-            (LabelNoise::Gaussian { variance } | LabelNoise::Static { variance }, _) if !(variance.is_finite() && variance >= 0.0) => {
+            (LabelNoise::Gaussian { variance } | LabelNoise::Static { variance }, _)
+                if !(variance.is_finite() && variance >= 0.0) =>
+            {
                 return refuse!("optimiser.label_noise.variance is {variance}, expected a finite number >= 0");
             }
             (LabelNoise::Sampled, Batch::Full) => {

@@ -198,7 +198,13 @@ mod tests {
     fn power_warmup_reaches_the_published_peaks() {
         // Peak and post-decay step sizes of the three-layer networks, printed to three digits.
         for (until, divide, peak, after) in [(0.1, 3.5, 0.1032, 0.0295), (0.3, 2.5, 0.1495, 0.0598), (0.5, 5.0, 0.1814, 0.0363)] {
-            let schedule = Schedule::PowerWarmup { base: 0.04, factor: 6.0, exponent: 0.5, until, decays: vec![Decay { at: until, divide }] };
+            let schedule = Schedule::PowerWarmup {
+                base: 0.04,
+                factor: 6.0,
+                exponent: 0.5,
+                until,
+                decays: vec![Decay { at: until, divide }],
+            };
             let last = (until * 10_001.0) as u64;
             assert!((schedule.at(last - 1, 10_001) - peak).abs() <= 1e-4, "{}", schedule.at(last - 1, 10_001));
             assert!((schedule.at(last, 10_001) - after).abs() <= 1e-4);

@@ -205,8 +205,7 @@ fn against_the_layers<T: Real>(tolerance: f64) {
         let (d, mut cases) = (inputs(&net), Cases::new(9));
         let data = Dataset { d, x: cases.reals(12 * d), y: cases.reals(12), ..Dataset::default() };
         let seeds: Vec<Seed> = (0..5).map(Seed::Own).collect();
-        let draws: Vec<Draws> =
-            seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, 12, STEPS).unwrap()).collect();
+        let draws: Vec<Draws> = seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, 12, STEPS).unwrap()).collect();
         for cx in contexts() {
             let schedule = Schedule::Cosine { peak: 0.05, floor: 0.01 };
             let training = || Training::<T>::new(&cx, &net, &data, loss, schedule.clone(), optimiser.clone(), STEPS).unwrap();
@@ -343,7 +342,11 @@ fn figure_10_has_the_reference_medians() {
         assert!(low <= median && median <= high, "{run}: median {median}, expected {low} to {high}; {left:?}");
     }
     for run in ["gd-unclipped", "sgd-32-unclipped"] {
-        assert_eq!(results.run(run).unwrap().own().filter(|replica| results.run(run).unwrap().survivor(replica.seed).is_some()).count(), 0, "{run} diverges");
+        assert_eq!(
+            results.run(run).unwrap().own().filter(|replica| results.run(run).unwrap().survivor(replica.seed).is_some()).count(),
+            0,
+            "{run} diverges"
+        );
     }
 }
 
@@ -370,5 +373,8 @@ fn initial_parameters_must_be_given() {
         dtype: Dtype::F64,
     };
     let line = replay(&Context::cpu().unwrap(), &npz, &options, &Quiet).unwrap_err().to_string();
-    assert!(line.contains("there is no array `init`; save the 607 initial parameters") || line.contains("`init` has shape"), "{line}");
+    assert!(
+        line.contains("there is no array `init`; save the 607 initial parameters") || line.contains("`init` has shape"),
+        "{line}"
+    );
 }

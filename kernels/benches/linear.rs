@@ -52,7 +52,7 @@ fn linear<T: Real>(c: &mut Criterion) {
                     bencher.iter(|| gemm_forward(&cx, &weight, (&y).into(), (&x).into(), (&mut w).into(), Acc::Set));
                 });
             }
-            // Repeated passes multiply what they wrote before.
+            // Each pass read what another one had written: start anew.
             (x, y, w) = (cases.reals(n * inputs), cases.reals(n * outputs), cases.reals(outputs * inputs));
         }
     }

@@ -35,8 +35,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
                 let order = cases.indices(replicas * STEPS, SAMPLES);
                 let lr = vec![T::from_f64(0.001); STEPS];
                 let mut diverged = vec![None; replicas];
-                let loss =
-                    MlpLoss { scale: MseScale::Half, clip: clip.map(T::from_f64), weight_decay: T::ZERO };
+                let loss = MlpLoss { scale: MseScale::Half, clip: clip.map(T::from_f64), weight_decay: T::ZERO };
                 group.throughput(Throughput::Elements((replicas * STEPS) as u64));
                 group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                     bencher.iter(|| {

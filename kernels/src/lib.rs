@@ -40,8 +40,8 @@ pub mod mse;
 pub mod norm;
 pub mod sgd;
 pub mod softmax_xent;
-pub mod weightnorm;
 pub mod testing;
+pub mod weightnorm;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use context::{Context, Device, Scratch};
@@ -78,4 +78,19 @@ impl Variants {
 }
 
 /// Every operator of this crate with its variants.
-pub const OPERATORS: &[Variants] = &[activation::VARIANTS, adam::VARIANTS, clip::VARIANTS, deep_linear::VARIANTS, diagonal::VARIANTS, gemm::VARIANTS, linear::VARIANTS, logistic::VARIANTS, mlp::VARIANTS, mse::VARIANTS, norm::VARIANTS, sgd::VARIANTS, softmax_xent::VARIANTS, weightnorm::VARIANTS];
+pub const OPERATORS: &[Variants] = &[
+    activation::VARIANTS,
+    adam::VARIANTS,
+    clip::VARIANTS,
+    deep_linear::VARIANTS,
+    diagonal::VARIANTS,
+    gemm::VARIANTS,
+    linear::VARIANTS,
+    logistic::VARIANTS,
+    mlp::VARIANTS,
+    mse::VARIANTS,
+    norm::VARIANTS,
+    sgd::VARIANTS,
+    softmax_xent::VARIANTS,
+    weightnorm::VARIANTS,
+];

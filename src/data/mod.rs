@@ -3,6 +3,7 @@
 pub mod npz;
 mod published;
 mod support;
+pub(crate) mod teacher;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::rng::{self, RandomState, Stream};
 use npz::Npz;
 pub use published::Published;
 pub use support::Target;
+pub use teacher::Teacher;
 
 /// Where the data come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,19 @@ pub enum Data {
         target: Target,
         /// Standard deviation of the labels' noise.
         noise: f64,
+        /// Seed of our data stream.
+        seed: u64,
+    },
+    /// x ~ N(0, I_d) divided by its norm, labels by a random ReLU network without noise.
+    TeacherStudent {
+        /// Training samples.
+        n: usize,
+        /// Features.
+        d: usize,
+        /// Test samples.
+        test: usize,
+        /// The network's law.
+        teacher: Teacher,
         /// Seed of our data stream.
         seed: u64,
     },
@@ -196,6 +211,7 @@ impl Data {
             Data::SparseRegression { n, d, test, .. } => (n, d, test),
             Data::Quadratic { n, .. } => (n, 1, 0),
             Data::Support { n, d, .. } => (n.saturating_mul(2), d, 0),
+            Data::TeacherStudent { n, d, test, .. } => (n, d, test),
             Data::Npz { .. } | Data::Published { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
@@ -212,6 +228,9 @@ impl Data {
             }
             Data::Support { support, .. } if !(1..=d).contains(&support) => {
                 refuse!("data.support is {support}, expected 1 to d = {d} features that the target depends on")
+            }
+            Data::TeacherStudent { ref teacher, .. } if !teacher.is_drawable() => {
+                refuse!("data.teacher is {teacher:?}, expected hidden widths of 1 to {} each", teacher::MAX_WIDTH)
             }
             Data::Support { noise, .. } if !(noise.is_finite() && noise >= 0.0) => {
                 refuse!("data.noise is {noise}, expected a finite number >= 0")
@@ -242,6 +261,9 @@ impl Data {
             Data::Quadratic { n, x_min, x_max, theta_star, .. } => {
                 format!("quadratic toy, θ* = {theta_star}, n = {n} inputs in [{x_min}, {x_max}]")
             }
+            Data::TeacherStudent { n, d, teacher, .. } => {
+                format!("teacher-student, {} hidden neurons, n = {n}, d = {d}", teacher.neurons())
+            }
             Data::Support { n, d, support, target, noise, .. } => {
                 let target = format!("{target:?}").to_lowercase();
                 format!("{target} target of {support} of {d} features, n = 2 x {n}, labels ± {noise}·N(0, 1)")
@@ -264,6 +286,9 @@ impl Data {
             Data::Quadratic { n, x_min, x_max, theta_star, seed: first } => {
                 Ok(Data::Quadratic { n, x_min, x_max, theta_star, seed: first.wrapping_add(seed) })
             }
+            Data::TeacherStudent { n, d, test, teacher, seed: first } => {
+                Ok(Data::TeacherStudent { n, d, test, teacher, seed: first.wrapping_add(seed) })
+            }
             Data::Support { n, d, support, target, noise, seed: first } => {
                 Ok(Data::Support { n, d, support, target, noise, seed: first.wrapping_add(seed) })
             }
@@ -281,9 +306,8 @@ impl Data {
         match self {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
             Data::Published { figure } => figure.load(),
-            Data::Support { n, d, support, target, noise, seed } => {
-                Ok(support::draw(*n, *d, *support, *target, *noise, *seed))
-            }
+            Data::TeacherStudent { n, d, test, teacher, seed } => Ok(teacher::teacher_student(*n, *test, *d, teacher, *seed).0),
+            Data::Support { n, d, support, target, noise, seed } => Ok(support::draw(*n, *d, *support, *target, *noise, *seed)),
             Data::SparseRegression { n, d, support, test, generator, seed } => {
                 let mut draw: Box<dyn FnMut(usize) -> Vec<f64>> = match generator {
                     Generator::Numpy => {

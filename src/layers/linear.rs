@@ -1,6 +1,4 @@
-use handgrad_kernels::linear::{
-    LinearShape, linear_backward_bias, linear_backward_data, linear_backward_weight, linear_forward,
-};
+use handgrad_kernels::linear::{LinearShape, linear_backward_bias, linear_backward_data, linear_backward_weight, linear_forward};
 use handgrad_kernels::{Acc, Context, Real};
 
 use super::{Along, At, Layer, Slot};

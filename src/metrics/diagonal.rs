@@ -19,7 +19,12 @@ pub(super) const METRICS: &[Definition] = &[
         about: "the loss on the training set: ‖X(u∘v) - y‖²/(2n), or twice that for mse",
         value: Value::Diagonal(|s, _| Ok(s.train_loss)),
     },
-    Definition { name: "test_loss", takes: Takes::Nothing, about: "the same on the test set", value: Value::Diagonal(|s, _| Ok(s.test_loss)) },
+    Definition {
+        name: "test_loss",
+        takes: Takes::Nothing,
+        about: "the same on the test set",
+        value: Value::Diagonal(|s, _| Ok(s.test_loss)),
+    },
     Definition {
         name: "ntk_rank",
         takes: Takes::Threshold,
@@ -36,7 +41,12 @@ pub(super) const METRICS: &[Definition] = &[
         about: "‖u∘v‖₀: entries with |u_j v_j| > threshold",
         value: Value::Diagonal(|s, arguments| Ok(s.predictor().filter(|beta| beta.abs() > arguments.threshold).count() as f64)),
     },
-    Definition { name: "l1", takes: Takes::Nothing, about: "‖u∘v‖₁", value: Value::Diagonal(|s, _| Ok(s.predictor().map(f64::abs).sum())) },
+    Definition {
+        name: "l1",
+        takes: Takes::Nothing,
+        about: "‖u∘v‖₁",
+        value: Value::Diagonal(|s, _| Ok(s.predictor().map(f64::abs).sum())),
+    },
     Definition {
         name: "balancedness",
         takes: Takes::Nothing,
@@ -115,7 +125,12 @@ pub(super) const METRICS: &[Definition] = &[
         about: "max |Cov ξ - (n diag(r²) - r rᵀ)| / (n max r²)",
         value: Value::Diagonal(|s, _| Ok(noise::covariance_error(s.residuals()))),
     },
-    Definition { name: "first_parameter", takes: Takes::Nothing, about: "u_1: θ of the quadratic toy", value: Value::Diagonal(|s, _| Ok(s.u[0])) },
+    Definition {
+        name: "first_parameter",
+        takes: Takes::Nothing,
+        about: "u_1: θ of the quadratic toy",
+        value: Value::Diagonal(|s, _| Ok(s.u[0])),
+    },
 ];
 
 /// One replica at one iteration.
@@ -223,13 +238,7 @@ impl Measurer {
     }
 
     /// Values of `wanted[r]` for every replica r of `params` (2d each, u then v).
-    pub(super) fn measure(
-        &self,
-        cx: &Context,
-        data: &Dataset,
-        params: &[f64],
-        wanted: &[Vec<Metric>],
-    ) -> Result<Vec<Vec<f64>>> {
+    pub(super) fn measure(&self, cx: &Context, data: &Dataset, params: &[f64], wanted: &[Vec<Metric>]) -> Result<Vec<Vec<f64>>> {
         let d = data.d;
         let train = self.losses(cx, &data.x, &data.y, params, d)?;
         let test = self.losses(cx, &data.x_test, &data.y_test, params, d)?;
@@ -267,4 +276,3 @@ impl Measurer {
         predictions.chunks_exact(n).map(|predictions| self.loss.forward(cx, 1, predictions, y)).collect()
     }
 }
-

@@ -3,17 +3,11 @@
 use std::path::Path;
 
 use crate::data::npz::Npz;
-
-/// One layer: weights out x in row-major, biases or none.
-struct Layer {
-    inputs: usize,
-    weights: Vec<f64>,
-    biases: Option<Vec<f64>>,
-}
+use crate::data::teacher::Dense;
 
 /// A network with the inputs that its metrics are taken on.
 pub(super) struct Network {
-    layers: Vec<Layer>,
+    layers: Vec<Dense>,
     /// Training inputs.
     pub x: Vec<f64>,
     /// Inputs of the NTK.
@@ -38,7 +32,7 @@ pub(super) fn checkpoint(figure: u32) -> Option<Network> {
         (taken, rest) = rest.split_at(count);
         taken.to_vec()
     };
-    let layers = widths.windows(2).zip(biased).map(|(sizes, &biased)| Layer {
+    let layers = widths.windows(2).zip(biased).map(|(sizes, &biased)| Dense {
         inputs: sizes[0],
         weights: take(sizes[0] * sizes[1]),
         biases: biased.then(|| take(sizes[1])),
@@ -52,13 +46,9 @@ impl Network {
     /// Activations of one input, the input first; without the output.
     fn activations(&self, x: &[f64]) -> Vec<Vec<f64>> {
         let mut activations = vec![x.to_vec()];
-        for Layer { inputs, weights, biases } in &self.layers[..self.layers.len() - 1] {
-            let below = &activations[activations.len() - 1];
-            let unit = |(j, row): (usize, &[f64])| {
-                let sum: f64 = row.iter().zip(below).map(|(w, h)| w * h).sum();
-                (sum + biases.as_ref().map_or(0.0, |biases| biases[j])).max(0.0)
-            };
-            activations.push(weights.chunks_exact(*inputs).enumerate().map(unit).collect());
+        for layer in &self.layers[..self.layers.len() - 1] {
+            let before = layer.apply(&activations[activations.len() - 1]);
+            activations.push(before.into_iter().map(|value| value.max(0.0)).collect());
         }
         activations
     }
@@ -76,7 +66,7 @@ impl Network {
             let activations = self.activations(x);
             let mut blocks = Vec::new();
             let mut delta = vec![1.0];
-            for (Layer { inputs, weights, biases }, below) in self.layers.iter().zip(&activations).rev() {
+            for (Dense { inputs, weights, biases }, below) in self.layers.iter().zip(&activations).rev() {
                 let mut block: Vec<f64> = delta.iter().flat_map(|d| below.iter().map(move |h| d * h)).collect();
                 block.extend(biases.iter().flat_map(|_| &delta));
                 blocks.push(block);

@@ -52,7 +52,7 @@ pub(super) const METRICS: &[Definition] = &[
         }),
     },
     Definition {
-        name: "balancedness",
+        name: "layer_balancedness",
         takes: Takes::Layer,
         about: "‖W_(k+1)ᵀW_(k+1) - W_k W_kᵀ‖_F; by default the largest over k",
         value: Value::Layered(|s, arguments| s.balancedness(arguments)),
@@ -76,7 +76,7 @@ pub(super) const METRICS: &[Definition] = &[
         name: "weight_rank",
         takes: Takes::LayerAndThreshold,
         about: "singular values σ of W_k (the last by default) with σ/σ₁ > threshold",
-        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.rank(arguments.threshold)),
+        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.rank(s.cx, arguments.threshold)),
     },
     Definition {
         name: "stable_rank",
@@ -145,8 +145,8 @@ impl Weight<'_> {
         weights::norm_of_inputs(self.outputs, self.inputs, self.values, input)
     }
 
-    fn rank(self, threshold: f64) -> Result<f64> {
-        Ok(rank::rank(self.outputs, self.inputs, self.values, threshold)?.map_or(f64::NAN, |rank| rank as f64))
+    fn rank(self, cx: &Context, threshold: f64) -> Result<f64> {
+        Ok(rank::rank(cx, self.outputs, self.inputs, self.values, threshold)?.map_or(f64::NAN, |rank| rank as f64))
     }
 }
 
@@ -234,7 +234,7 @@ impl Snapshot<'_> {
         if rows == 0 || !self.params.iter().all(|param| param.is_finite()) {
             return Ok(f64::NAN);
         }
-        Ok(rank::rank(rows, columns, self.gradients()?, arguments.threshold)?.map_or(f64::NAN, |rank| rank as f64))
+        Ok(rank::rank(self.cx, rows, columns, self.gradients()?, arguments.threshold)?.map_or(f64::NAN, |rank| rank as f64))
     }
 
     /// Features of a hidden layer on the training inputs, n rows, and their number; the last hidden layer by default.

@@ -57,6 +57,12 @@ impl Measurer {
 mod tests {
     use super::*;
     use crate::metrics::parse;
+    use crate::nets::{Activation, Bias};
+
+    /// Of a diagonal network.
+    fn measurer(data: Dataset) -> Measurer {
+        Measurer::new(Arc::new(data), &Architecture::Diagonal { u: 0.1, v: 0.0 }, Loss::HalfMse).unwrap()
+    }
 
     #[test]
     fn values_by_hand() {
@@ -69,7 +75,7 @@ mod tests {
             teacher: Some(vec![0.5, 0.0]),
             ..Dataset::default()
         };
-        let measurer = Measurer::new(data);
+        let measurer = measurer(data);
         // u = (2, 1), v = (0.5, 0.25): β = (1, 0.25), train residuals (0, -0.5), test predictions (1.25, 0.75).
         let cases = [
             ("train_loss", 0.0625),
@@ -93,7 +99,7 @@ mod tests {
             ("noise_ratio", 0.5),
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &[], &wanted).unwrap();
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-15, "{name}: {value} against {want}");
         }
@@ -101,10 +107,10 @@ mod tests {
 
     #[test]
     fn what_needs_a_test_set_or_a_teacher_is_undefined_without() {
-        let measurer = Measurer::new(Dataset { d: 1, x: vec![1.0], y: vec![1.0], ..Dataset::default() });
+        let measurer = measurer(Dataset { d: 1, x: vec![1.0], y: vec![1.0], ..Dataset::default() });
         let names = ["test_loss", "ntk_rank@1e-15", "teacher_distance", "support_error", "log_off_support"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &[], &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 
@@ -114,7 +120,80 @@ mod tests {
         let names =
             ["train_loss", "hessian_min", "noise_ratio", "noise_mean_error", "noise_variance_error", "noise_covariance_error"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = Measurer::new(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &wanted).unwrap();
+        let values = measurer(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &[], &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
+    }
+
+    #[test]
+    fn values_of_a_perceptron_by_hand() {
+        // h(x) = 2 relu(x_1 - x_2) - relu(x_2) + 0.5 on four points.
+        let net = Architecture::mlp(&[2, 2, 1], Bias::All, Activation::Relu);
+        let params = [1.0, -1.0, 0.0, 1.0, 0.0, 0.0, 2.0, -1.0, 0.5];
+        let data = Dataset {
+            d: 2,
+            x: vec![1.0, 0.0, 0.0, 1.0, 3.0, 1.0, -1.0, -2.0],
+            y: vec![2.5, 0.0, 3.0, 2.0],
+            x_test: vec![2.0, 0.0],
+            y_test: vec![4.0],
+            teacher_rows: Some(vec![1.0, 0.0]),
+            support: Some(1),
+            ..Dataset::default()
+        };
+        let mut initial = params;
+        initial[0] += 3.0;
+        initial[3] += 4.0;
+        initial[7] += 2.0;
+        let cases = [
+            // Predictions 2.5, -0.5, 3.5, 2.5.
+            ("train_loss", 0.75 / 4.0),
+            ("test_loss", 0.25),
+            // Features (1, 0), (0, 1), (2, 1), (1, 0).
+            ("active", 5.0 / 8.0),
+            ("sparsity@0.99", 5.0 / 8.0),
+            // Rows (1, 0) (0, 1) (2, 1)/√5 (1, 0): correlation of the columns below -0.9.
+            ("sparsity.1@0.9", 2.0 / 8.0),
+            // W_2ᵀW_2 - W_1W_1ᵀ = [[4, -2], [-2, 1]] - [[2, -1], [-1, 1]].
+            ("layer_balancedness", 6f64.sqrt()),
+            ("layer_balancedness.1", 6f64.sqrt()),
+            ("weight_norm", 5f64.sqrt()),
+            ("weight_norm.1", 3f64.sqrt()),
+            ("irrelevant_norm", 2f64.sqrt()),
+            ("weight_rank.1@0.1", 2.0),
+            ("stable_rank", 1.0),
+            ("initial_distance", 5.0),
+            ("initial_distance.2", 2.0),
+            // cos = 1/√2 and 0, importance 2√2 and 1.
+            ("clustering", 2.0 / (8f64.sqrt() + 1.0)),
+            // One test input: one row.
+            ("ntk_rank@1e-4", 1.0),
+        ];
+        let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
+        let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &params, &initial, &wanted).unwrap();
+        for ((name, want), value) in cases.into_iter().zip(&values[0]) {
+            assert!((value - want).abs() <= 1e-12, "{name}: {value} against {want}");
+        }
+    }
+
+    #[test]
+    fn sharpness_is_the_top_eigenvalue_of_least_squares() {
+        // h(x) = w·x with mean squared error: the Hessian is 2/n XᵀX = [[1, 0], [0, 4]].
+        let net = Architecture::mlp(&[2, 1], Bias::None, Activation::Identity);
+        let data = Dataset { d: 2, x: vec![1.0, 0.0, 0.0, 2.0], y: vec![1.0, 1.0], ..Dataset::default() };
+        let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
+        let wanted = vec![vec![parse("sharpness").unwrap()]];
+        let values = measurer.measure(&Context::cpu().unwrap(), &[0.3, -0.7], &[0.0, 0.0], &wanted).unwrap();
+        assert!((values[0][0] - 4.0).abs() <= 1e-9, "{values:?}");
+    }
+
+    #[test]
+    fn metrics_of_another_family_or_layer_are_refused() {
+        let net = Architecture::mlp(&[2, 3, 1], Bias::All, Activation::Relu);
+        let line = |name: &str| parse(name).unwrap().check(&net).unwrap_err().to_string();
+        assert!(line("l0@0.1").contains("`l0` is not defined for multilayer networks"));
+        assert!(line("weight_norm.3").contains("the network has layers 1 to 2"));
+        let diagonal = Architecture::Diagonal { u: 0.1, v: 0.0 };
+        assert!(parse("sparsity@0.9").unwrap().check(&diagonal).is_err());
+        assert!(parse("train_loss").unwrap().check(&net).is_ok() && parse("train_loss").unwrap().check(&diagonal).is_ok());
     }
 }

@@ -36,7 +36,7 @@ impl Features {
     /// Features φ after the activation, n samples x m neurons, row-major.
     ///
     /// Every sample's row is divided by its Euclidean norm (zero rows stay). Then, over the samples, C is the matrix of Pearson
-    /// correlations of the live neurons; that of a constant neuron is not defined, and it repeats none.
+    /// correlations of the live neurons; that of a constant neuron (up to rounding) is not defined, and it repeats none.
     ///
     /// # Errors
     /// If a size is zero or φ does not have n·m entries.
@@ -60,8 +60,8 @@ impl Features {
             let nonzero = column.iter().filter(|&&value| value != 0.0).count();
             let direction = standardised(column);
             for (earlier, other) in live.iter_mut().zip(&directions) {
-                // `max` passes over NaN. Rounding must not lift a correlation above 1.
-                earlier.repeated = earlier.repeated.max(dot(other, &direction).abs().min(1.0));
+                // `max` passes over NaN, as `min` would, and rounding must not lift a correlation above 1.
+                earlier.repeated = earlier.repeated.max(dot(other, &direction).abs()).min(1.0);
             }
             live.push(Neuron { nonzero, repeated: f64::NEG_INFINITY });
             directions.push(direction);
@@ -74,7 +74,7 @@ impl Features {
     /// That is the papers' greedy scan, which deletes the earlier neuron of a pair: neurons after the scanned one are all still
     /// there, and none before it is correlated with it, or that one would have been deleted.
     pub fn sparsity(&self, threshold: f64) -> Sparsity {
-        let distinct = self.live.iter().filter(|neuron| !(neuron.repeated > threshold));
+        let distinct = self.live.iter().filter(|neuron| neuron.repeated <= threshold);
         let (count, nonzero) = distinct.fold((0, 0), |(count, nonzero), neuron| (count + 1, nonzero + neuron.nonzero));
         let coefficient = if self.finite { nonzero as f64 / (self.samples * self.neurons) as f64 } else { f64::NAN };
         Sparsity { coefficient, live: self.live.len(), distinct: count }
@@ -90,17 +90,14 @@ fn norm(x: &[f64]) -> f64 {
     largest * x.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
 }
 
-/// (x - mean)/‖x - mean‖; NaN if x is constant, whatever its mean rounds to.
+/// (x - mean)/‖x - mean‖; NaN if x is constant up to rounding.
 fn standardised(mut x: Vec<f64>) -> Vec<f64> {
-    let first = x[0];
-    if x.iter().all(|&value| value == first) {
-        x.fill(f64::NAN);
-        return x;
-    }
+    let rounding = 8.0 * f64::EPSILON * norm(&x);
     let mean = x.iter().sum::<f64>() / x.len() as f64;
     x.iter_mut().for_each(|value| *value -= mean);
     let norm = norm(&x);
-    x.iter_mut().for_each(|value| *value /= norm);
+    let divisor = if norm > rounding { norm } else { f64::NAN };
+    x.iter_mut().for_each(|value| *value /= divisor);
     x
 }
 
@@ -167,7 +164,8 @@ mod tests {
             let mut phi = vec![0.0; samples * neurons];
             standard_normals(&mut sequential(seed, Stream::Data), &mut phi);
             phi.iter_mut().for_each(|x| *x = x.max(0.0));
-            for threshold in [0.2, 0.5, 0.8, 0.95] {
+            // None is a correlation of neurons that are active once, -1/(n - 1), which rounding may put on either side.
+            for threshold in [0.19, 0.47, 0.8, 0.95] {
                 let got = Features::new(samples, neurons, &phi).unwrap().sparsity(threshold);
                 assert_eq!(got, greedy(samples, neurons, &phi, threshold), "seed {seed}, threshold {threshold}");
                 repeated += got.live - got.distinct;

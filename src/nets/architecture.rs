@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Net;
 use super::init::Init;
 use crate::error::{Result, refuse};
-use crate::loss::Loss;
 use crate::layers::{Activate, Gain, Layer, Linear, Scale, Sum, WeightNormLinear};
+use crate::loss::Loss;
 use crate::rng::{self, Stream};
 use crate::spec::Seed;
 
@@ -156,7 +156,11 @@ impl Architecture {
                 if widths.len() < 2 || widths.contains(&0) {
                     return refuse!("net.widths is {widths:?}, expected inputs, hidden widths and outputs, at least 1 each");
                 }
-                if widths.windows(2).try_fold(0usize, |sum, pair| sum.checked_add(pair[0].checked_mul(pair[1])?)).is_none_or(|params| params > MAX_PARAMS) {
+                if widths
+                    .windows(2)
+                    .try_fold(0usize, |sum, pair| sum.checked_add(pair[0].checked_mul(pair[1])?))
+                    .is_none_or(|params| params > MAX_PARAMS)
+                {
                     return refuse!("net.widths {widths:?} make more than {MAX_PARAMS} weights; make the layers narrower");
                 }
                 if let Some(WeightNorm { gain, .. }) = weight_norm
@@ -180,7 +184,10 @@ impl Architecture {
                 refuse!("net.widths {widths:?} take {} inputs, the data have {d} features; make them equal", widths[0])
             }
             Architecture::Mlp { widths, .. } if loss.targets(widths[widths.len() - 1]) != targets => {
-                refuse!("net.widths {widths:?} give {} outputs, the data have {targets} targets per sample", widths[widths.len() - 1])
+                refuse!(
+                    "net.widths {widths:?} give {} outputs, the data have {targets} targets per sample",
+                    widths[widths.len() - 1]
+                )
             }
             Architecture::Mlp { .. } => Ok(()),
             _ if targets != 1 => refuse!("net: one output, the data have {targets} targets per sample"),

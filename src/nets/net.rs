@@ -42,7 +42,10 @@ impl<T: Real> Net<T> {
         for (index, pair) in layers.windows(2).enumerate() {
             let (given, taken) = (pair[0].outputs(), pair[1].inputs());
             if given != taken {
-                return refuse!("net: layer {index} gives {given} numbers and layer {} takes {taken}; make them equal", index + 1);
+                return refuse!(
+                    "net: layer {index} gives {given} numbers and layer {} takes {taken}; make them equal",
+                    index + 1
+                );
             }
         }
         if let Some(index) = hidden.iter().find(|&&index| index >= layers.len()) {

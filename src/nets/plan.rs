@@ -200,7 +200,14 @@ impl<T: Real> Plan<T> {
             let (dy, dy_tangent) = (&gradients[starts[index]..][..rows], &after[..rows]);
             layer.backward_weight_tangent(cx, at, along, dy, dy_tangent, &mut product[net.range(index)])?;
             if index > 0 {
-                layer.backward_data_tangent(cx, at, along, dy, dy_tangent, &mut before[starts[index - 1]..][..n * layer.inputs()])?;
+                layer.backward_data_tangent(
+                    cx,
+                    at,
+                    along,
+                    dy,
+                    dy_tangent,
+                    &mut before[starts[index - 1]..][..n * layer.inputs()],
+                )?;
             }
         }
         Ok(())

@@ -174,7 +174,8 @@ impl<'a, T: Real> Stepper<'a, T> {
     /// Leaves ∂L/∂h in `dy` and the gradient in `gradient`.
     fn plain_gradient(&mut self, cx: &Context, n: usize, x: &[T], params: &[T]) -> Result<bool> {
         let Self { model, y, sampled, predictions, dy, gradient, outputs, loss, .. } = self;
-        let (y, predictions, dy) = (&mut y[..n * loss.targets(*outputs)], &mut predictions[..n * *outputs], &mut dy[..n * *outputs]);
+        let (y, predictions, dy) =
+            (&mut y[..n * loss.targets(*outputs)], &mut predictions[..n * *outputs], &mut dy[..n * *outputs]);
         model.forward(cx, n, x, params, predictions)?;
         for ((y, &prediction), &factor) in y.iter_mut().zip(&*predictions).zip(&*sampled) {
             *y = *y + (prediction - *y) * factor;

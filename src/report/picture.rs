@@ -43,7 +43,11 @@ pub fn picture(spec: &Spec, results: &Results) -> Figure {
 
 /// What the paper's replica has from the paper.
 fn papers(spec: &Spec) -> &'static str {
-    if spec.seeds.own_data { "paper's data and order" } else { "paper's order" }
+    match (spec.seeds.own_data, spec.data.is_published()) {
+        (true, _) => "paper's data and order",
+        (false, true) => "paper's start and order",
+        (false, false) => "paper's order",
+    }
 }
 
 fn drawn(spec: &Spec, results: &Results, panel: &crate::spec::Panel) -> Vec<Curve> {

@@ -104,16 +104,7 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
         };
         let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
         let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
-        let job = Job {
-            cx,
-            spec,
-            run,
-            seeds,
-            measurer,
-            checkpoint: checkpoint.as_deref(),
-            control,
-            progress: options.progress,
-        };
+        let job = Job { cx, spec, run, seeds, measurer, checkpoint: checkpoint.as_deref(), control, progress: options.progress };
         let trained = match spec.dtype {
             Dtype::F32 => job.train::<f32>(),
             Dtype::F64 => job.train::<f64>(),

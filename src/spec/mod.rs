@@ -449,7 +449,7 @@ mod tests {
     fn a_replica_has_its_runs_network_and_data_drawn_anew_if_asked() {
         let mut spec = (crate::experiments::find("sparse/prop3").unwrap().declare)(Scale::Smoke);
         let run = spec.runs[1].clone();
-        let (data, net) = (run.data.clone().unwrap(), run.net.unwrap());
+        let (data, net) = (run.data.clone().unwrap(), run.net.clone().unwrap());
         assert!(data != spec.data && net != spec.net);
         assert_eq!((spec.data_of(&run), spec.net_of(&run)), (&data, &net));
         assert_eq!(spec.dataset(&run, Seed::Own(3)).unwrap(), data.redrawn(3).unwrap().load().unwrap());

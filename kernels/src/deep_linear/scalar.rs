@@ -41,7 +41,7 @@ fn descend<T: Real>(
             *gradient += residual * x;
         }
     }
-    gradient.iter_mut().for_each(|gradient| *gradient = *gradient * factor);
+    gradient.iter_mut().for_each(|gradient| *gradient *= factor);
 
     let mut forward = vec![gradient];
     for (l, &(inputs, _)) in layers.iter().enumerate() {

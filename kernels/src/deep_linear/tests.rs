@@ -131,6 +131,7 @@ fn clips(case: &Case<f64>, rule: &DeepLinearRule<f64>, samples: &[u32]) -> bool 
 #[test]
 fn the_oracle_is_backpropagation_with_clipping_and_decay() {
     let cx = Context::cpu_with(Isa::Scalar).unwrap();
+    let rates = [0.02, 0.01, 0.02, 0.04, 0.02];
     let mut clipped = 0;
     for (seed, widths) in NETWORKS.into_iter().enumerate() {
         let case = Case::<f64>::new(widths, 20, 1, seed as u64);
@@ -139,8 +140,8 @@ fn the_oracle_is_backpropagation_with_clipping_and_decay() {
                 let order = Cases::new(7).indices(5 * batch, 20);
                 clipped += usize::from(clips(&case, &rule, &order[..batch]));
                 let (mut got, mut want) = (case.params.clone(), case.params.clone());
-                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: &[0.1, 0.05, 0.1, 0.2, 0.1] }, &mut got, &mut [None]);
-                for (samples, lr) in order.chunks_exact(batch).zip([0.1, 0.05, 0.1, 0.2, 0.1]) {
+                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: &rates }, &mut got, &mut [None]);
+                for (samples, lr) in order.chunks_exact(batch).zip(rates) {
                     backpropagated(&case, &rule, samples, lr, &mut want);
                 }
                 assert_close(&format!("{widths:?} {rule:?} B={batch}"), &got, &want, 1e-13);
@@ -191,7 +192,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
     for (seed, widths) in NETWORKS.into_iter().enumerate() {
         for (k, batch) in BATCHES.into_iter().enumerate() {
             let replicas = 1 + (seed + k) % 5;
-            let (n, rule, wide_rule) = (37, rules::<T>()[(seed + 3 * k) % 4], rules::<f64>()[(seed + 3 * k) % 4]);
+            let (n, rule, wide_rule) = ([37, 150][k % 2], rules::<T>()[(seed + 3 * k) % 4], rules::<f64>()[(seed + 3 * k) % 4]);
             let case = Case::<T>::new(widths, n, replicas, seed as u64);
             let order = Cases::new(8).indices(replicas * STEPS * batch, n);
             let (wide, mut sgd, mut gd) = (case.wide(), case.wide().params, case.wide().params);
@@ -294,7 +295,7 @@ fn a_network_without_random_numbers_follows_its_known_path() {
     assert_close("the norm at the start", &[norm(&case.params)], &[4.482748889632977], 1e-12);
     let known = [
         (None, [4.482748408369391, 4.482696937943504, 4.482060764200468, 4.482060764200468]),
-        (Some(1.0), [f64::NAN, 4.482718304681982, 4.482097735423696, 4.482097735423697]),
+        (Some(1.0), [4.482748408369391, 4.482718304681982, 4.482097735423696, 4.482097735423697]),
     ];
     for cx in contexts() {
         for (clip, norms) in known {
@@ -303,9 +304,7 @@ fn a_network_without_random_numbers_follows_its_known_path() {
             for (until, want) in [1, 10, 100, 2000].into_iter().zip(norms) {
                 case.gd(&cx, &rule, &vec![0.01; until - done], &mut params, &mut [None]);
                 done = until;
-                if want.is_finite() {
-                    assert_close(&format!("{} {clip:?} after {until}", cx.isa()), &[norm(&params)], &[want], 1e-12);
-                }
+                assert_close(&format!("{} {clip:?} after {until}", cx.isa()), &[norm(&params)], &[want], 1e-12);
             }
         }
     }

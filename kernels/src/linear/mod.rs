@@ -5,8 +5,9 @@
 //! - forward: `y_ij = Σ_k x_ik w_jk + b_j`
 //! - backward: `dx = dy w`, `dw = dyᵀ x`, `db_j = Σ_i dy_ij`
 //!
-//! Every element is summed in an order that depends on the widths alone: rows of y and dx have the same bits in a batch of
-//! any size. Large layers go through [`gemm`](crate::gemm), all others through kernels for small ones.
+//! The way to compute follows from the shape alone. Rows of y have the same bits in all batches below `inputs/5`, and in all
+//! from there on; rows of dx have the same bits in all batches. Layers of at least 1 MiB go through [`gemm`](crate::gemm) from
+//! batches of 8 on, with bits of its own, which do not depend on the batch either.
 
 mod scalar;
 mod simd;
@@ -15,10 +16,19 @@ mod tests;
 
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};
+use crate::gemm::{GemmShape, gemm_forward};
 use crate::{Acc, Context, Isa, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "linear", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+
+/// A transpose of w pays once there is a sample for so many inputs: sums along rows lose time at the end of each row, a
+/// transpose costs time per element.
+const INPUTS_PER_SAMPLE: usize = 5;
+/// Weights that fill a second-level cache, where [`gemm`](crate::gemm) with its blocks for the cache is ahead.
+const LARGE_BYTES: usize = 1 << 20;
+/// The least batch for which it is.
+const LARGE_BATCH: usize = 8;
 
 /// Sizes of a batch and of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +45,16 @@ impl LinearShape {
     /// The shape of a batch of `n`.
     pub fn new(n: usize, inputs: usize, outputs: usize) -> LinearShape {
         LinearShape { n, inputs, outputs }
+    }
+
+    /// Whether the passes go through [`gemm`](crate::gemm), if the instruction set is not scalar.
+    fn large<T: Real>(&self) -> bool {
+        self.n >= LARGE_BATCH && self.inputs * self.outputs * size_of::<T>() >= LARGE_BYTES
+    }
+
+    /// Whether the forward pass transposes w, if it does not go through [`gemm`](crate::gemm).
+    fn transposes(&self) -> bool {
+        self.n.saturating_mul(INPUTS_PER_SAMPLE) >= self.inputs
     }
 
     /// Refuses empty sizes and slices of another length than the shape's.
@@ -88,9 +108,21 @@ pub fn linear_forward<T: Real>(
     }
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_forward(shape, x, w, b, y, acc),
+        _ if shape.large::<T>() => {
+            let gemm = GemmShape { b: [1, shape.inputs], ..GemmShape::row_major(shape.n, shape.outputs, shape.inputs) };
+            gemm_forward(cx, &gemm, x.into(), w.into(), (&mut *y).into(), acc)?;
+            if let Some(b) = b {
+                for y in y.chunks_exact_mut(shape.outputs) {
+                    for (y, &b) in y.iter_mut().zip(b) {
+                        *y += b;
+                    }
+                }
+            }
+        }
+        isa if !shape.transposes() => simd::linear_forward_by_rows(isa, shape, x, w, b, y, acc),
         isa => {
-            let mut transposed = cx.scratch(simd::forward_scratch::<T>(shape));
-            simd::linear_forward(isa, shape, x, w, b, y, acc, &mut transposed);
+            let mut transposed = cx.scratch(shape.inputs * shape.outputs);
+            simd::linear_forward_transposed(isa, shape, x, w, b, y, acc, &mut transposed);
         }
     }
     Ok(())
@@ -116,6 +148,10 @@ pub fn linear_backward_data<T: Real>(
     shape.check(OP, &[("w", Layout::Weight, w.len()), ("dy", Layout::Output, dy.len()), ("dx", Layout::Input, dx.len())])?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_backward_data(shape, w, dy, dx, acc),
+        _ if shape.large::<T>() => {
+            let gemm = GemmShape::row_major(shape.n, shape.inputs, shape.outputs);
+            gemm_forward(cx, &gemm, dy.into(), w.into(), dx.into(), acc)?;
+        }
         isa => simd::linear_backward_data(isa, shape, w, dy, dx, acc),
     }
     Ok(())
@@ -141,6 +177,10 @@ pub fn linear_backward_weight<T: Real>(
     shape.check(OP, &[("x", Layout::Input, x.len()), ("dy", Layout::Output, dy.len()), ("dw", Layout::Weight, dw.len())])?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_backward_weight(shape, x, dy, dw, acc),
+        _ if shape.large::<T>() => {
+            let gemm = GemmShape { a: [1, shape.outputs], ..GemmShape::row_major(shape.outputs, shape.inputs, shape.n) };
+            gemm_forward(cx, &gemm, dy.into(), x.into(), dw.into(), acc)?;
+        }
         isa => simd::linear_backward_weight(isa, shape, x, dy, dw, acc),
     }
     Ok(())

@@ -5,22 +5,26 @@ use super::LinearShape;
 use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
 use crate::{Acc, Isa, Real};
 
-/// The forward pass transposes w if rows of x have at most this many bytes: sums along such short rows would spend most of
-/// their time adding up lanes.
-const SHORT_ROW_BYTES: usize = 128;
+/// Rows of w that are transposed together: their part of a row of wᵀ is at least a cache line.
+const TRANSPOSED_TOGETHER: usize = 16;
 
-/// Scratch elements of [`linear_forward`].
-pub(super) fn forward_scratch<T: Real>(shape: &LinearShape) -> usize {
-    if transposes::<T>(shape) { shape.inputs * shape.outputs } else { 0 }
+/// Sums along the rows of x and of w.
+pub(super) fn linear_forward_by_rows<T: Real>(
+    isa: Isa,
+    shape: &LinearShape,
+    x: &[T],
+    w: &[T],
+    b: Option<&[T]>,
+    y: &mut [T],
+    acc: Acc,
+) {
+    let size = Size { rows: shape.n, columns: shape.outputs, depth: shape.inputs };
+    run(isa, Dots { size, a: x, b: w, bias: b, c: y, acc });
 }
 
-fn transposes<T: Real>(shape: &LinearShape) -> bool {
-    shape.inputs * size_of::<T>() <= SHORT_ROW_BYTES
-}
-
-/// `transposed`: [`forward_scratch`] elements.
+/// Rows of wᵀ weighted by x. `transposed`: inputs x outputs elements of scratch.
 #[expect(clippy::too_many_arguments, reason = "the operator's arguments, one scratch slice and the instruction set")]
-pub(super) fn linear_forward<T: Real>(
+pub(super) fn linear_forward_transposed<T: Real>(
     isa: Isa,
     shape: &LinearShape,
     x: &[T],
@@ -31,17 +35,15 @@ pub(super) fn linear_forward<T: Real>(
     transposed: &mut [T],
 ) {
     let &LinearShape { n, inputs, outputs } = shape;
-    if transposes::<T>(shape) {
-        for (j, w) in w.chunks_exact(inputs).enumerate() {
-            for (k, &w) in w.iter().enumerate() {
-                transposed[k * outputs + j] = w;
+    for (group, w) in w.chunks(TRANSPOSED_TOGETHER * inputs).enumerate() {
+        for (k, out) in transposed.chunks_exact_mut(outputs).enumerate() {
+            for (out, w) in out[group * TRANSPOSED_TOGETHER..].iter_mut().zip(w.chunks_exact(inputs)) {
+                *out = w[k];
             }
         }
-        let size = Size { rows: n, columns: outputs, depth: inputs };
-        run(isa, Weighted { size, a: x, a_strides: [inputs, 1], b: transposed, bias: b, c: y, acc });
-    } else {
-        run(isa, Dots { size: Size { rows: n, columns: outputs, depth: inputs }, a: x, b: w, bias: b, c: y, acc });
     }
+    let size = Size { rows: n, columns: outputs, depth: inputs };
+    run(isa, Weighted { size, a: x, a_strides: [inputs, 1], b: transposed, bias: b, c: y, acc });
 }
 
 pub(super) fn linear_backward_data<T: Real>(isa: Isa, shape: &LinearShape, w: &[T], dy: &[T], dx: &mut [T], acc: Acc) {
@@ -109,15 +111,17 @@ impl<T: Real> Kernel<T> for Weighted<'_, T> {
     unsafe fn run<V: Lanes<Element = T>>(mut self) {
         let mut column = 0;
         while column < self.size.columns {
+            let vectors = (self.size.columns - column).div_ceil(V::LANES);
             // SAFETY: the caller enables V; `column` is below the number of columns, and that many vectors start below it.
             unsafe {
-                match (self.size.columns - column).div_ceil(V::LANES) {
+                match vectors {
                     1 => self.columns::<V, 1>(column),
                     2 => self.columns::<V, 2>(column),
+                    _ if V::REGISTERS < 32 => self.columns::<V, 2>(column),
                     _ => self.columns::<V, 3>(column),
                 }
             }
-            column += 3 * V::LANES;
+            column += V::LANES * if V::REGISTERS < 32 { 2 } else { 3 };
         }
     }
 }
@@ -132,10 +136,14 @@ impl<T: Real> Weighted<'_, T> {
         let mut row = 0;
         // SAFETY: the caller's contract; M rows are left wherever M rows are taken.
         unsafe {
-            // Eight rows of three vectors fill three quarters of 32 registers, four rows as much of 16.
+            // Eight rows of three vectors fill three quarters of 32 registers, six rows of two as much of 16.
             while V::REGISTERS == 32 && row + 8 <= self.size.rows {
                 self.block::<V, 8, N>(row, column);
                 row += 8;
+            }
+            while V::REGISTERS < 32 && row + 6 <= self.size.rows {
+                self.block::<V, 6, N>(row, column);
+                row += 6;
             }
             while row + 4 <= self.size.rows {
                 self.block::<V, 4, N>(row, column);

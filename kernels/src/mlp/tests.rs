@@ -119,8 +119,7 @@ fn a_step_by_hand() {
     // h = 3 relu(2x + 1) - 0.5 + 4 relu(-x): at x = 1 the second unit is off. h = 8.5, r = 8.5 - 6.5 = 2.
     // ∇W_1 = r (3, 0) x, ∇b_1 = r (3, 0), ∇W_2 = r (3, 0), ∇b_2 = r.
     for cx in contexts() {
-        let shape =
-            MlpShape { widths: &[1, 2, 1], bias: Bias::All, activation: Hidden::Relu, n: 1, stride: 1, replicas: 1 };
+        let shape = MlpShape { widths: &[1, 2, 1], bias: Bias::All, activation: Hidden::Relu, n: 1, stride: 1, replicas: 1 };
         let start = vec![2.0, -1.0, 1.0, 0.0, 3.0, 4.0, -0.5];
         let case = Case { shape, x: vec![1.0], y: vec![6.5], params: start.clone() };
         let step = |loss: MlpLoss<f64>| {
@@ -192,9 +191,8 @@ fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]
         for l in 0..depth {
             let (fan_in, fan_out) = (widths[l], widths[l + 1]);
             let has_bias = case.shape.bias == Bias::All || (case.shape.bias == Bias::First && l == 0);
-            let mut z: Vec<f64> = (0..fan_out)
-                .map(|i| (0..fan_in).map(|j| case.params[at + i * fan_in + j] * outputs[l][j]).sum())
-                .collect();
+            let mut z: Vec<f64> =
+                (0..fan_out).map(|i| (0..fan_in).map(|j| case.params[at + i * fan_in + j] * outputs[l][j]).sum()).collect();
             starts.push((at, has_bias));
             at += fan_in * fan_out;
             if has_bias {
@@ -236,12 +234,12 @@ fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]
 
 fn against_the_references<T: Real>(tolerance: f64) {
     const STEPS: usize = 12;
+    let (mut cases, mut moved) = (0, 0);
     each_case::<T>(3, |case, loss, what| {
         let order = Cases::new(8).indices(3 * STEPS, case.shape.n);
         let lr: Vec<T> = step_sizes(case.shape.widths, STEPS);
         let wide_lr: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
-        let wide_loss =
-            MlpLoss { scale: loss.scale, clip: loss.clip.map(T::to_f64), weight_decay: loss.weight_decay.to_f64() };
+        let wide_loss = MlpLoss { scale: loss.scale, clip: loss.clip.map(T::to_f64), weight_decay: loss.weight_decay.to_f64() };
         let mut oracle = case.wide();
         assert_eq!(oracle.sgd(&scalar_context(), wide_loss, &order, &wide_lr), [None; 3]);
         for r in 0..3 {
@@ -250,13 +248,14 @@ fn against_the_references<T: Real>(tolerance: f64) {
             let got = &oracle.params[r * one.params.len()..][..one.params.len()];
             assert_close(&format!("oracle {what}"), got, &one.params, 1e-13);
         }
-        assert!(largest_error(&case.params, &oracle.params) > 1e-3, "the case must move: {what}");
+        (cases, moved) = (cases + 1, moved + usize::from(largest_error(&case.params, &oracle.params) > 1e-4));
         for cx in contexts() {
             let mut got = case.clone();
             assert_eq!(got.sgd(&cx, loss, &order, &lr), [None; 3]);
             assert_close(&format!("{} {what}", cx.isa()), &got.params, &oracle.params, tolerance);
         }
     });
+    assert!(moved > cases * 9 / 10, "relu must be alive in most of the {cases} cases, {moved} move");
 }
 
 #[test]

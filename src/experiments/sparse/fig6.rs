@@ -93,10 +93,11 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             Some(((loss / 1e-3).log2().abs() <= 1.0, loss))
         })
     };
-    let alive = each(results, &format!("rank of {} above {DEAD}: the predictor is not constant", RUNS[3]), RUNS[3], |run, replica| {
-        let rank = run.last(replica, RANK)?;
-        Some((rank > DEAD, rank))
-    });
+    let alive =
+        each(results, &format!("rank of {} above {DEAD}: the predictor is not constant", RUNS[3]), RUNS[3], |run, replica| {
+            let rank = run.last(replica, RANK)?;
+            Some((rank > DEAD, rank))
+        });
     Ok(vec![
         Claim::all(
             "stabilisation",
@@ -110,9 +111,12 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "section 4.2",
             RUNS.iter().map(trained).collect(),
         ),
-        Claim::all("generalises", "the longest schedule ends at a lower test loss than the constant one", "section 4.2, O2", vec![
-            ends("test_loss"),
-        ]),
+        Claim::all(
+            "generalises",
+            "the longest schedule ends at a lower test loss than the constant one",
+            "section 4.2, O2",
+            vec![ends("test_loss")],
+        ),
         Claim::all(
             "longer-generalises",
             "the longer the schedule, the lower the test loss",
@@ -138,8 +142,11 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "Figure 6, O3",
             SPARSITY.iter().flat_map(|metric| ordered(metric)).collect(),
         ),
-        Claim::all("alive", "what becomes sparse still predicts: the longest schedule leaves no constant predictor", "our check", vec![
-            alive.every(),
-        ]),
+        Claim::all(
+            "alive",
+            "what becomes sparse still predicts: the longest schedule leaves no constant predictor",
+            "our check",
+            vec![alive.every()],
+        ),
     ])
 }

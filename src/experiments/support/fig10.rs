@@ -97,15 +97,20 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let faster = |pair: &[&str]| paired_by(results, "share left", pair[1], Direction::Below, pair[0], left);
     let finite = |name: &str| -> Evidence {
         let run = results.run(name);
-        let outcomes: Vec<bool> =
-            run.into_iter().flat_map(RunResults::own).map(|replica| run.is_some_and(|run| run.survivor(replica.seed).is_some())).collect();
+        let outcomes: Vec<bool> = run
+            .into_iter()
+            .flat_map(RunResults::own)
+            .map(|replica| run.is_some_and(|run| run.survivor(replica.seed).is_some()))
+            .collect();
         Evidence::count(format!("{name} stays finite"), &outcomes, 0, "clipping off, η = 0.1")
     };
     Ok(vec![
-        Claim::all("sgd-removes", "SGD shrinks the weights of irrelevant inputs to zero", "Figure 10, section C.2", vec![
-            below("sgd-32", 0.05),
-            below("sgd-1", 0.05),
-        ]),
+        Claim::all(
+            "sgd-removes",
+            "SGD shrinks the weights of irrelevant inputs to zero",
+            "Figure 10, section C.2",
+            vec![below("sgd-32", 0.05), below("sgd-1", 0.05)],
+        ),
         Claim::all("gd-stops", "gradient descent keeps them", "Figure 10, section C.2", vec![above("gd", 0.5)]),
         Claim::all(
             "smaller-faster",
@@ -113,7 +118,12 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "section C.2",
             BATCHES.windows(2).map(faster).collect(),
         ),
-        Claim::all("decay-removes", "gradient descent with weight decay removes them", "Figure 10", vec![below("gd-decay", 0.05)]),
+        Claim::all(
+            "decay-removes",
+            "gradient descent with weight decay removes them",
+            "Figure 10",
+            vec![below("gd-decay", 0.05)],
+        ),
         Claim::all(
             "unclipped-runs",
             "the setting of the text, without the clipping of the code, trains",
@@ -131,7 +141,8 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
 
 /// W_1 above its Gram matrix |W_1ᵀW_1|^0.95, as in the paper: at the start, then at the end of every clipped run.
 fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
-    let runs = || results.runs.iter().zip(&spec.runs).filter(|(run, _)| BATCHES.contains(&run.name.as_str()) || run.name == "gd-decay");
+    let runs =
+        || results.runs.iter().zip(&spec.runs).filter(|(run, _)| BATCHES.contains(&run.name.as_str()) || run.name == "gd-decay");
     let (Some(&first), crate::nets::Architecture::Mlp { widths, .. }) = (spec.seeds().first(), &spec.net) else {
         return Ok(crate::report::picture(spec, results));
     };
@@ -161,7 +172,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         columns: matrices.len(),
         panels: top.chain(bottom).collect(),
         footnote: Some(format!(
-            "Columns are inputs; those right of the line do not matter to the target. Gram: |W₁ᵀW₁|^0.95 by element. Seed {first} of {}. Data: {}.",
+            "Columns are inputs; those right of the line do not matter to the target. Gram: |G|^0.95 by element, G the matrix of inner products of the columns of W₁. Seed {first} of {}. Data: {}.",
             spec.seeds.own.len(),
             spec.data.name()
         )),

@@ -8,7 +8,7 @@ use plotters::prelude::Ranged;
 use super::Axis;
 
 /// Values beyond this (or, on a logarithmic axis, below its inverse) do not stretch an axis, so spans stay finite.
-const LARGEST: f64 = 1e300;
+pub(super) const LARGEST: f64 = 1e300;
 
 /// Distance from the frame, in frames, at which values far outside are drawn.
 const FAR: f64 = 1e6;
@@ -189,19 +189,19 @@ fn number(value: f64, step: f64, largest: f64) -> String {
     format!("{:.decimals$}{suffix}", value / unit).replace('-', "−")
 }
 
-/// A range as text, "low .. high", with up to three digits of the larger end.
+/// A range as text, "low .. high", with up to three digits of its larger end, or of its width where that is less.
 pub(super) fn range(low: f64, high: f64) -> String {
     const DIGITS: i32 = 3;
     let largest = low.abs().max(high.abs());
     if largest < 1.0 / LARGEST {
         return "0 .. 0".into();
     }
-    let decade = largest.log10().floor() as i32;
+    let width = high - low;
+    let size = if width > 1e-9 * largest { width.min(largest) } else { largest };
+    let step = |digits: i32| 10f64.powi(size.log10().floor() as i32 - digits + 1);
     let rounded = |step: f64| [low, high].map(|end| (end / step).round() * step);
-    let steps = (0..DIGITS).map(|digit| 10f64.powi(decade - digit));
-    let exact = |&step: &f64| rounded(step).iter().zip([low, high]).all(|(end, exact)| (end - exact).abs() <= 1e-9 * largest);
-    let finest = 10f64.powi(decade - DIGITS + 1);
-    let step = steps.clone().find(exact).unwrap_or(finest);
+    let exact = |step: f64| rounded(step).iter().zip([low, high]).all(|(end, exact)| (end - exact).abs() <= 1e-6 * step);
+    let step = step((1..DIGITS).find(|&digits| exact(step(digits))).unwrap_or(DIGITS));
     rounded(step).map(|end| number(end, step, largest)).join(" .. ")
 }
 
@@ -244,6 +244,26 @@ mod tests {
         assert_eq!(labels(&log(0.09, 0.6), 6), ["0.1", "0.2", "0.5"]);
         assert_eq!(labels(&log(0.31, 0.39), 4), ["0.32", "0.34", "0.36", "0.38"]);
         assert_eq!(labels(&log(1e-300, 1e300), 6), ["10⁻³⁰⁰", "10⁻²⁰⁰", "10⁻¹⁰⁰", "10⁰", "10¹⁰⁰", "10²⁰⁰", "10³⁰⁰"]);
+    }
+
+    #[test]
+    fn a_range_has_the_digits_that_it_needs() {
+        for ((low, high), text) in [
+            ((-1.0, 1.0), "−1 .. 1"),
+            ((0.0, 0.25), "0 .. 0.25"),
+            ((-0.23456, 0.6789), "−0.235 .. 0.679"),
+            ((-1e-9, 1.5), "0 .. 1.5"),
+            ((7.0, 7.0), "7 .. 7"),
+            ((1.0, 1.00052), "1.00000 .. 1.00052"),
+            ((1.0, 1.0 + 1e-15), "1 .. 1"),
+            ((0.0, 12345.0), "0 .. 12.3k"),
+            ((-2e-5, 1e-5), "−2·10⁻⁵ .. 1·10⁻⁵"),
+            ((0.0, 9999.0), "0 .. 10000"),
+            ((0.0, 5e-324), "0 .. 0"),
+            ((-1e300, 3.456e299), "−1.00·10³⁰⁰ .. 0.35·10³⁰⁰"),
+        ] {
+            assert_eq!(range(low, high), text);
+        }
     }
 
     #[test]

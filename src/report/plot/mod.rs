@@ -106,8 +106,8 @@ impl Contours {
     }
 }
 
-/// A matrix as coloured squares, row 0 on top, with the range of its colours written below. Matrices fill the width
-/// of their panel, and the columns of a page of matrices alone are narrow.
+/// A matrix as coloured square cells, row 0 on top, with the values of the end colours written below. The matrices of
+/// a page all fit the same square, and a page of nothing else has narrow columns.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cells {
     /// Number of rows.

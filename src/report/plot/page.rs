@@ -28,7 +28,7 @@ const NOTE: i32 = 106;
 const LEADING: f64 = 1.35;
 const MARGIN: i32 = 140;
 const GAP: i32 = 120;
-pub(super) const TICK_LENGTH: i32 = 35;
+const TICK_LENGTH: i32 = 35;
 /// Width of a column where all panels are matrices.
 const NARROW: i32 = 2000;
 /// Height of the axes in a row without contours.
@@ -133,7 +133,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The panels row by row, each row with the height of its cells, in which contours are square.
+    /// The panels row by row, each row with the height of its tallest cell; contours are square, and axes beside them are as tall.
     fn rows(&self) -> impl Iterator<Item = (&[View<'a>], i32)> {
         self.views.chunks(self.columns).map(|row| {
             let axes = row.iter().filter(|view| view.grid.is_none());
@@ -206,11 +206,13 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
         })
         .collect();
     let left = |column| vertical.iter().skip(column).step_by(columns).map(|(.., left)| *left).max().unwrap_or(0);
+    let inner = |i| (width - left(i % columns) - RIGHT).max(0);
+    // One size for all matrices, beside labels or not.
+    let square = (0..figure.panels.len()).filter(|&i| figure.panels[i].cells.is_some()).map(inner).min().unwrap_or(0);
     let panels = figure.panels.iter().zip(&vertical).enumerate();
     panels
         .map(|(i, (panel, (y, y_ticks, _)))| {
-            let left = left(i % columns);
-            let width = (width - left - RIGHT).max(0);
+            let (left, width) = (left(i % columns), inner(i));
             let x = match &panel.contours {
                 Some(contours) => Scale::fit(&panel.x, contours.x.iter().copied(), 0.0),
                 None => Scale::fit(&panel.x, panel.curves.iter().flat_map(abscissae), 0.02),
@@ -224,7 +226,7 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
                 y: y.clone(),
                 x_ticks,
                 y_ticks: y_ticks.clone(),
-                grid: panel.cells.as_ref().map(|cells| Grid::new(cells, width)),
+                grid: panel.cells.as_ref().map(|cells| Grid::new(cells, square)),
                 left,
                 width,
                 font,
@@ -259,7 +261,7 @@ impl View<'_> {
             cell.draw_text(line, &centre, (middle, top - block_height(i + 1, HEADING)))?;
         }
         if let Some(grid) = &self.grid {
-            return grid.draw(cell, (middle, top), &self.panel.x.label, &self.panel.y.label);
+            return grid.draw(cell, (middle, top), self.panel);
         }
         let mut chart = ChartBuilder::on(cell)
             .margin_top(top)

@@ -11,7 +11,7 @@ use super::page::Drawn;
 use super::{Curve, Style};
 
 /// Okabe and Ito (2008), without the yellow that is too light for lines; the last is grey.
-const PALETTE: [RGBColor; 8] = [
+pub(super) const PALETTE: [RGBColor; 8] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),

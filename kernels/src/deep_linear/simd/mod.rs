@@ -28,8 +28,7 @@ pub(super) fn sgd<T: Real>(
         *diverged = if steps.batch == 1 {
             run(isa, Singles { training, order })
         } else {
-            let sample = |step, k| order[step * steps.batch + k] as usize;
-            run(isa, Batches { training, batch: steps.batch, sample })
+            run(isa, Batches { training, batch: steps.batch, order: Some(order) })
         };
     }
 }
@@ -46,7 +45,7 @@ pub(super) fn gd<T: Real>(
     let mut scratch = cx.scratch(layout.len());
     for Replica { params, diverged, .. } in replicas {
         let training = Training { data, rule, lr, layout: &layout, params, scratch: &mut scratch };
-        *diverged = run(isa, Batches { training, batch: data.shape.n, sample: |_, k| k });
+        *diverged = run(isa, Batches { training, batch: data.shape.n, order: None });
     }
 }
 
@@ -73,14 +72,15 @@ macro_rules! with_common_length {
     };
 }
 
-/// Steps on several samples; `sample(step, k)` is below n.
-struct Batches<'a, T, F> {
+/// Steps on several samples each.
+struct Batches<'a, T> {
     training: Training<'a, T>,
     batch: usize,
-    sample: F,
+    /// The samples of each step, below n; without it they are the first ones.
+    order: Option<&'a [u32]>,
 }
 
-impl<T: Real, F: Fn(usize, usize) -> usize> Kernel<T> for Batches<'_, T, F> {
+impl<T: Real> Kernel<T> for Batches<'_, T> {
     type Output = Option<usize>;
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
@@ -89,14 +89,14 @@ impl<T: Real, F: Fn(usize, usize) -> usize> Kernel<T> for Batches<'_, T, F> {
     }
 }
 
-impl<T: Real, F: Fn(usize, usize) -> usize> Batches<'_, T, F> {
+impl<T: Real> Batches<'_, T> {
     /// The step that diverged.
     ///
     /// # Safety
     /// V is enabled; S is the layout's common length, or 0.
     #[inline(always)]
     unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
-        let Batches { training: Training { data, rule, lr, layout, params, scratch }, batch, sample } = self;
+        let Batches { training: Training { data, rule, lr, layout, params, scratch }, batch, order } = self;
         let factor = rule.scale.factor::<T>() / T::from_f64(batch as f64);
         let depth = layout.depth();
         let mut network = Network::<V, S>::load(layout, params, scratch);
@@ -107,7 +107,8 @@ impl<T: Real, F: Fn(usize, usize) -> usize> Batches<'_, T, F> {
                 for l in (1..depth).rev() {
                     network.backward(l);
                 }
-                let finite = gradient::<V>(data, |k| sample(step, k), batch, factor, network.p(), network.input());
+                let samples = order.map(|order| order.get_unchecked(step * batch..(step + 1) * batch));
+                let finite = gradient::<V>(data, samples, batch, factor, network.p(), network.input());
                 // Before the verdict, so that every matrix has taken the step before this one.
                 for l in 1..depth {
                     network.forward(l);

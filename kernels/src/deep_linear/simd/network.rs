@@ -176,7 +176,7 @@ where
             let (keep, left) = (V::splat(self.keep), *self.scaled(outputs));
             for at in (0..Self::stride(inputs)).step_by(V::LANES) {
                 let right = V::load(self.f(inputs, 1).add(at));
-                visit::<V, true>(self.memory.add(rows + at), keep, left, right).store(self.b(inputs).add(at));
+                visit(self.memory.add(rows + at), keep, left, right).store(self.b(inputs).add(at));
             }
         }
     }
@@ -260,7 +260,7 @@ where
         unsafe {
             let mut rate = lr * factor;
             if let Some(clip) = rule.clip {
-                rate = rate * DeepLinearRule::coefficient(clip, factor.abs() * self.squared_norm().sqrt());
+                rate *= DeepLinearRule::coefficient(clip, factor.abs() * self.squared_norm().sqrt());
             }
             let rate = V::splat(rate);
             for &Layer { outputs, .. } in &self.layout.layers {
@@ -323,34 +323,30 @@ struct Change<T> {
 /// Applies a change to lines and writes `Σ_k coefficients[k]·line_k`.
 ///
 /// # Safety
-/// V is enabled; the lines are there, `left` and `coefficients` have an element for each and zeros up to a multiple of SUMS, `right` and `out` have `stride`
-/// elements; `out` overlaps none of the others.
+/// V is enabled; the lines are there, `left` and `coefficients` have an element for each and zeros up to a multiple of SUMS,
+/// `right` and `out` have `stride` elements; `out` overlaps none of the others.
 #[inline(always)]
 unsafe fn product<V: Lanes>(
     lines: Lines<V::Element>,
     change: Change<V::Element>,
     coefficients: *const V::Element,
     out: *mut V::Element,
-) where
-    V::Element: Real,
-{
+) {
     for at in (0..lines.stride).step_by(V::LANES) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (lines, right) = (Lines { first: lines.first.add(at), ..lines }, V::load(change.right.add(at)));
-            let sum = if change.keep == V::Element::ONE {
-                one_vector::<V, false>(lines, change, right, coefficients)
-            } else {
-                one_vector::<V, true>(lines, change, right, coefficients)
-            };
-            sum.store(out.add(at));
+            let lines = Lines { first: lines.first.add(at), ..lines };
+            one_vector(lines, change, V::load(change.right.add(at)), coefficients).store(out.add(at));
         }
     }
 }
 
-/// One vector of [`product`]. Without DECAY, `keep` is 1, and multiplying by it would change nothing.
+/// One vector of [`product`].
+///
+/// # Safety
+/// As there.
 #[inline(always)]
-unsafe fn one_vector<V: Lanes, const DECAY: bool>(
+unsafe fn one_vector<V: Lanes>(
     lines: Lines<V::Element>,
     change: Change<V::Element>,
     right: V,
@@ -362,9 +358,9 @@ unsafe fn one_vector<V: Lanes, const DECAY: bool>(
         let mut sums = [V::zero(); SUMS];
         for k in (0..lines.count).step_by(SUMS) {
             let line = lines.first.add(k * lines.stride);
-            for m in 0..SUMS {
-                let changed = visit::<V, DECAY>(line.add(m * lines.stride), keep, *change.left.add(k + m), right);
-                sums[m] = V::splat(*coefficients.add(k + m)).mul_add(changed, sums[m]);
+            for (m, sum) in sums.iter_mut().enumerate() {
+                let changed = visit(line.add(m * lines.stride), keep, *change.left.add(k + m), right);
+                *sum = V::splat(*coefficients.add(k + m)).mul_add(changed, *sum);
             }
         }
         let [a, b, c, d] = sums;
@@ -373,12 +369,14 @@ unsafe fn one_vector<V: Lanes, const DECAY: bool>(
 }
 
 /// `line = keep·line - left·right`.
+///
+/// # Safety
+/// V is enabled; LANES elements are there.
 #[inline(always)]
-unsafe fn visit<V: Lanes, const DECAY: bool>(line: *mut V::Element, keep: V, left: V::Element, right: V) -> V {
+unsafe fn visit<V: Lanes>(line: *mut V::Element, keep: V, left: V::Element, right: V) -> V {
     // SAFETY: the caller's contract.
     unsafe {
-        let kept = if DECAY { V::load(line).mul(keep) } else { V::load(line) };
-        let changed = V::splat(left).mul_subtract_from(right, kept);
+        let changed = V::splat(left).mul_subtract_from(right, V::load(line).mul(keep));
         changed.store(line);
         changed
     }

@@ -1,25 +1,25 @@
-//! The pass over a batch: residuals and their weighted sum of rows.
+//! The pass over a batch: residuals of a block of rows, then the sum of the rows times their residuals.
 
 use crate::Real;
 use crate::deep_linear::Data;
 use crate::simd::Lanes;
 
-/// The most lanes of any vector. Rows are taken as many at a time as a vector has lanes: their dot products fill one.
+/// Rows that are read twice in a row, so that they come from the first-level cache the second time.
+const BLOCK: usize = 64;
+/// The most lanes of any vector. Predictions are made for as many rows at a time as a vector has lanes.
 const MOST: usize = 16;
-/// Independent sums of a gradient; row k of a group goes to sum k mod 4.
+/// Independent sums of a gradient; row k of a block goes to sum k mod 4.
 const SUMS: usize = 4;
 
-/// `g = factor · Σ_k (p·x_k - y_k) x_k` over the samples `sample(0..count)`; false, with g meaningless, if a residual is not
+/// `g = factor · Σ_k (p·x_k - y_k) x_k` over `count` samples, the first ones unless they are given; false, with g meaningless, if a residual is not
 /// finite.
 ///
-/// A last group with too few rows repeats one of its own, with a residual of zero.
-///
 /// # Safety
-/// V is enabled, samples are below n, and p and g have as many elements as a multiple of LANES that holds d, zero from d on.
+/// V is enabled, `samples` has `count` elements, all samples are below n, and p and g have as many elements as a multiple of LANES that holds d, zero from d on.
 #[inline(always)]
 pub(super) unsafe fn gradient<V: Lanes>(
     data: &Data<'_, V::Element>,
-    sample: impl Fn(usize) -> usize,
+    samples: Option<&[u32]>,
     count: usize,
     factor: V::Element,
     p: *const V::Element,
@@ -35,29 +35,34 @@ where
             V::zero().store(g.add(at));
         }
         let one = V::splat(V::Element::ONE);
-        // Stays zero as long as everything that is added times zero is finite.
+        // Stays zero as long as every residual, which is added times zero, is finite.
         let mut verdict = V::zero();
-        for first in (0..count).step_by(V::LANES) {
-            let present = V::LANES.min(count - first);
-            let mut rows = [data.x.as_ptr(); MOST];
-            let mut numbers = [V::Element::ZERO; MOST];
-            for k in 0..V::LANES {
-                let sample = sample(first + if k < present { k } else { 0 });
+        for first in (0..count).step_by(BLOCK) {
+            let present = BLOCK.min(count - first);
+            let mut rows = [data.x.as_ptr(); BLOCK];
+            // Targets at first.
+            let mut residuals = [V::Element::ZERO; BLOCK];
+            for k in 0..present {
+                let sample = samples.map_or(first + k, |samples| *samples.get_unchecked(first + k) as usize);
                 rows[k] = data.x.as_ptr().add(sample * data.shape.stride);
-                numbers[k] = *data.y.get_unchecked(sample);
+                residuals[k] = *data.y.get_unchecked(sample);
             }
-            let mut residuals = V::load(numbers.as_ptr()).mul_subtract_from(one, predictions::<V>(&rows, d, p));
-            verdict = residuals.mul_add(V::zero(), verdict);
-            residuals.store(numbers.as_mut_ptr());
-            if present < V::LANES {
-                residuals = V::load_first(numbers.as_ptr(), present);
-                residuals.store(numbers.as_mut_ptr());
+            // The last vector of predictions is filled up with a row that is there.
+            for k in present..present.next_multiple_of(V::LANES) {
+                (rows[k], residuals[k]) = (rows[0], residuals[0]);
             }
+            for from in (0..present).step_by(V::LANES) {
+                let residuals = residuals.as_mut_ptr().add(from);
+                let residual = V::load(residuals).mul_subtract_from(one, predictions::<V>(rows.as_ptr().add(from), d, p));
+                verdict = residual.mul_add(V::zero(), verdict);
+                residual.store(residuals);
+            }
+            let (rows, residuals) = (&rows[..present], &residuals[..present]);
             for at in (0..d).step_by(V::LANES) {
                 let added = if d - at < V::LANES {
-                    weighted::<V, false>(&rows, at, d - at, &numbers)
+                    weighted::<V, false>(rows, at, d - at, residuals)
                 } else {
-                    weighted::<V, true>(&rows, at, V::LANES, &numbers)
+                    weighted::<V, true>(rows, at, V::LANES, residuals)
                 };
                 V::load(g.add(at)).add(added).store(g.add(at));
             }
@@ -75,11 +80,10 @@ where
 /// # Safety
 /// V is enabled; rows have d elements, p as in [`gradient`].
 #[inline(always)]
-unsafe fn predictions<V: Lanes>(rows: &[*const V::Element; MOST], d: usize, p: *const V::Element) -> V {
-    let mut sums: [V; MOST];
+unsafe fn predictions<V: Lanes>(rows: *const *const V::Element, d: usize, p: *const V::Element) -> V {
     // SAFETY: the caller's contract.
     unsafe {
-        sums = [V::zero(); MOST];
+        let mut sums = [V::zero(); MOST];
         for at in (0..d).step_by(V::LANES) {
             let p = V::load(p.add(at));
             if d - at < V::LANES {
@@ -99,39 +103,55 @@ unsafe fn predictions<V: Lanes>(rows: &[*const V::Element; MOST], d: usize, p: *
 }
 
 /// One vector of every row, times p, onto the sums.
+///
+/// # Safety
+/// As [`predictions`]; the rows have `at + lanes` elements.
 #[inline(always)]
 unsafe fn multiply_add<V: Lanes, const WHOLE: bool>(
-    rows: &[*const V::Element; MOST],
+    rows: *const *const V::Element,
     at: usize,
     lanes: usize,
     p: V,
     sums: &mut [V; MOST],
 ) {
-    for k in 0..V::LANES {
+    for (k, sum) in sums[..V::LANES].iter_mut().enumerate() {
         // SAFETY: the caller's contract.
-        unsafe { sums[k] = load::<V, WHOLE>(rows[k].add(at), lanes).mul_add(p, sums[k]) }
+        unsafe { *sum = load::<V, WHOLE>((*rows.add(k)).add(at), lanes).mul_add(p, *sum) }
     }
 }
 
-/// `Σ_k coefficients[k] · row_k` for one vector of LANES rows.
+/// `Σ_k coefficients[k] · row_k` for one vector of the rows.
+///
+/// # Safety
+/// V is enabled; the rows have `at + lanes` elements, and there are as many coefficients.
 #[inline(always)]
 unsafe fn weighted<V: Lanes, const WHOLE: bool>(
-    rows: &[*const V::Element; MOST],
+    rows: &[*const V::Element],
     at: usize,
     lanes: usize,
-    coefficients: &[V::Element; MOST],
+    coefficients: &[V::Element],
 ) -> V {
     // SAFETY: the caller's contract.
     unsafe {
         let mut sums = [V::zero(); SUMS];
-        for k in 0..V::LANES {
-            sums[k % SUMS] = load::<V, WHOLE>(rows[k].add(at), lanes).mul_add(V::splat(coefficients[k]), sums[k % SUMS]);
+        for (rows, coefficients) in rows.chunks(SUMS).zip(coefficients.chunks(SUMS)) {
+            if rows.len() == SUMS {
+                for m in 0..SUMS {
+                    sums[m] = load::<V, WHOLE>(rows[m].add(at), lanes).mul_add(V::splat(coefficients[m]), sums[m]);
+                }
+            } else {
+                for m in 0..rows.len() {
+                    sums[m] = load::<V, WHOLE>(rows[m].add(at), lanes).mul_add(V::splat(coefficients[m]), sums[m]);
+                }
+            }
         }
         let [a, b, c, d] = sums;
         a.add(b).add(c.add(d))
     }
 }
 
+/// # Safety
+/// V is enabled; `lanes` elements are there, LANES of them if WHOLE.
 #[inline(always)]
 unsafe fn load<V: Lanes, const WHOLE: bool>(from: *const V::Element, lanes: usize) -> V {
     // SAFETY: the caller's contract.
@@ -139,6 +159,9 @@ unsafe fn load<V: Lanes, const WHOLE: bool>(from: *const V::Element, lanes: usiz
 }
 
 /// One level of the tree that sums 2N vectors over their lanes.
+///
+/// # Safety
+/// V is enabled.
 #[inline(always)]
 unsafe fn halved<V: Lanes, const N: usize>(sums: &[V; MOST]) -> [V; MOST] {
     let mut half = *sums;

@@ -6,7 +6,30 @@ use crate::mlp::{MlpShape, Replica, Task, coefficient};
 use crate::simd::Lanes;
 use crate::{Context, Real};
 
-/// One layer in a replica's scratch memory, in elements from its start.
+/// Bytes of a group's weights that stay in the first-level cache beside everything else.
+const CACHE_BYTES: usize = 24 << 10;
+
+/// Vectors of a block, and whether a layer is one block.
+fn blocks<V: Lanes>(shape: &MlpShape<'_>) -> (usize, bool) {
+    // The inputs are read one by one, unless they go to the output at once.
+    let hidden = if shape.widths.len() == 2 { shape.widths } else { &shape.widths[1..] };
+    match hidden.iter().max().map_or(1, |widest| widest.div_ceil(V::LANES)) {
+        1 => (1, true),
+        2 => (2, true),
+        vectors => (4, vectors <= 4),
+    }
+}
+
+/// How many replicas take turns. Their blocks alternate, so that all addresses are one base and constants.
+pub(super) fn turns<V: Lanes>(shape: &MlpShape<'_>) -> usize {
+    let (vectors, single) = blocks::<V>(shape);
+    let bytes = places(shape, vectors * V::LANES).1 * size_of::<V::Element>();
+    // A replica needs four sums and as many temporaries for every vector of a block.
+    let registers = V::REGISTERS / (8 * vectors);
+    if single { (CACHE_BYTES / bytes).min(registers).max(1) } else { 1 }
+}
+
+/// One layer in the scratch memory of one replica alone, in elements from its start.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     inputs: usize,
@@ -116,63 +139,48 @@ pub(super) unsafe fn train<V: Lanes, const REGULARISED: bool>(
 where
     V::Element: Real,
 {
-    // The inputs are read one by one, unless they go to the output at once.
-    let vectors = task.shape.widths.iter().skip(1).max().copied().unwrap_or(1).div_ceil(V::LANES);
-    // SAFETY: the caller's contract.
-    unsafe {
-        match if task.shape.widths.len() == 2 { 4 } else { vectors } {
-            1 => train_in_blocks::<V, 1, REGULARISED>(cx, task, group, from),
-            2 => train_in_blocks::<V, 2, REGULARISED>(cx, task, group, from),
-            _ => train_in_blocks::<V, 4, REGULARISED>(cx, task, group, from),
+    let (vectors, _) = blocks::<V>(&task.shape);
+    let block = vectors * V::LANES;
+    let (places, size) = places(&task.shape, block);
+    let turns = group.len();
+    let mut scratch = cx.scratch((turns + 1) * size);
+    let (alone, scratch) = scratch.split_at_mut(size);
+    for (g, replica) in group.iter().enumerate() {
+        pack(&places, block, replica.params, alone);
+        for (to, from) in scratch.chunks_exact_mut(block).skip(g).step_by(turns).zip(alone.chunks_exact(block)) {
+            to.copy_from_slice(from);
         }
     }
-}
-
-/// [`train`] with blocks of N vectors; only blocks of four may be more than one in a layer.
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn train_in_blocks<V: Lanes, const N: usize, const REGULARISED: bool>(
-    cx: &Context,
-    task: &Task<'_, V::Element>,
-    group: &mut [&mut Replica<'_, V::Element>],
-    from: usize,
-) -> usize
-where
-    V::Element: Real,
-{
-    let block = N * V::LANES;
-    let (places, size) = places(&task.shape, block);
-    let mut scratch = cx.scratch(group.len() * size);
-    for (replica, scratch) in group.iter().zip(scratch.chunks_exact_mut(size)) {
-        pack(&places, block, replica.params, scratch);
-    }
-    // SAFETY: the caller's contract; the scratch memory has the places of every replica.
+    // SAFETY: the caller's contract; `scratch` has the places of every replica, block by block in turn.
     let stop = unsafe {
-        match group {
-            [a] => descend::<V, N, 1, REGULARISED>(task, &places, size, &mut scratch, [a], from),
-            [a, b] => descend::<V, N, 2, REGULARISED>(task, &places, size, &mut scratch, [a, b], from),
-            [a, b, c, d] => descend::<V, N, 4, REGULARISED>(task, &places, size, &mut scratch, [a, b, c, d], from),
-            _ => unreachable!("groups have one, two or four replicas"),
+        match (vectors, &mut *group) {
+            (1, [a]) => descend::<V, 1, 1, REGULARISED>(task, &places, scratch, [a], from),
+            (1, [a, b]) => descend::<V, 1, 2, REGULARISED>(task, &places, scratch, [a, b], from),
+            (1, [a, b, c, d]) => descend::<V, 1, 4, REGULARISED>(task, &places, scratch, [a, b, c, d], from),
+            (2, [a]) => descend::<V, 2, 1, REGULARISED>(task, &places, scratch, [a], from),
+            (2, [a, b]) => descend::<V, 2, 2, REGULARISED>(task, &places, scratch, [a, b], from),
+            (_, [a]) => descend::<V, 4, 1, REGULARISED>(task, &places, scratch, [a], from),
+            _ => unreachable!("turns() gives four replicas only of blocks of one vector, two only of up to two"),
         }
     };
-    for (replica, scratch) in group.iter_mut().zip(scratch.chunks_exact(size)) {
-        unpack(&places, block, scratch, replica.params);
+    for (g, replica) in group.iter_mut().enumerate() {
+        for (from, to) in scratch.chunks_exact(block).skip(g).step_by(turns).zip(alone.chunks_exact_mut(block)) {
+            to.copy_from_slice(from);
+        }
+        unpack(&places, block, alone, replica.params);
     }
     stop
 }
 
-/// [`train`] on G replicas whose parameters are in `scratch`, `size` elements each.
+/// [`train`] on G replicas with their places in `scratch`, N vectors of each in turn.
 ///
 /// # Safety
-/// V is enabled, `places` and `size` belong to the task's shape and blocks of N vectors, and the public function checked all
-/// lengths and indices.
+/// V is enabled, `places` belong to the task's shape and blocks of N vectors, and the public function checked all lengths and
+/// indices. If G > 1 or N < 4, layers that are not the first are one block.
 #[inline(always)]
 unsafe fn descend<V: Lanes, const N: usize, const G: usize, const REGULARISED: bool>(
     task: &Task<'_, V::Element>,
     places: &[Place],
-    size: usize,
     scratch: &mut [V::Element],
     group: [&mut Replica<'_, V::Element>; G],
     from: usize,
@@ -180,44 +188,42 @@ unsafe fn descend<V: Lanes, const N: usize, const G: usize, const REGULARISED: b
 where
     V::Element: Real,
 {
-    let (first, last, steps) = (&places[0], &places[places.len() - 1], task.lr.len());
-    let (hidden, scale) = (&places[1..], task.loss.scale.factor::<V::Element>());
-    // SAFETY: all pointers lie within the places of a replica, a row of x, y, or the replica's order, as long as `lr`.
+    let (first, last, hidden) = (&places[0], &places[places.len() - 1], &places[1..]);
+    let (steps, scale) = (task.lr.len(), task.loss.scale.factor::<V::Element>());
+    let zero = V::Element::ZERO;
+    // SAFETY: all pointers lie within the places, a row of x, y, or the replica's order, which is as long as `lr`.
     unsafe {
-        let mut base = [scratch.as_mut_ptr(); G];
+        let network: Network<V, N, G, REGULARISED> =
+            Network { base: scratch.as_mut_ptr(), limit: V::splat(floor(task.shape.activation)) };
         let mut orders = [group[0].order.as_ptr(); G];
         for g in 0..G {
-            base[g] = base[g].wrapping_add(g * size);
             orders[g] = group[g].order.as_ptr();
         }
-        let mut rates = [V::Element::ZERO; G];
-        let mut rows = [base[0].wrapping_add(first.before).cast_const(); G];
-        let mut step = Step { keep: V::splat(V::Element::ONE), limit: V::splat(floor(task.shape.activation)) };
+        let mut rates = [zero; G];
+        let mut keep = V::splat(V::Element::ONE);
+        // No step came before the first: its inputs were zero.
+        let mut inputs = [[network.at(first.before, 0, 0).cast_const(); G]; 2];
         for t in from..=steps {
             // After the last step, one more forward pass applies its update; what it predicts does not matter.
             let position = t.min(steps - 1);
-            let mut targets = [V::Element::ZERO; G];
+            let (mut targets, mut factors) = ([zero; G], [V::zero(); G]);
             for g in 0..G {
                 let sample = *orders[g].wrapping_add(position) as usize;
                 targets[g] = *task.y.as_ptr().wrapping_add(sample);
-                let row = task.x.as_ptr().wrapping_add(sample * task.shape.stride);
-                if let [second, ..] = hidden {
-                    step.forward::<N, REGULARISED>(first, second, base[g], [rows[g], row], rates[g]);
-                } else {
-                    take::<V>(first, base[g], row);
-                }
-                rows[g] = row;
+                inputs[1][g] = task.x.as_ptr().wrapping_add(sample * task.shape.stride);
+                factors[g] = V::splat(rates[g]);
             }
+            match hidden {
+                [] => network.take(first, inputs[1]),
+                [second, ..] => network.forward(first, second, inputs, factors, keep),
+            }
+            inputs[0] = inputs[1];
             for (place, next) in hidden.iter().zip(hidden.iter().skip(1)) {
-                for g in 0..G {
-                    let inputs = [base[g].wrapping_add(place.before).cast_const(), base[g].wrapping_add(place.now)];
-                    step.forward::<N, REGULARISED>(place, next, base[g], inputs, rates[g]);
-                }
+                network.forward(place, next, [network.each(place.before), network.each(place.now)], factors, keep);
             }
-            let mut residuals = [V::Element::ZERO; G];
-            let mut finite = true;
+            let (sums, mut residuals, mut finite) = (network.output(last, factors, keep), [zero; G], true);
             for g in 0..G {
-                residuals[g] = step.output::<N, REGULARISED>(last, base[g], rates[g]) - targets[g];
+                residuals[g] = sums[g].sum() + (network.bias(last, g, rates[g], keep) - targets[g]);
                 finite &= residuals[g].is_finite();
             }
             if t == steps {
@@ -232,223 +238,253 @@ where
                 return t;
             }
             for (place, next) in hidden.iter().zip(hidden.iter().skip(1)).rev() {
-                for g in 0..G {
-                    step.backward::<N, REGULARISED>(place, next, base[g]);
-                }
+                network.backward(place, next, keep);
             }
             let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
-                let dy = scale * residuals[g];
-                rates[g] = lr * dy;
+                let mut rate = lr * scale;
                 if REGULARISED && task.loss.clip.is_some() {
-                    let norm = dy.abs() * step.squared_norm(places, base[g], rows[g]).sqrt();
-                    rates[g] = coefficient(task.loss.clip, norm) * rates[g];
+                    let norm = (scale * residuals[g]).abs() * network.squared_norm(places, g, inputs[1][g]).sqrt();
+                    rate = coefficient(task.loss.clip, norm) * rate;
                 }
+                rates[g] = rate * residuals[g];
             }
-            step.keep = V::splat(V::Element::ONE - lr * task.loss.weight_decay);
+            keep = V::splat(V::Element::ONE - lr * task.loss.weight_decay);
         }
     }
     steps
 }
 
-/// A single layer's inputs at this step and the step before.
-///
-/// # Safety
-/// V is enabled; `row` has the place's inputs; the place is a replica's whose memory begins at `base`.
-#[inline(always)]
-unsafe fn take<V: Lanes>(place: &Place, base: *mut V::Element, row: *const V::Element) {
-    for lane in (0..place.inputs).step_by(V::LANES) {
-        let at = base.wrapping_add(lane);
-        // SAFETY: the caller's contract.
-        unsafe {
-            V::load(at.wrapping_add(place.now)).store(at.wrapping_add(place.before));
-            V::load_first(row.wrapping_add(lane), V::LANES.min(place.inputs - lane)).store(at.wrapping_add(place.now));
-        }
-    }
-}
-
-/// The end of a padded width; a constant unless the blocks may be several.
-#[inline(always)]
-fn end<V: Lanes, const N: usize>(padded: usize) -> usize {
-    if N < 4 { N * V::LANES } else { padded }
-}
-
-/// What the passes of one step share.
+/// G replicas in scratch memory.
 #[derive(Clone, Copy)]
-struct Step<V> {
-    /// What weight decay leaves of a weight in the pending update.
-    keep: V,
+struct Network<V: Lanes, const N: usize, const G: usize, const REGULARISED: bool> {
+    base: *mut V::Element,
     /// The activation's [`floor`].
     limit: V,
 }
 
 /// # Safety
-/// All methods: V is enabled, the places are those of a replica whose memory begins at `base`.
-impl<V: Lanes> Step<V>
+/// All methods: V is enabled; places are those of `base`; pointers to inputs have as many elements as the place says. `keep` is
+/// what weight decay leaves of a weight in the pending update, `rates` are the factors of that update.
+impl<V: Lanes, const N: usize, const G: usize, const REGULARISED: bool> Network<V, N, G, REGULARISED>
 where
     V::Element: Real,
 {
-    /// The pending update of a layer that is not the last, and its outputs from its inputs [before, now].
+    /// Vector k of replica g, of the block that is at `offset` for a replica alone.
     #[inline(always)]
-    unsafe fn forward<const N: usize, const REGULARISED: bool>(
-        self,
-        place: &Place,
-        next: &Place,
-        base: *mut V::Element,
-        inputs: [*const V::Element; 2],
-        rate: V::Element,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            let rate = V::splat(rate);
-            let mut columns = base.wrapping_add(place.columns);
-            for block in (0..end::<V, N>(place.padded[1])).step_by(N * V::LANES) {
-                let at = base.wrapping_add(block);
-                let mut change = [V::zero(); N];
-                let mut bias = [V::zero(); N];
+    fn at(self, offset: usize, g: usize, k: usize) -> *mut V::Element {
+        self.base.wrapping_add(offset * G + (g * N + k) * V::LANES)
+    }
+
+    /// Every replica's first vector of a block.
+    #[inline(always)]
+    fn each(self, offset: usize) -> [*const V::Element; G] {
+        let mut each = [self.base.cast_const(); G];
+        for g in 0..G {
+            each[g] = self.at(offset, g, 0);
+        }
+        each
+    }
+
+    /// The end of a padded width that is not the first; a constant unless blocks may be several.
+    #[inline(always)]
+    fn end(padded: usize) -> usize {
+        if N < 4 || G > 1 { N * V::LANES } else { padded }
+    }
+
+    /// The inputs of a single layer; what they were at the step before.
+    #[inline(always)]
+    unsafe fn take(self, place: &Place, rows: [*const V::Element; G]) {
+        for block in (0..Self::end(place.padded[0])).step_by(N * V::LANES) {
+            for g in 0..G {
                 for k in 0..N {
-                    let at = at.wrapping_add(k * V::LANES);
-                    change[k] = V::load(at.wrapping_add(next.delta)).mul(rate);
-                    change[k].store(at.wrapping_add(next.change));
-                    if place.bias {
-                        bias[k] = self.kept::<REGULARISED>(V::load(at.wrapping_add(place.biases))).sub(change[k]);
-                        bias[k].store(at.wrapping_add(place.biases));
+                    let first = (block + k * V::LANES).min(place.inputs);
+                    let now = self.at(place.now + block, g, k);
+                    // SAFETY: the caller's contract.
+                    unsafe {
+                        V::load(now).store(self.at(place.before + block, g, k));
+                        V::load_first(rows[g].wrapping_add(first), V::LANES.min(place.inputs - first)).store(now);
                     }
                 }
-                let z = self.pass::<N, REGULARISED>(columns, place.inputs, change, inputs, bias);
-                for k in 0..N {
-                    let at = at.wrapping_add(k * V::LANES);
-                    V::load(at.wrapping_add(next.now)).store(at.wrapping_add(next.before));
-                    self.limit.max(z[k]).store(at.wrapping_add(next.now));
-                }
-                columns = columns.wrapping_add(place.inputs * N * V::LANES);
             }
         }
     }
 
-    /// The pending update of the last layer, its output, and δ of its inputs.
+    /// The pending update of a layer that is not the last, and its outputs from its inputs [before, now].
     #[inline(always)]
-    unsafe fn output<const N: usize, const REGULARISED: bool>(
-        self,
-        place: &Place,
-        base: *mut V::Element,
-        rate: V::Element,
-    ) -> V::Element {
+    unsafe fn forward(&self, place: &Place, next: &Place, inputs: [[*const V::Element; G]; 2], rates: [V; G], keep: V) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (mut sum, factor) = (V::zero(), V::splat(rate));
-            for lane in (0..end::<V, N>(place.padded[0])).step_by(V::LANES) {
-                let at = base.wrapping_add(lane);
-                let (row, a) = (at.wrapping_add(place.rows), V::load(at.wrapping_add(place.now)));
-                let before = V::load(at.wrapping_add(place.before));
-                let w = factor.mul_subtract_from(before, self.kept::<REGULARISED>(V::load(row)));
-                w.store(row);
-                sum = w.mul_add(a, sum);
-                w.where_above(a, self.limit).store(at.wrapping_add(place.delta));
+            for block in (0..Self::end(place.padded[1])).step_by(N * V::LANES) {
+                let (mut change, mut bias) = ([[V::zero(); N]; G], [[V::zero(); N]; G]);
+                for g in 0..G {
+                    for k in 0..N {
+                        change[g][k] = V::load(self.at(next.delta + block, g, k)).mul(rates[g]);
+                        change[g][k].store(self.at(next.change + block, g, k));
+                        V::load(self.at(next.now + block, g, k)).store(self.at(next.before + block, g, k));
+                    }
+                }
+                if place.bias {
+                    for g in 0..G {
+                        for k in 0..N {
+                            let at = self.at(place.biases + block, g, k);
+                            bias[g][k] = Self::kept(V::load(at), keep).sub(change[g][k]);
+                            bias[g][k].store(at);
+                        }
+                    }
+                }
+                let columns = self.at(place.columns + block * place.inputs, 0, 0);
+                let z = Self::pass(columns, place.inputs, change, inputs, bias, keep);
+                for g in 0..G {
+                    for k in 0..N {
+                        self.limit.max(z[g][k]).store(self.at(next.now + block, g, k));
+                    }
+                }
             }
-            let mut h = sum.sum();
-            if place.bias {
-                let bias = base.wrapping_add(place.biases);
-                self.kept::<REGULARISED>(V::load_first(bias, 1)).sub(factor).store_first(bias, 1);
-                h += *bias;
+        }
+    }
+
+    /// The pending update of the last layer's weights, the partial sums of its output, and δ of its inputs.
+    #[inline(always)]
+    unsafe fn output(&self, place: &Place, rates: [V; G], keep: V) -> [V; G] {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut sums = [V::zero(); G];
+            for block in (0..Self::end(place.padded[0])).step_by(N * V::LANES) {
+                for g in 0..G {
+                    for k in 0..N {
+                        let row = self.at(place.rows + block, g, k);
+                        let (before, a) = (self.at(place.before + block, g, k), self.at(place.now + block, g, k));
+                        let (before, a) = (V::load(before), V::load(a));
+                        let w = rates[g].mul_subtract_from(before, Self::kept(V::load(row), keep));
+                        w.store(row);
+                        sums[g] = w.mul_add(a, sums[g]);
+                        w.where_above(a, self.limit).store(self.at(place.delta + block, g, k));
+                    }
+                }
             }
-            h
+            sums
+        }
+    }
+
+    /// The pending update of the last layer's bias, and the bias; 0 if it has none.
+    #[inline(always)]
+    unsafe fn bias(&self, place: &Place, g: usize, rate: V::Element, keep: V) -> V::Element {
+        if !place.bias {
+            return V::Element::ZERO;
+        }
+        let at = self.at(place.biases, g, 0);
+        // SAFETY: the caller's contract.
+        unsafe {
+            let bias = Self::kept(V::splat(*at), keep).sub(V::splat(rate));
+            bias.store_first(at, 1);
+            *at
         }
     }
 
     /// The pending update of a middle layer's rows, and δ of its inputs.
     #[inline(always)]
-    unsafe fn backward<const N: usize, const REGULARISED: bool>(self, place: &Place, next: &Place, base: *mut V::Element) {
+    unsafe fn backward(&self, place: &Place, next: &Place, keep: V) {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut rows = base.wrapping_add(place.rows);
-            let deltas = [base.wrapping_add(next.change).cast_const(), base.wrapping_add(next.delta)];
-            for block in (0..end::<V, N>(place.padded[0])).step_by(N * V::LANES) {
-                let at = base.wrapping_add(block);
-                let mut before = [V::zero(); N];
-                for k in 0..N {
-                    before[k] = V::load(at.wrapping_add(place.before + k * V::LANES));
+            let deltas = [self.each(next.change), self.each(next.delta)];
+            for block in (0..Self::end(place.padded[0])).step_by(N * V::LANES) {
+                let mut before = [[V::zero(); N]; G];
+                for g in 0..G {
+                    for k in 0..N {
+                        before[g][k] = V::load(self.at(place.before + block, g, k));
+                    }
                 }
-                let below = self.pass::<N, REGULARISED>(rows, place.outputs, before, deltas, [V::zero(); N]);
-                for k in 0..N {
-                    let at = at.wrapping_add(k * V::LANES);
-                    below[k].where_above(V::load(at.wrapping_add(place.now)), self.limit).store(at.wrapping_add(place.delta));
+                let rows = self.at(place.rows + block * place.outputs, 0, 0);
+                let below = Self::pass(rows, place.outputs, before, deltas, [[V::zero(); N]; G], keep);
+                for g in 0..G {
+                    for k in 0..N {
+                        let a = V::load(self.at(place.now + block, g, k));
+                        below[g][k].where_above(a, self.limit).store(self.at(place.delta + block, g, k));
+                    }
                 }
-                rows = rows.wrapping_add(place.outputs * N * V::LANES);
             }
         }
     }
 
-    /// With `count` columns c_j, N vectors each: `c_j -= u s_j`, then `init + Σ_j c_j t_j`.
+    /// With `count` columns c_j of each replica: `c_j -= u s_j`, then `init + Σ_j c_j t_j`.
     #[inline(always)]
-    unsafe fn pass<const N: usize, const REGULARISED: bool>(
-        self,
+    unsafe fn pass(
         mut columns: *mut V::Element,
         count: usize,
-        u: [V; N],
-        [mut s, mut t]: [*const V::Element; 2],
-        init: [V; N],
-    ) -> [V; N] {
-        // SAFETY: the caller's contract; `s` and `t` have `count` elements.
+        u: [[V; N]; G],
+        [mut s, mut t]: [[*const V::Element; G]; 2],
+        init: [[V; N]; G],
+        keep: V,
+    ) -> [[V; N]; G] {
+        // SAFETY: the caller's contract; every `s` and `t` has `count` elements.
         unsafe {
-            let mut sums = [[V::zero(); N]; 4];
-            sums[0] = init;
-            // Straight code for eight, four, two and one columns: addresses are constants there.
-            macro_rules! next {
-                ($columns:expr) => {
-                    for j in 0..$columns {
-                        // Four sums in flight, whatever N is.
-                        let part = j % (4 / N);
-                        let (s, t) = (V::splat(*s.wrapping_add(j)), V::splat(*t.wrapping_add(j)));
+            columns = std::hint::black_box(columns);
+            // Four sums in flight for a replica, whatever N is; column j goes to sum j mod (4/N).
+            let mut sums = [[[V::zero(); N]; 4]; G];
+            for g in 0..G {
+                sums[g][0] = init[g];
+            }
+            macro_rules! column {
+                ($j:expr) => {
+                    for g in 0..G {
+                        let (s, t) = (V::splat(*s[g].wrapping_add($j)), V::splat(*t[g].wrapping_add($j)));
                         for k in 0..N {
-                            let column = columns.wrapping_add((j * N + k) * V::LANES);
-                            let w = u[k].mul_subtract_from(s, self.kept::<REGULARISED>(V::load(column)));
-                            w.store(column);
-                            sums[part][k] = w.mul_add(t, sums[part][k]);
+                            let at = columns.wrapping_add((($j * G + g) * N + k) * V::LANES);
+                            let w = u[g][k].mul_subtract_from(s, Self::kept(V::load(at), keep));
+                            w.store(at);
+                            sums[g][$j % (4 / N)][k] = w.mul_add(t, sums[g][$j % (4 / N)][k]);
                         }
                     }
-                    (s, t) = (s.wrapping_add($columns), t.wrapping_add($columns));
-                    columns = columns.wrapping_add($columns * N * V::LANES);
                 };
             }
-            for _ in 0..count / 8 {
-                next!(8);
+            for _ in 0..count / 4 {
+                column!(0);
+                column!(1);
+                column!(2);
+                column!(3);
+                columns = columns.wrapping_add(4 * G * N * V::LANES);
+                for g in 0..G {
+                    (s[g], t[g]) = (s[g].wrapping_add(4), t[g].wrapping_add(4));
+                }
             }
-            if count & 4 != 0 {
-                next!(4);
+            if count % 4 >= 1 {
+                column!(0);
             }
-            if count & 2 != 0 {
-                next!(2);
+            if count % 4 >= 2 {
+                column!(1);
             }
-            if count & 1 != 0 {
-                next!(1);
+            if count % 4 == 3 {
+                column!(2);
             }
-            let _ = (s, t, columns);
-            for k in 0..N {
-                sums[0][k] = match N {
-                    1 => sums[0][k].add(sums[1][k]).add(sums[2][k].add(sums[3][k])),
-                    2 => sums[0][k].add(sums[1][k]),
-                    _ => sums[0][k],
-                };
+            let mut total = init;
+            for g in 0..G {
+                for k in 0..N {
+                    let [a, b, c, d] = sums[g];
+                    total[g][k] = match N {
+                        1 => a[k].add(b[k]).add(c[k].add(d[k])),
+                        2 => a[k].add(b[k]),
+                        _ => a[k],
+                    };
+                }
             }
-            sums[0]
+            total
         }
     }
 
     /// `w` after the pending decay.
     #[inline(always)]
-    unsafe fn kept<const REGULARISED: bool>(self, w: V) -> V {
+    unsafe fn kept(w: V, keep: V) -> V {
         // SAFETY: the caller's contract.
-        if REGULARISED { unsafe { w.mul(self.keep) } } else { w }
+        if REGULARISED { unsafe { w.mul(keep) } } else { w }
     }
 
-    /// ‖∇h‖², the sum over layers of `‖δ_l‖² (‖a_{l-1}‖² + [bias])`.
+    /// ‖∇h‖² of replica g, the sum over layers of `‖δ_l‖² (‖a_{l-1}‖² + [bias])`.
     #[inline(always)]
-    unsafe fn squared_norm(self, places: &[Place], base: *mut V::Element, row: *const V::Element) -> V::Element {
-        // SAFETY: the caller's contract; `row` has as many elements as the first place's inputs.
+    unsafe fn squared_norm(&self, places: &[Place], g: usize, row: *const V::Element) -> V::Element {
+        // SAFETY: the caller's contract.
         unsafe {
-            let mut total = V::zero();
-            let mut input = row;
+            let (mut total, mut input) = (V::zero(), row);
             for (index, place) in places.iter().enumerate() {
                 let mut squares = V::zero();
                 for lane in (0..place.inputs).step_by(V::LANES) {
@@ -459,11 +495,13 @@ where
                 let Some(next) = places.get(index + 1) else {
                     return total.sum() + factor;
                 };
-                for lane in (0..place.padded[1]).step_by(V::LANES) {
-                    let delta = V::load(base.wrapping_add(next.delta + lane));
-                    total = delta.mul(delta).mul_add(V::splat(factor), total);
+                for block in (0..Self::end(place.padded[1])).step_by(N * V::LANES) {
+                    for k in 0..N {
+                        let delta = V::load(self.at(next.delta + block, g, k));
+                        total = delta.mul(delta).mul_add(V::splat(factor), total);
+                    }
                 }
-                input = base.wrapping_add(next.now);
+                input = self.at(next.now, g, 0);
             }
             total.sum()
         }

@@ -4,23 +4,20 @@
 //! shorten it: the update of a weight waits until the next step reads that weight, so that each is loaded and stored once
 //! a step; `∇h` needs no residual, which enters only as a factor of the update; and replicas take turns, so that one's
 //! chain overlaps with another's.
+#![expect(clippy::needless_range_loop, reason = "g, k and i count through several arrays in step")]
 
 mod deep;
 mod shallow;
-
 
 use crate::mlp::{Bias, Hidden, Replica, Task};
 use crate::simd::{Kernel, Lanes, run};
 use crate::{Context, Isa, Real};
 
 pub(in crate::mlp) fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<Replica<'_, T>>) {
-    for group in live.chunks_mut(GROUP) {
+    for group in live.chunks_mut(run(isa, TurnsOf(task))) {
         train(cx, isa, task, group.iter_mut().collect(), 0);
     }
 }
-
-/// Replicas that take turns on one core.
-const GROUP: usize = 4;
 
 /// Trains a group from step `from` on. When some of it diverge, the others go on from that step without them.
 fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut group: Vec<&mut Replica<'_, T>>, mut from: usize) {
@@ -30,6 +27,21 @@ fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut group: Vec<&mu
         }
         from = run(isa, Group { cx, task, group: &mut group, from });
         group.retain(|replica| replica.diverged.is_none());
+    }
+}
+
+/// How many replicas take turns on one core: as many as the registers and the first-level cache have room for.
+struct TurnsOf<'a, T>(&'a Task<'a, T>);
+
+impl<T: Real> Kernel<T> for TurnsOf<'_, T> {
+    type Output = usize;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> usize {
+        let shape = &self.0.shape;
+        match shape.widths {
+            [1 | 2, _, 1] => shallow::TURNS,
+            _ => deep::turns::<V>(shape),
+        }
     }
 }
 
@@ -48,9 +60,7 @@ impl<T: Real> Kernel<T> for Group<'_, '_, '_, T> {
         let Group { cx, task, group, from } = self;
         let regularised = task.loss.clip.is_some() || task.loss.weight_decay != T::ZERO;
         // SAFETY: the caller enables V, and the public function checked all lengths and indices.
-        unsafe {
-            if regularised { choose::<V, true>(cx, task, group, from) } else { choose::<V, false>(cx, task, group, from) }
-        }
+        unsafe { if regularised { choose::<V, true>(cx, task, group, from) } else { choose::<V, false>(cx, task, group, from) } }
     }
 }
 

@@ -9,14 +9,34 @@ use crate::{Context, Real};
 /// Independent sums of a prediction; record k goes to sum k mod 4.
 const SUMS: usize = 4;
 
-/// Where parameter `field` of hidden unit `unit` is in scratch memory: the weights, the bias if there is one, the output's weight.
-fn place(fields: usize, lanes: usize, field: usize, unit: usize) -> usize {
-    (unit / lanes * (fields + 1) + field) * lanes + unit % lanes
+/// Replicas that take turns; their records alternate.
+pub(super) const TURNS: usize = 2;
+
+/// Where a replica's parameters are: fields of a hidden unit are its I weights, its bias if it has one, and its output's weight.
+#[derive(Clone, Copy)]
+struct Places {
+    inputs: usize,
+    hidden: usize,
+    fields: usize,
+    lanes: usize,
+    turns: usize,
 }
 
-/// Where parameter `field` of hidden unit `unit` is among `hidden` units' parameters.
-fn source(inputs: usize, hidden: usize, field: usize, unit: usize) -> usize {
-    if field < inputs { unit * inputs + field } else { field * hidden + unit }
+impl Places {
+    /// In scratch memory, for replica g.
+    fn record(&self, g: usize, field: usize, unit: usize) -> usize {
+        ((unit / self.lanes * self.turns + g) * (self.fields + 1) + field) * self.lanes + unit % self.lanes
+    }
+
+    /// Among the replica's parameters.
+    fn parameter(&self, field: usize, unit: usize) -> usize {
+        if field < self.inputs { unit * self.inputs + field } else { field * self.hidden + unit }
+    }
+
+    /// Elements of scratch memory.
+    fn size(&self) -> usize {
+        self.hidden.div_ceil(self.lanes) * self.lanes * (self.fields + 1) * self.turns
+    }
 }
 
 /// As [`super::Group`], for a network of I inputs whose hidden layer has a bias if B.
@@ -34,43 +54,52 @@ where
     V::Element: Real,
 {
     let (hidden, fields) = (task.shape.widths[1], I + usize::from(B) + 1);
-    let size = hidden.div_ceil(V::LANES) * V::LANES * (fields + 1);
-    let mut scratch = cx.scratch(group.len() * size);
+    let places = Places { inputs: I, hidden, fields, lanes: V::LANES, turns: group.len() };
+    let mut scratch = cx.scratch(places.size());
     scratch.fill(V::Element::ZERO);
-    for (replica, scratch) in group.iter().zip(scratch.chunks_exact_mut(size)) {
+    for (g, replica) in group.iter().enumerate() {
         for field in 0..fields {
             for unit in 0..hidden {
-                scratch[place(fields, V::LANES, field, unit)] = replica.params[source(I, hidden, field, unit)];
+                scratch[places.record(g, field, unit)] = replica.params[places.parameter(field, unit)];
             }
         }
     }
     // SAFETY: the caller's contract; the scratch memory has the records of every replica.
     let stop = unsafe {
         match group {
-            [a] => descend::<V, I, B, 1, REGULARISED>(task, size, &mut scratch, [a], from),
-            [a, b] => descend::<V, I, B, 2, REGULARISED>(task, size, &mut scratch, [a, b], from),
-            [a, b, c, d] => descend::<V, I, B, 4, REGULARISED>(task, size, &mut scratch, [a, b, c, d], from),
-            _ => unreachable!("groups have one, two or four replicas"),
+            [a] => descend::<V, I, B, 1, REGULARISED>(task, &mut scratch, [a], from),
+            [a, b] => descend::<V, I, B, 2, REGULARISED>(task, &mut scratch, [a, b], from),
+            _ => unreachable!("groups have one or TURNS replicas"),
         }
     };
-    for (replica, scratch) in group.iter_mut().zip(scratch.chunks_exact(size)) {
+    for (g, replica) in group.iter_mut().enumerate() {
         for field in 0..fields {
             for unit in 0..hidden {
-                replica.params[source(I, hidden, field, unit)] = scratch[place(fields, V::LANES, field, unit)];
+                replica.params[places.parameter(field, unit)] = scratch[places.record(g, field, unit)];
             }
         }
     }
     stop
 }
 
-/// [`train`] on G replicas whose records are in `scratch`, `size` elements each.
+/// What a group carries from one step to the next.
+#[derive(Clone, Copy)]
+struct Pending<T, const I: usize, const G: usize> {
+    /// Step size times derivative of the loss by the prediction.
+    rates: [T; G],
+    /// What weight decay leaves of a weight.
+    keep: T,
+    /// The samples.
+    inputs: [[T; I]; G],
+}
+
+/// [`train`] on G replicas whose records are in `scratch`.
 ///
 /// # Safety
-/// V is enabled, `size` belongs to the hidden width, and the public function checked all lengths and indices.
+/// V is enabled, `scratch` has the records of G replicas, and the public function checked all lengths and indices.
 #[inline(always)]
 unsafe fn descend<V: Lanes, const I: usize, const B: bool, const G: usize, const REGULARISED: bool>(
     task: &Task<'_, V::Element>,
-    size: usize,
     scratch: &mut [V::Element],
     group: [&mut Replica<'_, V::Element>; G],
     from: usize,
@@ -78,45 +107,39 @@ unsafe fn descend<V: Lanes, const I: usize, const B: bool, const G: usize, const
 where
     V::Element: Real,
 {
+    let (zero, one) = (V::Element::ZERO, V::Element::ONE);
     let (steps, scale) = (task.lr.len(), task.loss.scale.factor::<V::Element>());
     let biased = task.shape.bias == Bias::All;
-    // SAFETY: all pointers lie within the records of a replica, a row of x, y, or the replica's order, as long as `lr`.
+    let (mut orders, mut bias) = ([group[0].order.as_ptr(); G], [zero; G]);
+    for g in 0..G {
+        orders[g] = group[g].order.as_ptr();
+        bias[g] = if biased { group[g].params[group[g].params.len() - 1] } else { zero };
+    }
+    let mut pending = Pending { rates: [zero; G], keep: one, inputs: [[zero; I]; G] };
+    let mut stop = steps;
+    // SAFETY: all pointers lie within a row of x, y, or the replica's order, which is as long as `lr`; the rest is the
+    // caller's contract.
     unsafe {
-        let mut base = [scratch.as_mut_ptr(); G];
-        let mut orders = [group[0].order.as_ptr(); G];
-        let mut bias = [V::Element::ZERO; G];
-        for g in 0..G {
-            base[g] = base[g].wrapping_add(g * size);
-            orders[g] = group[g].order.as_ptr();
-            if biased {
-                bias[g] = group[g].params[group[g].params.len() - 1];
-            }
-        }
-        let (mut rates, mut inputs) = ([V::Element::ZERO; G], [[V::Element::ZERO; I]; G]);
-        let mut keep = V::Element::ONE;
         let limit = V::splat(floor(task.shape.activation));
-        let mut stop = steps;
         for t in from..=steps {
             // After the last step, one more pass applies its update; what it predicts does not matter.
             let position = t.min(steps - 1);
-            let (mut residuals, mut squares) = ([V::Element::ZERO; G], [V::Element::ZERO; G]);
-            let mut finite = true;
+            let (mut rows, mut offsets) = ([[zero; I]; G], [zero; G]);
             for g in 0..G {
                 let sample = *orders[g].wrapping_add(position) as usize;
-                let mut row = [V::Element::ZERO; I];
                 for i in 0..I {
-                    row[i] = *task.x.as_ptr().wrapping_add(sample * task.shape.stride + i);
+                    rows[g][i] = *task.x.as_ptr().wrapping_add(sample * task.shape.stride + i);
                 }
-                let sums = pass::<V, I, B, REGULARISED>([base[g], base[g].wrapping_add(size)], rates[g], keep, limit, inputs[g], row);
                 if biased {
-                    bias[g] = bias[g] * keep - rates[g];
+                    bias[g] = bias[g] * pending.keep - pending.rates[g];
                 }
-                residuals[g] = sums[0].sum() + bias[g] - *task.y.as_ptr().wrapping_add(sample);
+                offsets[g] = bias[g] - *task.y.as_ptr().wrapping_add(sample);
+            }
+            let [sums, squares] = pass::<V, I, B, G, REGULARISED>(scratch, &pending, limit, rows);
+            let (mut residuals, mut finite) = ([zero; G], true);
+            for g in 0..G {
+                residuals[g] = sums[g].sum() + offsets[g];
                 finite &= residuals[g].is_finite();
-                if REGULARISED {
-                    squares[g] = sums[1].sum() + if biased { V::Element::ONE } else { V::Element::ZERO };
-                }
-                inputs[g] = row;
             }
             if t == steps {
                 break;
@@ -132,98 +155,114 @@ where
             }
             let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
-                let dy = scale * residuals[g];
-                rates[g] = lr * dy;
-                if REGULARISED {
-                    rates[g] = coefficient(task.loss.clip, dy.abs() * squares[g].sqrt()) * rates[g];
+                let mut rate = lr * scale;
+                if REGULARISED && task.loss.clip.is_some() {
+                    let square = squares[g].sum() + if biased { one } else { zero };
+                    rate = coefficient(task.loss.clip, (scale * residuals[g]).abs() * square.sqrt()) * rate;
                 }
+                pending.rates[g] = rate * residuals[g];
             }
-            keep = V::Element::ONE - lr * task.loss.weight_decay;
+            pending.keep = one - lr * task.loss.weight_decay;
+            pending.inputs = rows;
         }
-        if biased {
-            for (replica, bias) in group.into_iter().zip(bias) {
-                let last = replica.params.len() - 1;
-                replica.params[last] = bias;
-            }
-        }
-        stop
     }
+    if biased {
+        for (replica, bias) in group.into_iter().zip(bias) {
+            let last = replica.params.len() - 1;
+            replica.params[last] = bias;
+        }
+    }
+    stop
 }
 
-/// The pending update of every record with the step before's `rate`, `keep` and inputs `x`; then the partial sums of the
-/// prediction for `next` and, if REGULARISED, of the squared norm of its gradient but for the output's bias.
+/// The pending update of every record; then the partial sums of the prediction for `rows` and, if REGULARISED, of the squared
+/// norm of its gradient but for the output's bias.
 ///
 /// # Safety
-/// V is enabled, and the records lie between the two pointers.
+/// V is enabled, and `records` are those of G replicas.
 #[inline(always)]
-unsafe fn pass<V: Lanes, const I: usize, const B: bool, const REGULARISED: bool>(
-    [mut at, end]: [*mut V::Element; 2],
-    rate: V::Element,
-    keep: V::Element,
+unsafe fn pass<V: Lanes, const I: usize, const B: bool, const G: usize, const REGULARISED: bool>(
+    records: &mut [V::Element],
+    pending: &Pending<V::Element, I, G>,
     limit: V,
-    x: [V::Element; I],
-    next: [V::Element; I],
-) -> [V; 2]
+    rows: [[V::Element; I]; G],
+) -> [[V; G]; 2]
 where
     V::Element: Real,
 {
     // SAFETY: the caller's contract.
     unsafe {
-        let (rate, keep) = (V::splat(rate), V::splat(keep));
-        let (mut before, mut now, mut length) = ([V::zero(); I], [V::zero(); I], V::Element::ZERO);
-        for i in 0..I {
-            (before[i], now[i]) = (V::splat(x[i]), V::splat(next[i]));
-            length += next[i] * next[i];
+        let keep = V::splat(pending.keep);
+        let (mut rates, mut lengths) = ([V::zero(); G], [V::zero(); G]);
+        let (mut before, mut now) = ([[V::zero(); I]; G], [[V::zero(); I]; G]);
+        for g in 0..G {
+            rates[g] = V::splat(pending.rates[g]);
+            let mut length = if B { V::Element::ONE } else { V::Element::ZERO };
+            for i in 0..I {
+                (before[g][i], now[g][i]) = (V::splat(pending.inputs[g][i]), V::splat(rows[g][i]));
+                length += rows[g][i] * rows[g][i];
+            }
+            lengths[g] = V::splat(length);
         }
-        if B {
-            length += V::Element::ONE;
-        }
-        let length = V::splat(length);
-        let (mut sums, mut squares) = ([V::zero(); SUMS], [V::zero(); SUMS]);
-        macro_rules! record {
+        let (mut sums, mut squares) = ([[V::zero(); SUMS]; G], [[V::zero(); SUMS]; G]);
+        let mut at = records.as_mut_ptr();
+        let end = at.wrapping_add(records.len());
+        macro_rules! records {
             ($sum:expr) => {
-                let (output_at, a_at) = (I + B as usize, I + B as usize + 1);
-                let field = |index: usize| at.wrapping_add(index * V::LANES);
-                let kept = |field: *mut V::Element| field;
-                let _ = kept;
-                let (output, a) = (V::load(field(output_at)), V::load(field(a_at)));
-                let change = output.where_above(a, limit).mul(rate);
-                let mut z = V::zero();
-                if B {
-                    let b = V::load(field(I));
-                    z = if REGULARISED { b.mul(keep).sub(change) } else { b.sub(change) };
-                    z.store(field(I));
+                for g in 0..G {
+                    let bias_at = at.wrapping_add(I * V::LANES);
+                    let output_at = bias_at.wrapping_add(usize::from(B) * V::LANES);
+                    let a_at = output_at.wrapping_add(V::LANES);
+                    let (output, a) = (V::load(output_at), V::load(a_at));
+                    let change = output.where_above(a, limit).mul(rates[g]);
+                    let mut z = V::zero();
+                    if B {
+                        let b = V::load(bias_at);
+                        z = if REGULARISED { b.mul(keep) } else { b }.sub(change);
+                        z.store(bias_at);
+                    }
+                    for i in 0..I {
+                        let weight_at = at.wrapping_add(i * V::LANES);
+                        let w = V::load(weight_at);
+                        let w = change.mul_subtract_from(before[g][i], if REGULARISED { w.mul(keep) } else { w });
+                        w.store(weight_at);
+                        z = if i == 0 && !B { w.mul(now[g][i]) } else { w.mul_add(now[g][i], z) };
+                    }
+                    let output = rates[g].mul_subtract_from(a, if REGULARISED { output.mul(keep) } else { output });
+                    output.store(output_at);
+                    let a = limit.max(z);
+                    a.store(a_at);
+                    sums[g][$sum] = output.mul_add(a, sums[g][$sum]);
+                    if REGULARISED {
+                        let delta = output.where_above(a, limit);
+                        squares[g][$sum] = a.mul_add(a, delta.mul(delta).mul_add(lengths[g], squares[g][$sum]));
+                    }
+                    at = a_at.wrapping_add(V::LANES);
                 }
-                for i in 0..I {
-                    let w = V::load(field(i));
-                    let w = change.mul_subtract_from(before[i], if REGULARISED { w.mul(keep) } else { w });
-                    w.store(field(i));
-                    z = if i == 0 && !B { w.mul(now[i]) } else { w.mul_add(now[i], z) };
-                }
-                let output = rate.mul_subtract_from(a, if REGULARISED { output.mul(keep) } else { output });
-                output.store(field(output_at));
-                let a = limit.max(z);
-                a.store(field(a_at));
-                sums[$sum] = output.mul_add(a, sums[$sum]);
-                if REGULARISED {
-                    let delta = output.where_above(a, limit);
-                    squares[$sum] = a.mul_add(a, delta.mul(delta).mul_add(length, squares[$sum]));
-                }
-                at = field(I + B as usize + 2);
             };
         }
-        let record = (I + B as usize + 2) * V::LANES;
-        while at.wrapping_add(3 * record) < end {
-            for sum in 0..SUMS {
-                record!(sum);
+        let turn = (I + usize::from(B) + 2) * V::LANES * G;
+        while at.wrapping_add(3 * turn) < end {
+            records!(0);
+            records!(1);
+            records!(2);
+            records!(3);
+        }
+        if at < end {
+            records!(0);
+        }
+        if at < end {
+            records!(1);
+        }
+        if at < end {
+            records!(2);
+        }
+        let mut totals = [[V::zero(); G]; 2];
+        for g in 0..G {
+            for (total, [a, b, c, d]) in totals.iter_mut().zip([sums[g], squares[g]]) {
+                total[g] = a.add(b).add(c.add(d));
             }
         }
-        for sum in 0..SUMS - 1 {
-            if at < end {
-                record!(sum);
-            }
-        }
-        let total = |[a, b, c, d]: [V; SUMS]| a.add(b).add(c.add(d));
-        [total(sums), total(squares)]
+        totals
     }
 }
