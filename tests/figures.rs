@@ -126,7 +126,7 @@ fn alone(spec: &Spec, run: &Run, seed: Seed) -> Spec {
     };
     Spec {
         data,
-        net: *spec.net_of(run),
+        net: spec.net_of(run).clone(),
         seeds: Seeds { paper: seed == Seed::Paper, own, own_data: false },
         runs: vec![Run { data: None, net: None, ..run.clone() }],
         panels: vec![],

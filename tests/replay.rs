@@ -182,7 +182,8 @@ fn divergence_ends_the_lines_at_the_last_finite_losses() {
 
 #[test]
 fn arrays_that_do_not_fit_are_refused() {
-    let (f32, pairs) = (Replay { dtype: Dtype::F32, ..PLAIN }, Replay { batch: 2, ..PLAIN });
+    let f32 = || Replay { dtype: Dtype::F32, ..PLAIN };
+    let pairs = || Replay { batch: 2, ..PLAIN };
     let huge = |count: usize| [vec![0.0; count - 1], vec![-1e39]].concat();
     let replaced = |name: &'static str, shape: &[usize], values: Vec<f64>| with(small(), name, shape, values);
     let cases = [
@@ -210,15 +211,15 @@ fn arrays_that_do_not_fit_are_refused() {
         (PLAIN, replaced("order", &[1], vec![-1.0]), "`order` holds -1 at flat position 0"),
         (PLAIN, replaced("order", &[1], vec![0.5]), "integers from 0 to 1"),
         (PLAIN, replaced("order", &[2, 2], vec![0.0; 4]), "array `order` has 2 columns, expected as many as --batch 1"),
-        (pairs, replaced("order", &[1, 3], vec![0.0; 3]), "array `order` has 3 columns, expected as many as --batch 2"),
-        (pairs, small(), "array `order` has shape [4], expected [at least 1, 2]"),
+        (pairs(), replaced("order", &[1, 3], vec![0.0; 3]), "array `order` has 3 columns, expected as many as --batch 2"),
+        (pairs(), small(), "array `order` has shape [4], expected [at least 1, 2]"),
         (
-            f32,
+            f32(),
             replaced("x", &[2, 3], huge(6)),
             "`x` holds -1e39 at flat position 5, expected magnitudes of at most 3.4028235e38 in f32",
         ),
-        (f32, replaced("y", &[2], huge(2)), "`y` holds -1e39 at flat position 1"),
-        (f32, replaced("init", &[6], huge(6)), "`init` holds -1e39 at flat position 5"),
+        (f32(), replaced("y", &[2], huge(2)), "`y` holds -1e39 at flat position 1"),
+        (f32(), replaced("init", &[6], huge(6)), "`init` holds -1e39 at flat position 5"),
         (Replay { batch: 0, ..PLAIN }, small(), "--batch 0: expected at least 1"),
         (Replay { steps: Some(0), ..PLAIN }, small(), "has 4 rows; ask for 1 to 4"),
         (Replay { steps: Some(5), ..PLAIN }, small(), "--steps 5: `order` in"),

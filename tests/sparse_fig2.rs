@@ -9,7 +9,10 @@ use handgrad::data::npz::Npz;
 use handgrad::data::{Data, Generator};
 use handgrad::kernels::testing::contexts;
 use handgrad::kernels::{Context, Isa};
-use handgrad::replay::{Loss, Replay, replay};
+use handgrad::loss::Loss;
+use handgrad::nets::Architecture;
+use handgrad::replay::{Replay, replay};
+use handgrad::schedule::Schedule;
 use handgrad::rng::RandomState;
 use handgrad::run::quantile;
 use handgrad::spec::{Dtype, Seed};
@@ -41,7 +44,18 @@ fn losses_follow_the_fixture_step_by_step() {
     let test = &trace.required("test_loss", &[1001]).unwrap().values;
     for cx in contexts() {
         for (dtype, steps, tolerance) in [(Dtype::F64, 1001, 1e-9), (Dtype::F32, 31, 1e-3)] {
-            let options = Replay { loss: Loss::HalfMse, lr: 0.282, steps: Some(steps), batch: 1, dtype };
+            let options = Replay {
+                net: Architecture::Diagonal { u: 0.1, v: 0.0 },
+                loss: Loss::HalfMse,
+                schedule: Schedule::Constant { peak: 0.282 },
+                total: None,
+                steps: Some(steps),
+                batch: 1,
+                clip: None,
+                weight_decay: 0.0,
+                momentum: 0.0,
+                dtype,
+            };
             let (lines, summary) = replay(&cx, &fixture, &options, &Quiet).unwrap();
             assert_eq!((lines.len(), summary.diverged), (steps, false));
             for line in &lines {

@@ -14,12 +14,12 @@ import functools
 import itertools
 import json
 import math
+import os
 import random
 import statistics
 import time
 
 import common  # before the peer: it limits the numerical libraries to one thread
-import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"

@@ -162,7 +162,10 @@ impl<T: Real> Training<T> {
             let batches = self.optimiser.batches(state.step, self.shape.n);
             let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
             rates.clear();
-            rates.extend((state.step..state.step + count).map(|i| T::from_f64(self.schedule.at(i, self.steps))));
+            match self.schedule {
+                Schedule::Constant { peak } => rates.resize(count as usize, T::from_f64(peak)),
+                _ => rates.extend((state.step..state.step + count).map(|i| T::from_f64(self.schedule.at(i, self.steps)))),
+            }
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
             for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
                 draws.order.fill(batches.start, order);

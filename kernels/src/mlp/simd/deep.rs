@@ -1,19 +1,19 @@
 //! Any number of layers. Weights lie by columns, padded with zeros to whole blocks of N vectors; those of the middle layers
 //! lie by rows too, updated alike, so that `Wᵀδ` needs no sums over lanes. All but the current block stays in the cache.
 
-use super::floor;
+use super::{Width, floor};
 use crate::mlp::{MlpShape, Replica, Task, coefficient};
-use crate::simd::Lanes;
-use crate::{Context, Real};
+use crate::simd::{Kernel, Lanes, run};
+use crate::{Context, Isa, Real};
 
 /// Bytes of a group's weights that stay in the first-level cache beside everything else.
 const CACHE_BYTES: usize = 24 << 10;
 
 /// Vectors of a block, and whether a layer is one block.
-fn blocks<V: Lanes>(shape: &MlpShape<'_>) -> (usize, bool) {
+fn blocks(shape: &MlpShape<'_>, lanes: usize) -> (usize, bool) {
     // The inputs are read one by one, unless they go to the output at once.
     let hidden = if shape.widths.len() == 2 { shape.widths } else { &shape.widths[1..] };
-    match hidden.iter().max().map_or(1, |widest| widest.div_ceil(V::LANES)) {
+    match hidden.iter().max().map_or(1, |widest| widest.div_ceil(lanes)) {
         1 => (1, true),
         2 => (2, true),
         vectors => (4, vectors <= 4),
@@ -21,11 +21,11 @@ fn blocks<V: Lanes>(shape: &MlpShape<'_>) -> (usize, bool) {
 }
 
 /// How many replicas take turns. Their blocks alternate, so that all addresses are one base and constants.
-pub(super) fn turns<V: Lanes>(shape: &MlpShape<'_>) -> usize {
-    let (vectors, single) = blocks::<V>(shape);
-    let bytes = places(shape, vectors * V::LANES).1 * size_of::<V::Element>();
+pub(super) fn turns<T: Real>(shape: &MlpShape<'_>, width: Width<T>) -> usize {
+    let (vectors, single) = blocks(shape, width.lanes);
+    let bytes = places(shape, vectors * width.lanes).1 * size_of::<T>();
     // A replica needs four sums and as many temporaries for every vector of a block.
-    let registers = V::REGISTERS / (8 * vectors);
+    let registers = width.registers / (8 * vectors);
     if single { (CACHE_BYTES / bytes).min(registers).max(1) } else { 1 }
 }
 
@@ -125,22 +125,17 @@ fn unpack<T: Real>(places: &[Place], block: usize, scratch: &[T], params: &mut [
     }
 }
 
-/// As [`super::Group`].
-///
-/// # Safety
-/// V is enabled, and the public function checked all lengths and indices.
-#[inline(always)]
-pub(super) unsafe fn train<V: Lanes, const REGULARISED: bool>(
+/// As [`super::group`].
+pub(super) fn train<T: Real, const REGULARISED: bool>(
     cx: &Context,
-    task: &Task<'_, V::Element>,
-    group: &mut [&mut Replica<'_, V::Element>],
+    isa: Isa,
+    task: &Task<'_, T>,
+    group: &mut [&mut Replica<'_, T>],
     from: usize,
-) -> usize
-where
-    V::Element: Real,
-{
-    let (vectors, _) = blocks::<V>(&task.shape);
-    let block = vectors * V::LANES;
+) -> usize {
+    let lanes = run(isa, Width::<T>::default()).lanes;
+    let (vectors, _) = blocks(&task.shape, lanes);
+    let block = vectors * lanes;
     let (places, size) = places(&task.shape, block);
     let turns = group.len();
     let mut scratch = cx.scratch((turns + 1) * size);
@@ -151,17 +146,16 @@ where
             to.copy_from_slice(from);
         }
     }
-    // SAFETY: the caller's contract; `scratch` has the places of every replica, block by block in turn.
-    let stop = unsafe {
-        match (vectors, &mut *group) {
-            (1, [a]) => descend::<V, 1, 1, REGULARISED>(task, &places, scratch, [a], from),
-            (1, [a, b]) => descend::<V, 1, 2, REGULARISED>(task, &places, scratch, [a, b], from),
-            (1, [a, b, c, d]) => descend::<V, 1, 4, REGULARISED>(task, &places, scratch, [a, b, c, d], from),
-            (2, [a]) => descend::<V, 2, 1, REGULARISED>(task, &places, scratch, [a], from),
-            (2, [a, b]) => descend::<V, 2, 2, REGULARISED>(task, &places, scratch, [a, b], from),
-            (_, [a]) => descend::<V, 4, 1, REGULARISED>(task, &places, scratch, [a], from),
-            _ => unreachable!("turns() gives four replicas only of blocks of one vector, two only of up to two"),
+    let stop = match (vectors, &mut *group) {
+        (1, [a]) => run(isa, Descent::<T, 1, 1, REGULARISED> { task, places: &places, scratch, group: [a], from }),
+        (1, [a, b]) => run(isa, Descent::<T, 1, 2, REGULARISED> { task, places: &places, scratch, group: [a, b], from }),
+        (1, [a, b, c, d]) => {
+            run(isa, Descent::<T, 1, 4, REGULARISED> { task, places: &places, scratch, group: [a, b, c, d], from })
         }
+        (2, [a]) => run(isa, Descent::<T, 2, 1, REGULARISED> { task, places: &places, scratch, group: [a], from }),
+        (2, [a, b]) => run(isa, Descent::<T, 2, 2, REGULARISED> { task, places: &places, scratch, group: [a, b], from }),
+        (_, [a]) => run(isa, Descent::<T, 4, 1, REGULARISED> { task, places: &places, scratch, group: [a], from }),
+        _ => unreachable!("turns() gives four replicas only of blocks of one vector, two only of up to two"),
     };
     for (g, replica) in group.iter_mut().enumerate() {
         for (from, to) in scratch.chunks_exact(block).skip(g).step_by(turns).zip(alone.chunks_exact_mut(block)) {
@@ -170,6 +164,26 @@ where
         unpack(&places, block, alone, replica.params);
     }
     stop
+}
+
+/// [`descend`] as a function of its own for every instruction set, which keeps them short enough to compile fast.
+struct Descent<'a, 'b, 'c, T, const N: usize, const G: usize, const REGULARISED: bool> {
+    task: &'a Task<'a, T>,
+    places: &'a [Place],
+    /// The places of every replica, block by block in turn.
+    scratch: &'a mut [T],
+    group: [&'b mut Replica<'c, T>; G],
+    from: usize,
+}
+
+impl<T: Real, const N: usize, const G: usize, const REGULARISED: bool> Kernel<T> for Descent<'_, '_, '_, T, N, G, REGULARISED> {
+    type Output = usize;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> usize {
+        let Descent { task, places, scratch, group, from } = self;
+        // SAFETY: the caller enables V, the public function checked all lengths and indices, and `train` chose N for the shape.
+        unsafe { descend::<V, N, G, REGULARISED>(task, places, scratch, group, from) }
+    }
 }
 
 /// [`train`] on G replicas with their places in `scratch`, N vectors of each in turn.
@@ -188,7 +202,7 @@ unsafe fn descend<V: Lanes, const N: usize, const G: usize, const REGULARISED: b
 where
     V::Element: Real,
 {
-    let (first, last, hidden) = (&places[0], &places[places.len() - 1], &places[1..]);
+    let (first, last, hidden) = (places[0], places[places.len() - 1], &places[1..]);
     let (steps, scale) = (task.lr.len(), task.loss.scale.factor::<V::Element>());
     let zero = V::Element::ZERO;
     // SAFETY: all pointers lie within the places, a row of x, y, or the replica's order, which is as long as `lr`.
@@ -215,10 +229,10 @@ where
             }
             match hidden {
                 [] => network.take(first, inputs[1]),
-                [second, ..] => network.forward(first, second, inputs, factors, keep),
+                [second, ..] => network.forward(first, *second, inputs, factors, keep),
             }
             inputs[0] = inputs[1];
-            for (place, next) in hidden.iter().zip(hidden.iter().skip(1)) {
+            for (&place, &next) in hidden.iter().zip(hidden.iter().skip(1)) {
                 network.forward(place, next, [network.each(place.before), network.each(place.now)], factors, keep);
             }
             let (sums, mut residuals, mut finite) = (network.output(last, factors, keep), [zero; G], true);
@@ -237,7 +251,7 @@ where
                 }
                 return t;
             }
-            for (place, next) in hidden.iter().zip(hidden.iter().skip(1)).rev() {
+            for (&place, &next) in hidden.iter().zip(hidden.iter().skip(1)).rev() {
                 network.backward(place, next, keep);
             }
             let lr = *task.lr.as_ptr().wrapping_add(t);
@@ -294,7 +308,7 @@ where
 
     /// The inputs of a single layer; what they were at the step before.
     #[inline(always)]
-    unsafe fn take(self, place: &Place, rows: [*const V::Element; G]) {
+    unsafe fn take(self, place: Place, rows: [*const V::Element; G]) {
         for block in (0..Self::end(place.padded[0])).step_by(N * V::LANES) {
             for g in 0..G {
                 for k in 0..N {
@@ -312,7 +326,7 @@ where
 
     /// The pending update of a layer that is not the last, and its outputs from its inputs [before, now].
     #[inline(always)]
-    unsafe fn forward(&self, place: &Place, next: &Place, inputs: [[*const V::Element; G]; 2], rates: [V; G], keep: V) {
+    unsafe fn forward(&self, place: Place, next: Place, inputs: [[*const V::Element; G]; 2], rates: [V; G], keep: V) {
         // SAFETY: the caller's contract.
         unsafe {
             for block in (0..Self::end(place.padded[1])).step_by(N * V::LANES) {
@@ -346,7 +360,7 @@ where
 
     /// The pending update of the last layer's weights, the partial sums of its output, and δ of its inputs.
     #[inline(always)]
-    unsafe fn output(&self, place: &Place, rates: [V; G], keep: V) -> [V; G] {
+    unsafe fn output(&self, place: Place, rates: [V; G], keep: V) -> [V; G] {
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [V::zero(); G];
@@ -369,7 +383,7 @@ where
 
     /// The pending update of the last layer's bias, and the bias; 0 if it has none.
     #[inline(always)]
-    unsafe fn bias(&self, place: &Place, g: usize, rate: V::Element, keep: V) -> V::Element {
+    unsafe fn bias(&self, place: Place, g: usize, rate: V::Element, keep: V) -> V::Element {
         if !place.bias {
             return V::Element::ZERO;
         }
@@ -384,7 +398,7 @@ where
 
     /// The pending update of a middle layer's rows, and δ of its inputs.
     #[inline(always)]
-    unsafe fn backward(&self, place: &Place, next: &Place, keep: V) {
+    unsafe fn backward(&self, place: Place, next: Place, keep: V) {
         // SAFETY: the caller's contract.
         unsafe {
             let deltas = [self.each(next.change), self.each(next.delta)];
@@ -419,7 +433,10 @@ where
     ) -> [[V; N]; G] {
         // SAFETY: the caller's contract; every `s` and `t` has `count` elements.
         unsafe {
-            columns = std::hint::black_box(columns);
+            if G > 1 {
+                // Keeps this base in a register of its own: stores to base plus index would take the ports of the loads.
+                columns = std::hint::black_box(columns);
+            }
             // Four sums in flight for a replica, whatever N is; column j goes to sum j mod (4/N).
             let mut sums = [[[V::zero(); N]; 4]; G];
             for g in 0..G {

@@ -14,79 +14,60 @@ use crate::simd::{Kernel, Lanes, run};
 use crate::{Context, Isa, Real};
 
 pub(in crate::mlp) fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<Replica<'_, T>>) {
-    for group in live.chunks_mut(run(isa, TurnsOf(task))) {
+    // As many replicas take turns on one core as the registers and the first-level cache have room for.
+    let turns = match task.shape.widths {
+        [1 | 2, _, 1] => shallow::TURNS,
+        _ => deep::turns(&task.shape, run(isa, Width::<T>::default())),
+    };
+    for group in live.chunks_mut(turns) {
         train(cx, isa, task, group.iter_mut().collect(), 0);
     }
 }
 
 /// Trains a group from step `from` on. When some of it diverge, the others go on from that step without them.
-fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut group: Vec<&mut Replica<'_, T>>, mut from: usize) {
-    while from < task.lr.len() && !group.is_empty() {
-        if group.len() == 3 {
-            train(cx, isa, task, group.split_off(2), from);
+fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<&mut Replica<'_, T>>, mut from: usize) {
+    let regularised = task.loss.clip.is_some() || task.loss.weight_decay != T::ZERO;
+    while from < task.lr.len() && !live.is_empty() {
+        if live.len() == 3 {
+            train(cx, isa, task, live.split_off(2), from);
         }
-        from = run(isa, Group { cx, task, group: &mut group, from });
-        group.retain(|replica| replica.diverged.is_none());
+        let descend = if regularised { group::<T, true> } else { group::<T, false> };
+        from = descend(cx, isa, task, &mut live, from);
+        live.retain(|replica| replica.diverged.is_none());
     }
 }
 
-/// How many replicas take turns on one core: as many as the registers and the first-level cache have room for.
-struct TurnsOf<'a, T>(&'a Task<'a, T>);
-
-impl<T: Real> Kernel<T> for TurnsOf<'_, T> {
-    type Output = usize;
-    #[inline(always)]
-    unsafe fn run<V: Lanes<Element = T>>(self) -> usize {
-        let shape = &self.0.shape;
-        match shape.widths {
-            [1 | 2, _, 1] => shallow::TURNS,
-            _ => deep::turns::<V>(shape),
-        }
-    }
-}
-
-/// Trains one, two or four replicas from a step on, until the end or the first divergence; returns the step it stopped at.
-struct Group<'a, 'b, 'c, T> {
-    cx: &'a Context,
-    task: &'a Task<'a, T>,
-    group: &'a mut [&'b mut Replica<'c, T>],
-    from: usize,
-}
-
-impl<T: Real> Kernel<T> for Group<'_, '_, '_, T> {
-    type Output = usize;
-    #[inline(always)]
-    unsafe fn run<V: Lanes<Element = T>>(self) -> usize {
-        let Group { cx, task, group, from } = self;
-        let regularised = task.loss.clip.is_some() || task.loss.weight_decay != T::ZERO;
-        // SAFETY: the caller enables V, and the public function checked all lengths and indices.
-        unsafe { if regularised { choose::<V, true>(cx, task, group, from) } else { choose::<V, false>(cx, task, group, from) } }
-    }
-}
-
-/// One hidden layer on one or two inputs is a kernel of its own.
-///
-/// # Safety
-/// V is enabled, and the public function checked all lengths and indices.
-#[inline(always)]
-unsafe fn choose<V: Lanes, const REGULARISED: bool>(
+/// Trains one, two or four replicas from a step on, until the end or the first divergence; returns the step it stopped at. One
+/// hidden layer on one or two inputs is a kernel of its own.
+fn group<T: Real, const REGULARISED: bool>(
     cx: &Context,
-    task: &Task<'_, V::Element>,
-    group: &mut [&mut Replica<'_, V::Element>],
+    isa: Isa,
+    task: &Task<'_, T>,
+    live: &mut [&mut Replica<'_, T>],
     from: usize,
-) -> usize
-where
-    V::Element: Real,
-{
-    // SAFETY: the caller's contract.
-    unsafe {
-        match (task.shape.widths, task.shape.bias) {
-            ([1, _, 1], Bias::None) => shallow::train::<V, 1, false, REGULARISED>(cx, task, group, from),
-            ([1, _, 1], _) => shallow::train::<V, 1, true, REGULARISED>(cx, task, group, from),
-            ([2, _, 1], Bias::None) => shallow::train::<V, 2, false, REGULARISED>(cx, task, group, from),
-            ([2, _, 1], _) => shallow::train::<V, 2, true, REGULARISED>(cx, task, group, from),
-            _ => deep::train::<V, REGULARISED>(cx, task, group, from),
-        }
+) -> usize {
+    match (task.shape.widths, task.shape.bias) {
+        ([1, _, 1], Bias::None) => shallow::train::<T, 1, false, REGULARISED>(cx, isa, task, live, from),
+        ([1, _, 1], _) => shallow::train::<T, 1, true, REGULARISED>(cx, isa, task, live, from),
+        ([2, _, 1], Bias::None) => shallow::train::<T, 2, false, REGULARISED>(cx, isa, task, live, from),
+        ([2, _, 1], _) => shallow::train::<T, 2, true, REGULARISED>(cx, isa, task, live, from),
+        _ => deep::train::<T, REGULARISED>(cx, isa, task, live, from),
+    }
+}
+
+/// Lanes of a vector of an instruction set, and its registers.
+#[derive(Clone, Copy, Default)]
+struct Width<T> {
+    lanes: usize,
+    registers: usize,
+    element: std::marker::PhantomData<T>,
+}
+
+impl<T: Real> Kernel<T> for Width<T> {
+    type Output = Width<T>;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> Width<T> {
+        Width { lanes: V::LANES, registers: V::REGISTERS, ..self }
     }
 }
 

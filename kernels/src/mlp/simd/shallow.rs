@@ -1,10 +1,10 @@
 //! One hidden layer on I inputs. A vector of hidden units is one record: I weights, a bias if B, the weight of the output and
 //! the activation. One pass over the records applies the pending update and predicts the next sample.
 
-use super::floor;
+use super::{Width, floor};
 use crate::mlp::{Bias, Replica, Task, coefficient};
-use crate::simd::Lanes;
-use crate::{Context, Real};
+use crate::simd::{Kernel, Lanes, run};
+use crate::{Context, Isa, Real};
 
 /// Independent sums of a prediction; record k goes to sum k mod 4.
 const SUMS: usize = 4;
@@ -39,24 +39,18 @@ impl Places {
     }
 }
 
-/// As [`super::Group`], for a network of I inputs whose hidden layer has a bias if B.
-///
-/// # Safety
-/// V is enabled, and the public function checked all lengths and indices.
-#[inline(always)]
-pub(super) unsafe fn train<V: Lanes, const I: usize, const B: bool, const REGULARISED: bool>(
+/// As [`super::group`], for a network of I inputs whose hidden layer has a bias if B.
+pub(super) fn train<T: Real, const I: usize, const B: bool, const REGULARISED: bool>(
     cx: &Context,
-    task: &Task<'_, V::Element>,
-    group: &mut [&mut Replica<'_, V::Element>],
+    isa: Isa,
+    task: &Task<'_, T>,
+    group: &mut [&mut Replica<'_, T>],
     from: usize,
-) -> usize
-where
-    V::Element: Real,
-{
+) -> usize {
     let (hidden, fields) = (task.shape.widths[1], I + usize::from(B) + 1);
-    let places = Places { inputs: I, hidden, fields, lanes: V::LANES, turns: group.len() };
+    let places = Places { inputs: I, hidden, fields, lanes: run(isa, Width::<T>::default()).lanes, turns: group.len() };
     let mut scratch = cx.scratch(places.size());
-    scratch.fill(V::Element::ZERO);
+    scratch.fill(T::ZERO);
     for (g, replica) in group.iter().enumerate() {
         for field in 0..fields {
             for unit in 0..hidden {
@@ -64,13 +58,10 @@ where
             }
         }
     }
-    // SAFETY: the caller's contract; the scratch memory has the records of every replica.
-    let stop = unsafe {
-        match group {
-            [a] => descend::<V, I, B, 1, REGULARISED>(task, &mut scratch, [a], from),
-            [a, b] => descend::<V, I, B, 2, REGULARISED>(task, &mut scratch, [a, b], from),
-            _ => unreachable!("groups have one or TURNS replicas"),
-        }
+    let stop = match group {
+        [a] => run(isa, Descent::<T, I, B, 1, REGULARISED> { task, scratch: &mut scratch, group: [a], from }),
+        [a, b] => run(isa, Descent::<T, I, B, 2, REGULARISED> { task, scratch: &mut scratch, group: [a, b], from }),
+        _ => unreachable!("groups have one or TURNS replicas"),
     };
     for (g, replica) in group.iter_mut().enumerate() {
         for field in 0..fields {
@@ -80,6 +71,27 @@ where
         }
     }
     stop
+}
+
+/// [`descend`] as a function of its own for every instruction set, which keeps them short enough to compile fast.
+struct Descent<'a, 'b, 'c, T, const I: usize, const B: bool, const G: usize, const REGULARISED: bool> {
+    task: &'a Task<'a, T>,
+    /// The records of every replica.
+    scratch: &'a mut [T],
+    group: [&'b mut Replica<'c, T>; G],
+    from: usize,
+}
+
+impl<T: Real, const I: usize, const B: bool, const G: usize, const REGULARISED: bool> Kernel<T>
+    for Descent<'_, '_, '_, T, I, B, G, REGULARISED>
+{
+    type Output = usize;
+    #[inline(always)]
+    unsafe fn run<V: Lanes<Element = T>>(self) -> usize {
+        let Descent { task, scratch, group, from } = self;
+        // SAFETY: the caller enables V, the public function checked all lengths and indices, and `train` laid the records out.
+        unsafe { descend::<V, I, B, G, REGULARISED>(task, scratch, group, from) }
+    }
 }
 
 /// What a group carries from one step to the next.
