@@ -144,15 +144,14 @@ impl Order {
                 out.iter_mut().zip(start..).for_each(|(index, position)| *index = (position % u64::from(*n)) as u32);
             }
             Order::Shuffled { stream, n } => {
-                let epoch = |position: u64| position / u64::from(*n);
-                let mut current = epoch(start);
-                let mut permutation = Permutation::new(*stream, current, *n);
-                for (index, position) in out.iter_mut().zip(start..) {
-                    if epoch(position) != current {
-                        current = epoch(position);
-                        permutation = Permutation::new(*stream, current, *n);
-                    }
-                    *index = permutation.at((position % u64::from(*n)) as u32);
+                let n64 = u64::from(*n);
+                let (mut position, mut left) = (start, out);
+                while !left.is_empty() {
+                    let place = position % n64;
+                    let (now, later) = left.split_at_mut(left.len().min((n64 - place) as usize));
+                    Permutation::new(*stream, position / n64, *n).fill(place as u32, now);
+                    position += now.len() as u64;
+                    left = later;
                 }
             }
         }

@@ -272,11 +272,74 @@ fn the_text() {
     expect("sparse/text", &backwards, &ids.map(|id| (id, Fails)));
 }
 
+/// The four schedules of Figure 6, from the constant one to the longest.
+fn longer(run: &Run) -> f64 {
+    ["constant", "large-10%", "large-30%", "large-50%"].iter().position(|name| *name == run.name).unwrap() as f64
+}
+
+const FIGURE_6: [&str; 9] = [
+    "stabilisation",
+    "same-training-loss",
+    "generalises",
+    "longer-generalises",
+    "rank-falls",
+    "rank-ordered",
+    "sparsity-falls",
+    "sparsity-ordered",
+    "alive",
+];
+
+#[test]
+fn figure_6() {
+    let figure = |level: f64, end: f64, direction: f64, rank: f64| {
+        synthetic("sparse/fig6", move |run, metric, step| match metric {
+            "train_loss" if fraction(run, step) < 0.6 => level,
+            "train_loss" => end,
+            "ntk_rank@1e-4" => rank + direction * (longer(run) + fraction(run, step)),
+            _ => 10.0 + direction * (longer(run) + fraction(run, step)),
+        })
+    };
+    expect("sparse/fig6", &figure(0.03, 1e-3, -1.0, 100.0), &FIGURE_6.map(|id| (id, Holds)));
+    expect("sparse/fig6", &figure(1.0, 0.1, 1.0, 0.0), &FIGURE_6.map(|id| (id, Fails)));
+}
+
+const FIGURE_10: [&str; 6] = ["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "unclipped-runs", "noise-removes"];
+
+#[test]
+fn support_figure_10() {
+    let figure = |left: fn(&str) -> f64| {
+        synthetic("support/fig10", move |run, metric, step| match metric {
+            "irrelevant_norm" if step > 0 => 4.0 * left(&run.name),
+            _ => 4.0,
+        })
+    };
+    let told = figure(|run| match run {
+        "gd" => 0.8,
+        "sgd-512" => 0.4,
+        "sgd-128" => 0.1,
+        "sgd-32" => 0.04,
+        _ => 0.01,
+    });
+    expect("support/fig10", &told, &FIGURE_10.map(|id| (id, Holds)));
+    let mut wrong = figure(|run| match run {
+        "gd" => 0.3,
+        "sgd-512" => 0.4,
+        "sgd-128" => 0.5,
+        "sgd-32" => 0.6,
+        _ => 0.7,
+    });
+    diverge(&mut wrong, "gd-unclipped");
+    diverge(&mut wrong, "sgd-32-unclipped");
+    expect("support/fig10", &wrong, &FIGURE_10.map(|id| (id, Fails)));
+}
+
 #[test]
 fn without_finite_seeds_nothing_that_runs_decide_is_decided() {
     for (id, claims) in [
         ("sparse/fig2", &FIGURE_2[..]),
         ("sparse/fig3", &["different", "gd-stabilises", "sgd-stabilises", "not-sufficient", "noise"]),
+        ("sparse/fig6", &FIGURE_6),
+        ("support/fig10", &["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "noise-removes"]),
         ("sparse/fig8", &["stabilisation", "less-sparse", "test-loss", "sgd-generalises"]),
         ("sparse/prop1", &["equal", "mean", "variance", "covariance"]),
         ("sparse/prop3", &["bounces", "bands", "bounds-printed", "bounds"]),

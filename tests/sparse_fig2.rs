@@ -12,9 +12,9 @@ use handgrad::kernels::{Context, Isa};
 use handgrad::loss::Loss;
 use handgrad::nets::Architecture;
 use handgrad::replay::{Replay, replay};
-use handgrad::schedule::Schedule;
 use handgrad::rng::RandomState;
 use handgrad::run::quantile;
+use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
 use handgrad::train::Outcome;
 

@@ -1,6 +1,6 @@
 //! Metrics of networks made of layers.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell, RefMut};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -121,12 +121,12 @@ pub(super) struct Measurer {
 pub struct Snapshot<'a> {
     cx: &'a Context,
     data: &'a Dataset,
-    net: &'a Net<f64>,
+    net: &'a Arc<Net<f64>>,
     loss: Loss,
     params: &'a [f64],
     initial: &'a [f64],
     fresh: &'a [f64],
-    plan: &'a RefCell<Plan<f64>>,
+    plan: &'a RefCell<Option<Plan<f64>>>,
     train_loss: OnceCell<f64>,
     features: RefCell<Vec<Option<Vec<f64>>>>,
     gradients: OnceCell<Vec<f64>>,
@@ -167,8 +167,7 @@ impl Measurer {
         wanted: &[Vec<Metric>],
     ) -> Result<Vec<Vec<f64>>> {
         let count = self.net.params();
-        let most = data.n().max(data.x_test.len() / data.d).max(self.fresh.len() / data.d);
-        let plan = RefCell::new(Plan::new(Arc::clone(&self.net), most)?);
+        let plan = RefCell::new(None);
         let replicas = params.chunks_exact(count).zip(initial.chunks_exact(count)).zip(wanted);
         let values = replicas.map(|((params, initial), wanted)| {
             let snapshot = Snapshot {
@@ -191,12 +190,26 @@ impl Measurer {
 }
 
 impl Snapshot<'_> {
+    /// Memory for the largest batch, shared by all metrics and replicas; many metrics need none.
+    fn plan(&self) -> Result<RefMut<'_, Plan<f64>>> {
+        let mut plan = self.plan.borrow_mut();
+        let new = match plan.take() {
+            Some(plan) => plan,
+            None => {
+                let Dataset { d, x_test, .. } = self.data;
+                let most = self.data.n().max(x_test.len() / d).max(self.fresh.len() / d);
+                Plan::new(Arc::clone(self.net), most)?
+            }
+        };
+        Ok(RefMut::map(plan, |plan| plan.insert(new)))
+    }
+
     fn loss_on(&self, x: &[f64], target: &[f64]) -> Result<f64> {
         if target.is_empty() {
             return Ok(f64::NAN);
         }
         let objective = Objective { loss: self.loss, n: x.len() / self.data.d, x, target, params: self.params };
-        self.plan.borrow_mut().loss(self.cx, &objective)
+        self.plan()?.loss(self.cx, &objective)
     }
 
     /// The loss on the training set.
@@ -221,7 +234,7 @@ impl Snapshot<'_> {
         let n = self.fresh.len() / self.data.d;
         let mut rows = vec![0.0; n * self.params.len()];
         if n > 0 {
-            self.plan.borrow_mut().sample_gradients(self.cx, (n, &self.fresh, self.params), 0, &mut rows)?;
+            self.plan()?.sample_gradients(self.cx, (n, &self.fresh, self.params), 0, &mut rows)?;
         }
         Ok(self.gradients.get_or_init(|| rows))
     }
@@ -246,7 +259,7 @@ impl Snapshot<'_> {
         let (n, width) = (self.data.n(), self.net.layers()[index].outputs());
         let mut kept = self.features.borrow_mut();
         if kept.iter().all(Option::is_none) {
-            let mut plan = self.plan.borrow_mut();
+            let mut plan = self.plan()?;
             plan.forward(self.cx, n, &self.data.x, self.params)?;
             for (features, &index) in kept.iter_mut().zip(hidden) {
                 *features = Some(plan.layer_values(index, n).to_vec());
@@ -288,9 +301,9 @@ impl Snapshot<'_> {
         }
         let Dataset { x, y, .. } = self.data;
         let objective = Objective { loss: self.loss, n: self.data.n(), x, target: y, params: self.params };
-        let mut refused = Ok(());
+        let (mut plan, mut refused) = (self.plan()?, Ok(()));
         let top = lanczos::top_eigenvalue(self.params.len(), |direction, product| {
-            let done = self.plan.borrow_mut().hessian_vector(self.cx, &objective, direction, product);
+            let done = plan.hessian_vector(self.cx, &objective, direction, product);
             if done.is_err() {
                 product.fill(f64::NAN);
                 refused = done;

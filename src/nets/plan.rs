@@ -14,7 +14,7 @@ pub struct Plan<T> {
     batch: usize,
     /// Outputs of every layer, each `batch` rows.
     values: Vec<T>,
-    /// Derivatives of the loss by those outputs.
+    /// Derivatives of the loss by those outputs; empty until a backward pass is asked for.
     gradients: Vec<T>,
     /// Derivatives of `values` and of `gradients` along a direction; empty until a Hessian-vector product is asked for.
     tangents: [Vec<T>; 2],
@@ -50,8 +50,8 @@ impl<T: Real> Plan<T> {
         for layer in net.layers() {
             starts.push(starts[starts.len() - 1] + batch * layer.outputs());
         }
-        let zeros = vec![T::ZERO; starts[starts.len() - 1]];
-        Ok(Plan { net, batch, values: zeros.clone(), gradients: zeros, tangents: [Vec::new(), Vec::new()], starts })
+        let values = vec![T::ZERO; starts[starts.len() - 1]];
+        Ok(Plan { net, batch, values, gradients: Vec::new(), tangents: [Vec::new(), Vec::new()], starts })
     }
 
     /// The network.
@@ -216,6 +216,7 @@ impl<T: Real> Plan<T> {
     /// Leaves ∂L/∂(outputs of every layer) in `gradients`.
     fn backward_data(&mut self, cx: &Context, (n, x, params): (usize, &[T], &[T]), dy: &[T]) -> Result<()> {
         let layers = self.net.layers().len();
+        self.gradients.resize(self.values.len(), T::ZERO);
         self.gradients[self.starts[layers - 1]..][..dy.len()].copy_from_slice(dy);
         for index in (1..layers).rev() {
             let (before, after) = self.gradients.split_at_mut(self.starts[index]);

@@ -8,6 +8,9 @@ const ROUNDS: usize = 12;
 const SMALLEST_SIDE: u32 = 8;
 const KEY_BLOCKS: usize = ROUNDS / 4;
 
+/// Items that go through the rounds side by side.
+const LANES: usize = 8;
+
 /// A random permutation of `0..n` computed item by item: `at(0), at(1), ..., at(n - 1)` visits every sample once, and a
 /// run resumes in the middle of an epoch without a stored order.
 ///
@@ -41,17 +44,48 @@ impl Permutation {
     #[must_use]
     pub fn at(&self, i: u32) -> u32 {
         let i = i % self.n;
-        let (mut row, mut column) = (i % self.rows, i / self.rows);
-        loop {
-            for keys in self.keys.as_chunks::<2>().0 {
-                row = add_modulo(row, mix(column, keys[0]), self.rows);
-                column = add_modulo(column, mix(row, keys[1]), self.columns);
+        self.below(self.once([[i % self.rows], [i / self.rows]])[0])
+    }
+
+    /// The items in the places from `first` on; places count modulo n.
+    pub fn fill(&self, first: u32, out: &mut [u32]) {
+        let mut place = first % self.n;
+        let (mut row, mut column) = (place % self.rows, place / self.rows);
+        for items in out.chunks_mut(LANES) {
+            let (mut rows, mut columns) = ([0; LANES], [0; LANES]);
+            for (lane_row, lane_column) in rows.iter_mut().zip(&mut columns) {
+                (*lane_row, *lane_column) = (row, column);
+                (place, row) = (place + 1, row + 1);
+                if place == self.n {
+                    (place, row, column) = (0, 0, 0);
+                } else if row == self.rows {
+                    (row, column) = (0, column + 1);
+                }
             }
-            let item = row + self.rows * column;
-            if item < self.n {
-                return item;
+            let together = self.once([rows, columns]);
+            items.iter_mut().zip(together).for_each(|(item, number)| *item = self.below(number));
+        }
+    }
+
+    /// One pass of pairs (rows, columns), side by side: for each of them it is one long chain of dependent operations.
+    fn once<const L: usize>(&self, [mut rows, mut columns]: [[u32; L]; 2]) -> [u32; L] {
+        for keys in self.keys.as_chunks::<2>().0 {
+            for (row, column) in rows.iter_mut().zip(&columns) {
+                *row = add_modulo(*row, mix(*column, keys[0]), self.rows);
+            }
+            for (row, column) in rows.iter().zip(&mut columns) {
+                *column = add_modulo(*column, mix(*row, keys[1]), self.columns);
             }
         }
+        std::array::from_fn(|lane| rows[lane] + self.rows * columns[lane])
+    }
+
+    /// The item below n that a pass leads to, after as many more as that takes.
+    fn below(&self, mut item: u32) -> u32 {
+        while item >= self.n {
+            [item] = self.once([[item % self.rows], [item / self.rows]]);
+        }
+        item
     }
 }
 
@@ -85,6 +119,19 @@ mod tests {
     fn chi_square(counts: &[u32]) -> f64 {
         let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
         counts.iter().map(|&count| (f64::from(count) - mean).powi(2) / mean).sum()
+    }
+
+    #[test]
+    fn items_come_one_by_one_or_together() {
+        for n in [1, 2, 7, 64, 65, 1000] {
+            let permutation = permutation(3, n);
+            for first in [0, 1, n / 2, n - 1] {
+                let mut together = vec![u32::MAX; 37];
+                permutation.fill(first, &mut together);
+                let alone: Vec<u32> = (0..37).map(|k| permutation.at(first + k)).collect();
+                assert_eq!(together, alone, "n = {n} from {first}");
+            }
+        }
     }
 
     #[test]

@@ -33,8 +33,8 @@ const BATCHES: [&str; 5] = ["gd", "sgd-512", "sgd-128", "sgd-32", "sgd-1"];
 
 fn declare(scale: Scale) -> Spec {
     let (shorter, seeds) = match scale {
-        Scale::Smoke => (10, 6),
-        Scale::Laptop => (1, 8),
+        Scale::Smoke => (20, 6),
+        Scale::Laptop => (1, 5),
         Scale::Paper => (1, 20),
     };
     let run = |name: &str, label: &str, steps: u64, peak, optimiser| {
