@@ -76,12 +76,13 @@ impl Loss {
     /// # Errors
     /// As [`Loss::forward`].
     pub fn backward<T: Real>(self, cx: &Context, outputs: usize, y: &[T], target: &[T], dy: &mut [T]) -> Result<()> {
-        Ok(match self {
+        match self {
             Loss::HalfMse => mse_backward(cx, MseScale::Half, y.into(), target.into(), dy.into())?,
             Loss::Mse => mse_backward(cx, MseScale::Full, y.into(), target.into(), dy.into())?,
             Loss::Logistic => logistic_backward(cx, y.into(), target.into(), dy.into())?,
             Loss::SoftmaxXent => softmax_xent_backward(cx, &rows(outputs, y), y.into(), &classes(target), dy.into())?,
-        })
+        }
+        Ok(())
     }
 
     /// The derivative of dy along ẏ.
@@ -96,14 +97,15 @@ impl Loss {
         target: &[T],
         dy_tangent: &mut [T],
     ) -> Result<()> {
-        Ok(match self {
+        match self {
             Loss::HalfMse => mse_backward_tangent(cx, MseScale::Half, y_tangent.into(), dy_tangent.into())?,
             Loss::Mse => mse_backward_tangent(cx, MseScale::Full, y_tangent.into(), dy_tangent.into())?,
             Loss::Logistic => logistic_backward_tangent(cx, y.into(), target.into(), y_tangent.into(), dy_tangent.into())?,
             Loss::SoftmaxXent => {
                 softmax_xent_backward_tangent(cx, &rows(outputs, y), y.into(), y_tangent.into(), dy_tangent.into())?
             }
-        })
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ impl Linear {
     }
 
     /// W and, if there is one, b.
-    fn parts<'a, T>(self, w: &'a [T]) -> (&'a [T], Option<&'a [T]>) {
+    fn parts<T>(self, w: &[T]) -> (&[T], Option<&[T]>) {
         let (weight, bias) = w.split_at(self.inputs * self.outputs);
         (weight, self.bias.then_some(bias))
     }

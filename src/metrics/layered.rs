@@ -234,7 +234,7 @@ impl Snapshot<'_> {
         let n = self.fresh.len() / self.data.d;
         let mut rows = vec![0.0; n * self.params.len()];
         if n > 0 {
-            self.plan()?.sample_gradients(self.cx, (n, &self.fresh, self.params), 0, &mut rows)?;
+            self.plan()?.sample_gradients(self.cx, (n, self.fresh, self.params), 0, &mut rows)?;
         }
         Ok(self.gradients.get_or_init(|| rows))
     }

@@ -139,7 +139,9 @@ impl<T: Real> Training<T> {
     }
 
     /// The same run operator by operator, whatever fused kernel there is: the oracle of those kernels.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If the context's device has no room for the data.
     pub fn composed(self, cx: &Context) -> Result<Training<T>> {
         let mut x = Vec::with_capacity(self.shape.n * self.shape.d);
         for row in self.x.as_slice().unwrap_or_default().chunks_exact(self.shape.stride) {
