@@ -176,6 +176,46 @@ fn the_deep_linear_fixture_is_reproduced() {
     }
 }
 
+/// f(x) = a·b·x from a = 4, b = 1, mean squared error, η = 0.008, samples in turn: the support paper's illustrative example.
+#[test]
+fn the_product_of_two_weights_follows_its_published_path() {
+    let net = Architecture::mlp(&[1, 1, 1], Bias::None, Activation::Identity);
+    let cyclic = Optimiser { batch: Batch::Random { size: 1, sampling: Sampling::Fixed }, ..Optimiser::gd() };
+    let noisy = [(1.0, -1.0), (1.0, 1.0)];
+    type Path<'a> = &'a [(u64, f64, f64)];
+    let paths: [(&str, Optimiser, [(f64, f64); 2], Path<'_>); 4] = [
+        ("GD", Optimiser::gd(), noisy, &[(1, 3.936, 0.744), (10, 3.855878, 0.0626323), (100, 3.8553006621224, 1.5e-12)]),
+        (
+            "SGD",
+            cyclic.clone(),
+            noisy,
+            &[(1, 3.92, 0.68), (10, 3.849032, 0.0956149), (100, 3.791378, 0.0342762), (500, 3.555090, 0.0316432)],
+        ),
+        ("GD, clean", Optimiser::gd(), [(1.0 / 3.0, 0.0), (3.0, 0.0)], &[(1, 3.708444, -0.166222), (10, 3.700975937480, 0.0)]),
+        (
+            "SGD, clean",
+            cyclic,
+            [(1.0, 0.0), (3.0, 0.0)],
+            &[(1, 3.936, 0.744), (10, 3.133570, -0.0360004), (100, 3.13302321985, 0.0)],
+        ),
+    ];
+    for cx in contexts() {
+        for (name, optimiser, samples, path) in &paths {
+            let (x, y) = samples.iter().copied().unzip();
+            let data = Dataset { d: 1, x, y, ..Dataset::default() };
+            let schedule = Schedule::Constant { peak: 0.008 };
+            let training = Training::<f64>::new(&cx, &net, &data, Loss::Mse, schedule, optimiser.clone(), 500).unwrap();
+            let mut state = State::new(&[Seed::Own(0)], |_| vec![4.0, 1.0], optimiser);
+            let draws = [Draws::new(optimiser.batch, Seed::Own(0), 0, 2, 500).unwrap()];
+            for &(step, a, b) in *path {
+                training.advance(&cx, &mut state, &draws, step).unwrap();
+                let error = (state.params[0] - a).abs().max((state.params[1] - b).abs());
+                assert!(error <= 6e-7, "{name}, {}, step {step}: {:?}, published ({a}, {b})", cx.isa(), state.params);
+            }
+        }
+    }
+}
+
 /// Networks and optimisers that a fused kernel runs, with its name.
 fn fused() -> Vec<(&'static str, Architecture, Optimiser, Loss)> {
     let batches = |size| Optimiser { batch: Batch::Random { size, sampling: Sampling::Epochs }, ..Optimiser::gd() };
@@ -301,20 +341,22 @@ fn rules_with_memory_are_their_formulas() {
 fn figure_6_ends_where_the_papers_code_does() {
     let overrides = ["seed=[]".to_owned()];
     let spec = (experiments::find("sparse/fig6").unwrap().declare)(Scale::Paper).with_overrides(&overrides).unwrap();
-    for (dtype, longest) in [(Dtype::F32, (1.068e-3, 0.02057, 0.15)), (Dtype::F64, (1.158516e-3, 0.022844, 1e-4))] {
+    let single = ((1.068e-3, 0.02057, 0.15), 103.0, [0.340, 0.182]);
+    let double = ((1.158516e-3, 0.022844, 1e-4), 109.0, [0.340, 0.246]);
+    for (dtype, (losses, rank, sparsity)) in [(Dtype::F32, single), (Dtype::F64, double)] {
         let results = common::results(&Context::cpu().unwrap(), &handgrad::spec::Spec { dtype, ..spec.clone() }, 0);
         for (run, (train, test, tolerance), rank, sparsity) in [
             ("constant", (1.371e-3, 0.06139, 1.5e-3), 150.0, [0.570, 0.466]),
             ("large-10%", (1.097e-3, 0.03218, 1e-2), 150.0, [0.476, 0.312]),
             ("large-30%", (1.006e-3, 0.02478, 1e-2), 125.0, [0.378, 0.252]),
-            ("large-50%", longest, 103.0, [0.340, 0.182]),
+            ("large-50%", losses, rank, sparsity),
         ] {
             let of = results.run(run).unwrap();
             let last = |metric: &str| of.last(of.survivor(Seed::Paper).unwrap(), metric).unwrap();
             let what = format!("{run} {dtype:?}");
             assert!((last("train_loss") / train - 1.0).abs() <= tolerance, "{what}: train {}", last("train_loss"));
             assert!((last("test_loss") / test - 1.0).abs() <= tolerance, "{what}: test {}", last("test_loss"));
-            let loose = if run == "large-50%" || dtype == Dtype::F64 { 3.0 } else { 1.0 };
+            let loose = if run == "large-50%" && dtype == Dtype::F32 { 16.0 } else { 1.0 };
             assert!((last("ntk_rank@1e-4") - rank).abs() <= 2.0 * loose, "{what}: rank {}", last("ntk_rank@1e-4"));
             for (metric, want) in ["sparsity.1@0.99", "sparsity.2@0.99"].iter().zip(sparsity) {
                 assert!((last(metric) - want).abs() <= 0.005 * loose, "{what}: {metric} {}", last(metric));
