@@ -182,8 +182,9 @@ fn the_product_of_two_weights_follows_its_published_path() {
     let net = Architecture::mlp(&[1, 1, 1], Bias::None, Activation::Identity);
     let cyclic = Optimiser { batch: Batch::Random { size: 1, sampling: Sampling::Fixed }, ..Optimiser::gd() };
     let noisy = [(1.0, -1.0), (1.0, 1.0)];
-    type Path<'a> = &'a [(u64, f64, f64)];
-    let paths: [(&str, Optimiser, [(f64, f64); 2], Path<'_>); 4] = [
+    /// Name, optimiser, samples (x, y), and (step, a, b) along the way.
+    type Case<'a> = (&'a str, Optimiser, [(f64, f64); 2], &'a [(u64, f64, f64)]);
+    let paths: [Case<'_>; 4] = [
         ("GD", Optimiser::gd(), noisy, &[(1, 3.936, 0.744), (10, 3.855878, 0.0626323), (100, 3.8553006621224, 1.5e-12)]),
         (
             "SGD",
