@@ -38,6 +38,8 @@ pub mod logistic;
 pub mod mlp;
 pub mod mse;
 pub mod norm;
+pub mod permutation;
+pub mod philox;
 pub mod sgd;
 pub mod softmax_xent;
 pub mod testing;
@@ -90,6 +92,8 @@ pub const OPERATORS: &[Variants] = &[
     mlp::VARIANTS,
     mse::VARIANTS,
     norm::VARIANTS,
+    permutation::VARIANTS,
+    philox::VARIANTS,
     sgd::VARIANTS,
     softmax_xent::VARIANTS,
     weightnorm::VARIANTS,

@@ -185,7 +185,7 @@ impl<T: Real> Training<T> {
             }
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
             for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
-                draws.order.fill(batches.start, order);
+                draws.order.fill(cx, batches.start, order)?;
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             match &self.method {
