@@ -23,6 +23,10 @@ impl<'a, T> Steps<'a, T> {
             return Err(Error::Shape { op, what: "batch", got: 0, expected: "at least 1".to_owned() });
         }
         exact(op, "order", self.order.len(), replicas * self.lr.len() * self.batch, "replicas * steps * batch")?;
+        // The largest first: unlike a search, that takes many indices at once.
+        if self.order.iter().copied().max().is_none_or(|largest| (largest as usize) < n) {
+            return Ok(());
+        }
         match self.order.iter().position(|&index| index as usize >= n) {
             Some(position) => Err(Error::Index { op, argument: "order", position, got: self.order[position] as usize, limit: n }),
             None => Ok(()),
