@@ -24,6 +24,7 @@
 
 mod buffer;
 mod context;
+pub mod emulated;
 mod error;
 mod probe;
 
