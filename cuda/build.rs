@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
     let sources = files(&kernels, "cu")?;
     let images = files(&cubins, "cubin")?;
     write_table(&mut table, "DEVICE_CODE: &[DeviceCode]", &sources, |source| {
-        let code = name(&source.with_extension(""), &kernels);
+        let (file, code) = (name(source, &kernels), name(&source.with_extension(""), &kernels));
         // cubins/<arch>/<code>.cubin
         let built = images.iter().filter_map(|image| {
             let path = name(&image.with_extension(""), &cubins);
@@ -26,7 +26,10 @@ fn main() -> io::Result<()> {
             Some(format!("({arch:?}, include_bytes!({image:?}))"))
         });
         let built: Vec<String> = built.collect();
-        format!("DeviceCode {{ name: {code:?}, source: include_str!({source:?}), cubins: &[{}] }}", built.join(", "))
+        format!(
+            "DeviceCode {{ name: {code:?}, file: {file:?}, source: include_str!({source:?}), cubins: &[{}] }}",
+            built.join(", ")
+        )
     });
 
     let manifest = cubins.join("manifest.json");

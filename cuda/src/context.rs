@@ -125,29 +125,11 @@ fn keep_freed_memory(context: &CudaContext) -> Result<(), DriverError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::testing;
 
-    /// Device 0, or `None` with the reason printed.
+    /// A device, or `None` with the reason printed.
     pub(crate) fn device_or_skip() -> Option<Context> {
-        match probe() {
-            Probe::Devices(_) => Some(Context::new(0).unwrap()),
-            found => {
-                println!("SKIP: {found}");
-                None
-            }
-        }
-    }
-
-    #[test]
-    fn without_a_device_opening_one_says_what_was_found() {
-        let found = probe();
-        if let Probe::Devices(_) = found {
-            println!("SKIP: {found}");
-            return;
-        }
-        let error = Context::new(3).unwrap_err();
-        assert_eq!(error, Error::Unavailable { ordinal: 3, found });
-        let text = error.to_string();
-        assert!(text.starts_with("cannot open CUDA device 3: ") && text.ends_with(", or run on the CPU"), "{text}");
+        testing::device()
     }
 
     #[test]

@@ -14,6 +14,8 @@ include!(concat!(env!("OUT_DIR"), "/device_code.rs"));
 pub struct DeviceCode {
     /// Path of the file in `kernels/`, without `.cu`.
     pub name: &'static str,
+    /// Path of the file in `kernels/`.
+    pub file: &'static str,
     /// Its text.
     pub source: &'static str,
     /// Architectures and what the compiler made for them.

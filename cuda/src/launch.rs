@@ -55,7 +55,7 @@ impl Value for u64 {}
 /// # fn main() -> handgrad_cuda::Result<()> {
 /// # use handgrad_cuda::{Buffer, Context, Launch};
 /// let context = Context::new(0)?;
-/// let (x, mut y) = (Buffer::from_host(&context, &[1.0_f32; 1000])?, Buffer::zeros(&context, 1000)?);
+/// let (x, mut y) = (Buffer::from_host(&context, &[1.0_f32; 1000])?, Buffer::<f32>::zeros(&context, 1000)?);
 /// let launch = Launch::new(&context, "example", "copy_f32")?
 ///     .grid([4, 1, 1])
 ///     .block([256, 1, 1])

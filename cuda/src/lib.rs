@@ -31,6 +31,7 @@ mod buffer;
 mod cache;
 mod context;
 mod device_code;
+pub mod emulated;
 mod error;
 mod event;
 mod graph;
@@ -42,6 +43,7 @@ mod nvrtc;
 mod probe;
 mod stream;
 mod tensor_map;
+pub mod testing;
 
 pub use arch::Arch;
 pub use buffer::{Buffer, Element, Slice, SliceMut};

@@ -208,3 +208,61 @@ impl Context {
         Ok(kernel)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    use super::*;
+
+    fn device(compute_capability: (i32, i32)) -> DeviceInfo {
+        DeviceInfo { ordinal: 0, name: "a device".to_owned(), compute_capability, memory_bytes: 1 << 30 }
+    }
+
+    #[test]
+    fn every_code_has_an_image_for_the_devices_it_is_built_for() {
+        for code in DeviceCode::all() {
+            for capability in [(8, 0), (8, 9), (9, 0)] {
+                let fitting = code.cubins().find(|(arch, _)| arch.runs_on(capability)).unwrap();
+                assert_eq!(image(code, &device(capability)).unwrap(), fitting.1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_too_old_is_refused() {
+        let code = DeviceCode::of("sgd").unwrap();
+        let refused = Error::DeviceTooOld { ordinal: 0, capability: (7, 5) };
+        assert_eq!(image(code, &device((7, 5))), Err(refused));
+    }
+
+    #[test]
+    fn another_device_needs_the_compiler_and_a_line_says_so_without_it() {
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "module::tests::without_a_compiler", "--ignored"])
+            .env("HANDGRAD_NVRTC_DIR", "/nonexistent")
+            .output();
+        assert!(output.as_ref().unwrap().status.success(), "{output:?}");
+    }
+
+    #[test]
+    #[ignore = "runs in a process of its own"]
+    fn without_a_compiler() {
+        let code = DeviceCode::of("sgd").unwrap();
+        let text = image(code, &device((10, 0))).unwrap_err().to_string();
+        let start = "no kernels of `sgd` for sm_100: built in and up to date are sm_80, sm_90a, and no compiler: \
+                     HANDGRAD_NVRTC_DIR: /nonexistent has no libnvrtc-builtins.so.*; install";
+        assert!(text.starts_with(start) && text.lines().count() == 1, "{text}");
+    }
+
+    #[test]
+    fn another_device_gets_what_the_compiler_makes() {
+        if let Err(reason) = Nvrtc::open() {
+            crate::testing::skip("nvrtc", &reason.to_string());
+            return;
+        }
+        let cubin = image(DeviceCode::of("sgd").unwrap(), &device((10, 0))).unwrap();
+        assert!(cubin.starts_with(b"\x7fELF"));
+    }
+}

@@ -75,7 +75,7 @@ impl Nvrtc {
     /// # Errors
     /// [`Error::Compile`] with the compiler's log, [`Error::NoCompiler`].
     pub fn compile(&self, code: &DeviceCode, arch: Arch) -> Result<Vec<u8>> {
-        self.compile_source(&format!("{}.cu", code.name), code.source, DeviceCode::headers(), arch)
+        self.compile_source(code.file, code.source, DeviceCode::headers(), arch)
     }
 
     pub(crate) fn compile_source(&self, name: &str, source: &str, headers: &[(&str, &str)], arch: Arch) -> Result<Vec<u8>> {

@@ -13,7 +13,7 @@ fn nvrtc_or_skip() -> Option<Nvrtc> {
     match Nvrtc::open() {
         Ok(nvrtc) => Some(nvrtc),
         Err(reason) => {
-            println!("SKIP nvrtc: {reason}");
+            crate::testing::skip("nvrtc", &reason.to_string());
             None
         }
     }

@@ -1,0 +1,26 @@
+// What the driver and the tests see of the emulator: launching a kernel.
+#pragma once
+
+#include "emulator.h"
+
+#include <string>
+
+namespace emulator {
+
+// How a launch can end; the numbers of the CUDA driver.
+enum Status {
+    SUCCESS = 0,
+    ILLEGAL_ADDRESS = 700,
+    DEADLOCK = 702, // CUDA_ERROR_LAUNCH_TIMEOUT: a device would hang
+    FAILED = 719,   // CUDA_ERROR_LAUNCH_FAILED
+};
+
+struct Outcome {
+    Status status = SUCCESS;
+    std::string report;
+};
+
+// Runs the kernel to its end. The launch must be within the limits of the device. Threads may launch side by side.
+Outcome launch(const Kernel& kernel, Index grid, Index block, std::size_t shared_bytes, void* const* arguments);
+
+} // namespace emulator
