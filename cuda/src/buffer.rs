@@ -72,11 +72,19 @@ impl<T: Element> Buffer<T> {
         Ok(buffer)
     }
 
+    /// Scratch memory for `len` elements on the device of `context`: whatever bits were there before.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Recording`], [`Error::Driver`].
+    pub fn scratch(context: &Context, len: usize) -> Result<Self> {
+        Self::allocate(context, len)
+    }
+
     fn allocate(context: &Context, len: usize) -> Result<Self> {
         let element = type_name::<T>();
         // At least one element, since the driver does not allocate zero bytes.
         let bytes = Layout::array::<T>(len.max(1)).map_err(|_| Error::TooLarge { len, element })?.size();
-        // `zeros` and `from_host`, the only callers, write all elements before a caller can read one.
+        // Any bits are a value of a Pod type, so that memory need not be filled first.
         let memory = Memory::new(context.stream(), bytes)?.ok_or_else(|| {
             let (ordinal, memory_bytes) = (context.ordinal(), context.device().memory_bytes);
             Error::OutOfMemory { ordinal, len, element, bytes, memory_bytes }

@@ -41,12 +41,9 @@ impl Limits {
     }
 }
 
-/// A number that a kernel can take by value.
+/// A number that a kernel can take by value: an [`Element`], or a 64-bit size.
 pub trait Value: bytemuck::Pod {}
-impl Value for f32 {}
-impl Value for f64 {}
-impl Value for i32 {}
-impl Value for u32 {}
+impl<T: Element> Value for T {}
 impl Value for u64 {}
 
 /// A launch being put together. Arguments are given in the order of the kernel's parameters.
@@ -149,6 +146,11 @@ impl<'a> Launch<'a> {
     /// A pointer to elements that the kernel may write.
     pub fn write<T: Element>(self, elements: &mut SliceMut<'_, T>) -> Self {
         self.read(elements.as_slice())
+    }
+
+    /// A null pointer, for elements that are not there.
+    pub fn null(self) -> Self {
+        self.argument(word(0_u64), None)
     }
 
     /// A number.

@@ -1,3 +1,6 @@
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+
 use crate::error::exact;
 use crate::{Error, Result};
 

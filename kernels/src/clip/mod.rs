@@ -2,6 +2,8 @@
 //!
 //! Source: `torch.nn.utils.clip_grad_norm_`, PyTorch 2.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 
@@ -24,12 +26,15 @@ const EPSILON: f64 = 1e-6;
 /// If the gradient is empty, `max_norm` is negative or NaN, or the view is not on the context's device.
 pub fn clip_by_norm<T: Real>(cx: &Context, max_norm: T, gradient: ViewMut<T>) -> Result<T> {
     const OP: &str = "clip_by_norm";
-    cx.require_cpu(OP)?;
-    let gradient = host_mut(OP, "gradient", gradient)?;
     positive(OP, &[("the number of elements", gradient.len())])?;
     if max_norm.to_f64().is_nan() || max_norm < T::ZERO {
         return Err(Error::Value { op: OP, what: "max_norm".to_owned(), got: max_norm.to_f64(), expected: "at least 0" });
     }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::clip_by_norm(device, OP, max_norm, gradient);
+    }
+    let gradient = host_mut(OP, "gradient", gradient)?;
     let norm = sum_of_products(cx, gradient, gradient).sqrt();
     let factor = max_norm / (norm + T::from_f64(EPSILON));
     if factor < T::ONE {

@@ -4,6 +4,8 @@
 //! n are, so a column's bits do not depend on which other columns are computed with it.
 //! Source of the vector variant: the crate matrixmultiply, single-threaded.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
@@ -72,10 +74,13 @@ impl GemmShape {
 /// # Errors
 /// If a slice is too short for its strides, elements of C overlap, or a view is not on the context's device.
 pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: View<T>, c: ViewMut<T>, acc: Acc) -> Result<()> {
-    cx.require_cpu("gemm_forward")?;
-    let (a, b) = (host("gemm_forward", "a", a)?, host("gemm_forward", "b", b)?);
-    let c = host_mut("gemm_forward", "c", c)?;
+    const OP: &str = "gemm_forward";
     shape.check(a.len(), b.len(), c.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::gemm_forward(device, OP, shape, a, b, c, acc);
+    }
+    let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::gemm_forward(shape, a, b, c, acc),
         _ => simd::gemm_forward(shape, a, b, c, acc),

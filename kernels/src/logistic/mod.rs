@@ -9,6 +9,8 @@
 //! Nothing overflows however large |y| is. Each element is computed in `f64` and rounded once; the loss is summed in `f64`, in
 //! order.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 
 use crate::context::{host, host_mut};
@@ -21,9 +23,16 @@ pub const VARIANTS: Variants = Variants { op: "logistic", isas: &[Isa::Scalar] }
 /// `1/n Σ_i ln(1 + e^(-t_i y_i))`.
 ///
 /// # Errors
-/// If the lengths differ or are zero, a target is neither -1 nor 1, or a view is not on the context's device.
+/// If the lengths differ or are zero, a target is neither -1 nor 1 (on a CUDA device targets are not looked at: they would have
+/// to travel), or a view is not on the context's device.
 pub fn logistic_forward<T: Real>(cx: &Context, y: View<T>, target: View<T>) -> Result<T> {
-    let (y, target) = operands("logistic_forward", cx, y, target)?;
+    const OP: &str = "logistic_forward";
+    check(OP, &[("y", y.len()), ("target", target.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::logistic_forward(device, OP, y, target);
+    }
+    let (y, target) = (host(OP, "y", y)?, targets(OP, target)?);
     Ok(scalar::logistic_forward(y, target))
 }
 
@@ -33,9 +42,12 @@ pub fn logistic_forward<T: Real>(cx: &Context, y: View<T>, target: View<T>) -> R
 /// As [`logistic_forward`].
 pub fn logistic_backward<T: Real>(cx: &Context, y: View<T>, target: View<T>, dy: ViewMut<T>) -> Result<()> {
     const OP: &str = "logistic_backward";
-    let (y, target) = operands(OP, cx, y, target)?;
-    let dy = host_mut(OP, "dy", dy)?;
-    exact(OP, "dy", dy.len(), y.len(), FORMULA)?;
+    check(OP, &[("y", y.len()), ("target", target.len()), ("dy", dy.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::logistic_backward(device, OP, y, target, dy);
+    }
+    let (y, target, dy) = (host(OP, "y", y)?, targets(OP, target)?, host_mut(OP, "dy", dy)?);
     scalar::logistic_backward(y, target, dy);
     Ok(())
 }
@@ -52,26 +64,37 @@ pub fn logistic_backward_tangent<T: Real>(
     dy_tangent: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "logistic_backward_tangent";
-    let (y, _) = operands(OP, cx, y, target)?;
-    let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
-    exact(OP, "y_tangent", y_tangent.len(), y.len(), FORMULA)?;
-    exact(OP, "dy_tangent", dy_tangent.len(), y.len(), FORMULA)?;
+    let lengths = [("y", y.len()), ("target", target.len()), ("y_tangent", y_tangent.len()), ("dy_tangent", dy_tangent.len())];
+    check(OP, &lengths)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::logistic_backward_tangent(device, OP, y, target, y_tangent, dy_tangent);
+    }
+    // The derivative is the same for both targets.
+    targets(OP, target)?;
+    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
+    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     scalar::logistic_backward_tangent(y, y_tangent, dy_tangent);
     Ok(())
 }
 
-const FORMULA: &str = "as many as predictions";
+/// All are as long as the first, which is not empty.
+fn check(op: &'static str, lengths: &[(&'static str, usize)]) -> Result<()> {
+    let predictions = lengths[0].1;
+    positive(op, &[("batch", predictions)])?;
+    lengths.iter().try_for_each(|&(argument, got)| exact(op, argument, got, predictions, "as many as predictions"))
+}
 
-fn operands<'a, T: Real>(op: &'static str, cx: &Context, y: View<'a, T>, target: View<'a, T>) -> Result<(&'a [T], &'a [T])> {
-    cx.require_cpu(op)?;
-    let (y, target) = (host(op, "y", y)?, host(op, "target", target)?);
-    positive(op, &[("batch", y.len())])?;
-    exact(op, "target", target.len(), y.len(), FORMULA)?;
-    if let Some(position) = target.iter().position(|t| t.abs() != T::ONE) {
-        let (what, got) = (format!("`target[{position}]`"), target[position].to_f64());
-        return Err(Error::Value { op, what, got, expected: "-1 or 1; recode the labels" });
+/// The targets, each of them -1 or 1.
+fn targets<'a, T: Real>(op: &'static str, target: View<'a, T>) -> Result<&'a [T]> {
+    let target = host(op, "target", target)?;
+    match target.iter().position(|t| t.abs() != T::ONE) {
+        None => Ok(target),
+        Some(position) => {
+            let (what, got) = (format!("`target[{position}]`"), target[position].to_f64());
+            Err(Error::Value { op, what, got, expected: "-1 or 1; recode the labels" })
+        }
     }
-    Ok((y, target))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! theory papers has `scale = 1`, the mean squared error of the frameworks `scale = 2`. The derivative of dy along a tangent of
 //! y, for products with the Hessian, is `scale/n` times the tangent.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 
 use crate::context::{host, host_mut};
@@ -35,9 +37,13 @@ impl MseScale {
 /// # Errors
 /// If the lengths differ or are zero, or a view is not on the context's device.
 pub fn mse_forward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: View<T>) -> Result<T> {
-    cx.require_cpu("mse_forward")?;
-    let (y, target) = (host("mse_forward", "y", y)?, host("mse_forward", "target", target)?);
-    check("mse_forward", "target", target.len(), y.len())?;
+    const OP: &str = "mse_forward";
+    check(OP, "target", target.len(), y.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::mse_forward(device, OP, scale.factor(), y, target);
+    }
+    let (y, target) = (host(OP, "y", y)?, host(OP, "target", target)?);
     Ok(scalar::mse_forward(scale.factor(), y, target))
 }
 
@@ -46,11 +52,14 @@ pub fn mse_forward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: V
 /// # Errors
 /// As [`mse_forward`].
 pub fn mse_backward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: View<T>, dy: ViewMut<T>) -> Result<()> {
-    cx.require_cpu("mse_backward")?;
-    let (y, target) = (host("mse_backward", "y", y)?, host("mse_backward", "target", target)?);
-    let dy = host_mut("mse_backward", "dy", dy)?;
-    check("mse_backward", "target", target.len(), y.len())?;
-    check("mse_backward", "dy", dy.len(), y.len())?;
+    const OP: &str = "mse_backward";
+    check(OP, "target", target.len(), y.len())?;
+    check(OP, "dy", dy.len(), y.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::mse_backward(device, OP, scale.factor(), y, target, dy);
+    }
+    let (y, target, dy) = (host(OP, "y", y)?, host(OP, "target", target)?, host_mut(OP, "dy", dy)?);
     scalar::mse_backward(scale.factor(), y, target, dy);
     Ok(())
 }
@@ -61,9 +70,12 @@ pub fn mse_backward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: 
 /// As [`mse_forward`].
 pub fn mse_backward_tangent<T: Real>(cx: &Context, scale: MseScale, y_tangent: View<T>, dy_tangent: ViewMut<T>) -> Result<()> {
     const OP: &str = "mse_backward_tangent";
-    cx.require_cpu(OP)?;
-    let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
     check(OP, "dy_tangent", dy_tangent.len(), y_tangent.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::mse_backward_tangent(device, OP, scale.factor(), y_tangent, dy_tangent);
+    }
+    let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
     scalar::mse_backward_tangent(scale.factor(), y_tangent, dy_tangent);
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Sums are in the number type itself: `‖x‖` of `f32` overflows beyond 1.8e19 and is 0 below 3.7e-23.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
@@ -18,9 +20,13 @@ pub const VARIANTS: Variants = Variants { op: "norm", isas: &[Isa::Scalar, Isa::
 /// If x is empty or not on the context's device.
 pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
     const OP: &str = "norm";
-    cx.require_cpu(OP)?;
-    let x = host(OP, "x", x)?;
     positive(OP, &[("the number of elements", x.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        let x = crate::device::on(device, OP, "x", x)?;
+        return cuda::sum_of_products(device, x, x, cuda::Take::Root);
+    }
+    let x = host(OP, "x", x)?;
     Ok(sum_of_products(cx, x, x).sqrt())
 }
 
@@ -30,10 +36,14 @@ pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
 /// If the lengths differ or are zero, or a view is not on the context's device.
 pub fn inner_product<T: Real>(cx: &Context, a: View<T>, b: View<T>) -> Result<T> {
     const OP: &str = "inner_product";
-    cx.require_cpu(OP)?;
-    let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
     positive(OP, &[("the number of elements", a.len())])?;
     exact(OP, "b", b.len(), a.len(), "as many as a")?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        let (a, b) = (crate::device::on(device, OP, "a", a)?, crate::device::on(device, OP, "b", b)?);
+        return cuda::sum_of_products(device, a, b, cuda::Take::Sum);
+    }
+    let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
     Ok(sum_of_products(cx, a, b))
 }
 

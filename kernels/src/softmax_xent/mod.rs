@@ -9,6 +9,8 @@
 //! The largest logit of each sample is subtracted first, so that nothing overflows. Sums are in `f64`, in order, and results
 //! are rounded once.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 
 use crate::context::{host, host_mut};
@@ -58,10 +60,13 @@ impl SoftmaxShape {
 /// If a size is zero, a length disagrees with the shape, a label is no class, or a view is not on the context's device.
 pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View<T>, labels: &[u32]) -> Result<T> {
     const OP: &str = "softmax_xent_forward";
-    cx.require_cpu(OP)?;
-    let y = host(OP, "y", y)?;
     shape.check(OP, "y", y.len())?;
     shape.check_labels(OP, labels)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_forward(device, OP, shape, y, labels);
+    }
+    let y = host(OP, "y", y)?;
     Ok(scalar::softmax_xent_forward(shape, y, labels))
 }
 
@@ -79,11 +84,14 @@ pub fn softmax_xent_backward<T: Real>(
     dy: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "softmax_xent_backward";
-    cx.require_cpu(OP)?;
-    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
     shape.check(OP, "y", y.len())?;
     shape.check(OP, "dy", dy.len())?;
     shape.check_labels(OP, labels)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_backward(device, OP, shape, y, labels, dy);
+    }
+    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
     scalar::softmax_xent_backward(shape, y, labels, dy);
     Ok(())
 }
@@ -103,12 +111,15 @@ pub fn softmax_xent_backward_tangent<T: Real>(
     dy_tangent: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "softmax_xent_backward_tangent";
-    cx.require_cpu(OP)?;
-    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
-    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     shape.check(OP, "y", y.len())?;
     shape.check(OP, "y_tangent", y_tangent.len())?;
     shape.check(OP, "dy_tangent", dy_tangent.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_backward_tangent(device, OP, shape, y, y_tangent, dy_tangent);
+    }
+    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
+    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     scalar::softmax_xent_backward_tangent(shape, y, y_tangent, dy_tangent);
     Ok(())
 }

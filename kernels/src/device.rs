@@ -1,0 +1,97 @@
+//! What the launchers of device code share: operands on the device, sizes, grids and sums.
+
+use handgrad_cuda::{self as cuda, Buffer, Launch, Slice, SliceMut};
+
+use crate::{Acc, Device, Element, Error, Real, Result, View, ViewMut};
+
+/// Threads of a block of element-wise kernels and of those that sum.
+pub(crate) const THREADS: usize = 256;
+
+/// Blocks of element-wise kernels: more would have nothing to do but to start.
+const MOST_BLOCKS: usize = 4096;
+
+/// Elements that a block sums in the first of two launches: `SUM_CHUNK` of sums.cuh.
+const SUM_CHUNK: usize = 4096;
+
+/// The elements behind a view, for an operator that runs on `device`.
+pub(crate) fn on<'a, T: Element>(
+    device: &cuda::Context,
+    op: &'static str,
+    argument: &'static str,
+    view: View<'a, T>,
+) -> Result<Slice<'a, T>> {
+    match view {
+        View::Cuda(slice) => Ok(slice),
+        View::Host(_) => Err(on_the_host(device, op, argument)),
+    }
+}
+
+/// As [`on`], to write to.
+pub(crate) fn on_mut<'a, T: Element>(
+    device: &cuda::Context,
+    op: &'static str,
+    argument: &'static str,
+    view: ViewMut<'a, T>,
+) -> Result<SliceMut<'a, T>> {
+    match view {
+        ViewMut::Cuda(slice) => Ok(slice),
+        ViewMut::Host(_) => Err(on_the_host(device, op, argument)),
+    }
+}
+
+fn on_the_host(device: &cuda::Context, op: &'static str, argument: &'static str) -> Error {
+    let expected = Device::Cuda(device.ordinal()).to_string();
+    Error::WrongDevice { op, argument, found: Device::Cpu.to_string(), expected }
+}
+
+/// A size as kernels take it.
+pub(crate) fn size(op: &'static str, what: &'static str, got: usize) -> Result<u32> {
+    u32::try_from(got).map_err(|_| Error::Shape { op, what, got, expected: format!("at most {} on a CUDA device", u32::MAX) })
+}
+
+/// The kernel `<function>_f32` or `<function>_f64` of a device code.
+pub(crate) fn kernel<'a, T: Real>(device: &'a cuda::Context, code: &str, function: &str) -> Result<Launch<'a>> {
+    Ok(Launch::new(device, code, &format!("{function}_{}", T::DTYPE.name()))?)
+}
+
+/// As [`kernel`], with a grid for a kernel that strides over `elements`.
+pub(crate) fn elementwise<'a, T: Real>(
+    device: &'a cuda::Context,
+    code: &str,
+    function: &str,
+    elements: usize,
+) -> Result<Launch<'a>> {
+    let blocks = elements.div_ceil(THREADS).clamp(1, MOST_BLOCKS);
+    Ok(kernel::<T>(device, code, function)?.grid([blocks, 1, 1]).block([THREADS, 1, 1]))
+}
+
+/// As [`kernel`], for one of the two launches of a sum whose terms are of type `S`.
+pub(crate) fn summing<'a, T: Real, S: Real>(
+    device: &'a cuda::Context,
+    code: &str,
+    function: &str,
+    blocks: usize,
+) -> Result<Launch<'a>> {
+    let launch = kernel::<T>(device, code, function)?.grid([blocks, 1, 1]).block([THREADS, 1, 1]);
+    Ok(launch.shared_bytes(THREADS / 32 * size_of::<S>()))
+}
+
+/// Blocks of the first launch of a sum, each of which leaves one partial sum.
+pub(crate) fn chunks(elements: usize) -> usize {
+    elements.div_ceil(SUM_CHUNK)
+}
+
+/// The one element of a result.
+pub(crate) fn scalar<T: Real>(result: &Buffer<T>) -> Result<T> {
+    let mut value = [T::NAN];
+    result.copy_to_host(&mut value)?;
+    Ok(value[0])
+}
+
+/// 1 to accumulate, 0 to set.
+pub(crate) fn adds(acc: Acc) -> u32 {
+    match acc {
+        Acc::Set => 0,
+        Acc::Add => 1,
+    }
+}
