@@ -158,8 +158,10 @@ macro_rules! sources {
     };
 }
 sources! {
-    HEADERS: "kernels" / "dev.cuh";
-    KERNELS: "kernels" / "activation.cu", "sgd.cu";
+    HEADERS: "kernels" / "dev.cuh", "product.cuh", "replica.cuh", "sums.cuh";
+    KERNELS: "kernels" /
+        "activation.cu", "adam.cu", "clip.cu", "deep_linear.cu", "diagonal.cu", "gemm.cu", "linear.cu", "logistic.cu", "mlp.cu",
+        "mse.cu", "norm.cu", "rng.cu", "sgd.cu", "softmax_xent.cu", "weightnorm.cu";
     EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h";
     EMULATOR: "emulator" / "emulator.cpp", "memory.cpp", "driver.cpp";
 }
