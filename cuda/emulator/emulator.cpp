@@ -128,8 +128,8 @@ void start(Thread& thread) {
     thread.context.uc_link = nullptr;
     makecontext(&thread.context, fiber, 0);
 #else
-    // From the top down: padding, an address to return to that is never used, the entry, six saved registers.
-    void** top = reinterpret_cast<void**>(thread.stack + STACK) - 2;
+    // From the top down: an address to return to, which is never used, the entry, six saved registers.
+    void** top = reinterpret_cast<void**>(thread.stack + STACK) - 1;
     *--top = reinterpret_cast<void*>(fiber);
     thread.stack_pointer = top - 6;
 #endif
@@ -154,6 +154,7 @@ struct sigaction previous[NSIG];
 void on_fault(int signal, siginfo_t* info, void* context) {
     if (current) {
         if (signal == SIGFPE) escape(FAILED, "integer division by zero");
+        if (info->si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
         escape(ILLEGAL_ADDRESS, describe_fault(info->si_addr));
     }
     const struct sigaction& before = previous[signal];

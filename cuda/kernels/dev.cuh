@@ -15,7 +15,7 @@ typedef unsigned long long u64;
 #define UNROLL _Pragma("unroll")
 
 // An entry point: KERNEL(name, the most threads of a block, parameters) { body }
-#define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+#define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
 
 extern __shared__ __align__(1024) u8 dynamic_shared[];
 DEVICE u8* shared_memory() { return dynamic_shared; }
