@@ -61,14 +61,22 @@ impl Context {
     /// # Errors
     /// As [`Context::cpu`]; for a CUDA device also if it is absent or the build lacks CUDA support.
     pub fn new(device: Device) -> Result<Context> {
-        let host = Context::cpu()?;
         match device {
-            Device::Cpu => Ok(host),
+            Device::Cpu => Context::cpu(),
             #[cfg(feature = "cuda")]
-            Device::Cuda(ordinal) => Ok(Context { device, cuda: Some(handgrad_cuda::Context::new(ordinal)?), ..host }),
+            Device::Cuda(ordinal) => Context::on_cuda(handgrad_cuda::Context::new(ordinal)?),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => Err(Error::NoCudaSupport),
         }
+    }
+
+    /// An opened CUDA device.
+    ///
+    /// # Errors
+    /// As [`Context::cpu`].
+    #[cfg(feature = "cuda")]
+    pub fn on_cuda(cuda: handgrad_cuda::Context) -> Result<Context> {
+        Ok(Context { device: Device::Cuda(cuda.ordinal()), cuda: Some(cuda), ..Context::cpu()? })
     }
 
     /// Where kernels run.

@@ -100,7 +100,7 @@ fn targets<'a, T: Real>(op: &'static str, target: View<'a, T>) -> Result<&'a [T]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::assert_close;
+    use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
     const Y: [f64; 5] = [0.3, 0.8, -40.0, -2.5, 800.0];
     const TARGET: [f64; 5] = [1.0, -1.0, 1.0, -1.0, 1.0];
@@ -111,18 +111,26 @@ mod tests {
     }
 
     fn values<T: Real>(tolerance: f64) {
-        let cx = Context::cpu().unwrap();
-        let [y, target, tangent] = [Y, TARGET, TANGENT].map(|values| round::<T>(&values));
-        let loss = logistic_forward(&cx, (&y).into(), (&target).into()).unwrap();
-        assert_close("loss", &[loss], &[8.360869128941772], tolerance);
-        let mut dy = vec![T::NAN; 5];
-        logistic_backward(&cx, (&y).into(), (&target).into(), (&mut dy).into()).unwrap();
-        let want = [-0.08511149663766822, 0.1379948962255225, -0.2, 0.015171636004248715, 0.0];
-        assert_close("dy", &dy, &want, tolerance);
-        let mut got = vec![T::NAN; 5];
-        logistic_backward_tangent(&cx, (&y).into(), (&target).into(), (&tangent).into(), (&mut got).into()).unwrap();
-        let want = [0.04889166233814917, -0.08556387860811776, 0.0, 0.003505185827255408, 0.0];
-        assert_close("dy_tangent", &got, &want, tolerance);
+        for cx in contexts() {
+            let [y, target, tangent] = [Y, TARGET, TANGENT].map(|values| round::<T>(&values));
+            let loss = logistic_forward(&cx, on(&cx, &y).view(), on(&cx, &target).view()).unwrap();
+            assert_close("loss", &[loss], &[8.360869128941772], tolerance);
+            let mut dy = vec![T::NAN; 5];
+            logistic_backward(&cx, on(&cx, &y).view(), on(&cx, &target).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
+            let want = [-0.08511149663766822, 0.1379948962255225, -0.2, 0.015171636004248715, 0.0];
+            assert_close("dy", &dy, &want, tolerance);
+            let mut got = vec![T::NAN; 5];
+            logistic_backward_tangent(
+                &cx,
+                on(&cx, &y).view(),
+                on(&cx, &target).view(),
+                on(&cx, &tangent).view(),
+                on_mut(&cx, &mut got).view_mut(),
+            )
+            .unwrap();
+            let want = [0.04889166233814917, -0.08556387860811776, 0.0, 0.003505185827255408, 0.0];
+            assert_close("dy_tangent", &got, &want, tolerance);
+        }
     }
 
     /// torch.nn.functional.softplus of -t·y, and automatic differentiation of its mean twice, PyTorch 2.15 in f64.
@@ -134,39 +142,81 @@ mod tests {
 
     #[test]
     fn derivatives_are_those_of_central_differences() {
-        let cx = Context::cpu().unwrap();
-        let (y, target, tangent) = ([1.3, -0.2, 0.7], [1.0, 1.0, -1.0], [0.5, -1.0, 3.0]);
-        let loss = |y: &[f64; 3]| logistic_forward::<f64>(&cx, y.into(), (&target).into()).unwrap();
-        let gradient = |y: &[f64; 3]| {
-            let mut dy = [f64::NAN; 3];
-            logistic_backward(&cx, y.into(), (&target).into(), (&mut dy).into()).unwrap();
-            dy
-        };
-        let moved = |by: f64, along: &[f64; 3]| -> [f64; 3] { std::array::from_fn(|i| y[i] + by * along[i]) };
-        let numeric: [f64; 3] = std::array::from_fn(|i| {
-            let along = std::array::from_fn(|k| if k == i { 1.0 } else { 0.0 });
-            (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
-        });
-        assert_close("dy", &gradient(&y), &numeric, 1e-10);
-        let mut got = [f64::NAN; 3];
-        logistic_backward_tangent(&cx, (&y).into(), (&target).into(), (&tangent).into(), (&mut got).into()).unwrap();
-        let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
-        let numeric: [f64; 3] = std::array::from_fn(|i| (up[i] - down[i]) / 2e-5);
-        assert_close("dy_tangent", &got, &numeric, 1e-10);
+        for cx in contexts() {
+            let (y, target, tangent) = ([1.3, -0.2, 0.7], [1.0, 1.0, -1.0], [0.5, -1.0, 3.0]);
+            let loss = |y: &[f64; 3]| logistic_forward::<f64>(&cx, on(&cx, y).view(), on(&cx, &target).view()).unwrap();
+            let gradient = |y: &[f64; 3]| {
+                let mut dy = [f64::NAN; 3];
+                logistic_backward(&cx, on(&cx, y).view(), on(&cx, &target).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
+                dy
+            };
+            let moved = |by: f64, along: &[f64; 3]| -> [f64; 3] { std::array::from_fn(|i| y[i] + by * along[i]) };
+            let numeric: [f64; 3] = std::array::from_fn(|i| {
+                let along = std::array::from_fn(|k| if k == i { 1.0 } else { 0.0 });
+                (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
+            });
+            assert_close("dy", &gradient(&y), &numeric, 1e-10);
+            let mut got = [f64::NAN; 3];
+            logistic_backward_tangent(
+                &cx,
+                on(&cx, &y).view(),
+                on(&cx, &target).view(),
+                on(&cx, &tangent).view(),
+                on_mut(&cx, &mut got).view_mut(),
+            )
+            .unwrap();
+            let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
+            let numeric: [f64; 3] = std::array::from_fn(|i| (up[i] - down[i]) / 2e-5);
+            assert_close("dy_tangent", &got, &numeric, 1e-10);
+        }
     }
 
     #[test]
     fn far_margins_keep_their_digits() {
-        let cx = Context::cpu().unwrap();
-        let loss = |y: f64| logistic_forward(&cx, (&[y]).into(), (&[1.0]).into()).unwrap();
-        // ln(1 + e^-50) = e^-50 to twenty digits.
-        assert!((loss(50.0) / (-50f64).exp() - 1.0).abs() <= 1e-15);
-        assert_eq!(loss(-1e300), 1e300);
-        assert_eq!(loss(f64::INFINITY), 0.0);
-        assert!(loss(f64::NAN).is_nan());
-        let mut dy = [f64::NAN];
-        logistic_backward(&cx, (&[50.0]).into(), (&[1.0]).into(), (&mut dy).into()).unwrap();
-        assert!((-dy[0] / (-50f64).exp() - 1.0).abs() <= 1e-15);
+        for cx in contexts() {
+            let loss = |y: f64| logistic_forward(&cx, on(&cx, &[y]).view(), on(&cx, &[1.0]).view()).unwrap();
+            // ln(1 + e^-50) = e^-50 to twenty digits.
+            assert!((loss(50.0) / (-50f64).exp() - 1.0).abs() <= 1e-15);
+            assert_eq!(loss(-1e300), 1e300);
+            assert_eq!(loss(f64::INFINITY), 0.0);
+            assert!(loss(f64::NAN).is_nan());
+            let mut dy = [f64::NAN];
+            logistic_backward(&cx, on(&cx, &[50.0]).view(), on(&cx, &[1.0]).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
+            assert!((-dy[0] / (-50f64).exp() - 1.0).abs() <= 1e-15);
+        }
+    }
+
+    fn against_the_oracle<T: Real>(tolerance: f64) {
+        for len in [1, 2, 31, 33, 257, 4095, 4096, 4097, 10_000] {
+            let mut cases = Cases::new(len as u64);
+            let y: Vec<T> = cases.reals::<T>(len).iter().map(|&y| y * T::from_f64(30.0)).collect();
+            let target: Vec<T> = cases.reals::<T>(len).iter().map(|&t| if t < T::ZERO { -T::ONE } else { T::ONE }).collect();
+            let tangent: Vec<T> = cases.reals(len);
+            let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
+            let loss = scalar::logistic_forward(&wide(&y), &wide(&target));
+            let (mut want, mut want_tangent) = (vec![f64::NAN; len], vec![f64::NAN; len]);
+            scalar::logistic_backward(&wide(&y), &wide(&target), &mut want);
+            scalar::logistic_backward_tangent(&wide(&y), &wide(&tangent), &mut want_tangent);
+            for cx in contexts() {
+                let what = format!("{} {} {len}", variant(&cx), T::DTYPE.name());
+                let (y, target, tangent) = (on(&cx, &y), on(&cx, &target), on(&cx, &tangent));
+                let got = logistic_forward(&cx, y.view(), target.view()).unwrap();
+                assert_close(&what, &[got], &[loss], tolerance * loss.max(1.0));
+                let mut dy = vec![T::NAN; len];
+                logistic_backward(&cx, y.view(), target.view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
+                assert_close(&what, &dy, &want, tolerance);
+                let mut out = vec![T::NAN; len];
+                let (y, target, tangent) = (y.view(), target.view(), tangent.view());
+                logistic_backward_tangent(&cx, y, target, tangent, on_mut(&cx, &mut out).view_mut()).unwrap();
+                assert_close(&what, &out, &want_tangent, tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_matches_the_oracle() {
+        against_the_oracle::<f32>(1e-7);
+        against_the_oracle::<f64>(1e-14);
     }
 
     #[test]

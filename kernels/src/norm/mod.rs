@@ -58,26 +58,27 @@ pub(crate) fn sum_of_products<T: Real>(cx: &Context, a: &[T], b: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close, contexts};
+    use crate::testing::{Cases, assert_close, contexts, on, variant};
 
     #[test]
     fn values_by_hand() {
         for cx in contexts() {
-            assert_eq!(norm(&cx, (&[3.0, -4.0]).into()).unwrap(), 5.0);
-            assert_eq!(inner_product(&cx, (&[3.0, -4.0, 2.0]).into(), (&[1.0f32, 0.5, 8.0]).into()).unwrap(), 17.0);
-            assert!(norm(&cx, (&[1.0, f64::NAN]).into()).unwrap().is_nan());
+            assert_eq!(norm(&cx, on(&cx, &[3.0, -4.0]).view()).unwrap(), 5.0);
+            assert_eq!(inner_product(&cx, on(&cx, &[3.0, -4.0, 2.0]).view(), on(&cx, &[1.0f32, 0.5, 8.0]).view()).unwrap(), 17.0);
+            assert!(norm(&cx, on(&cx, &[1.0, f64::NAN]).view()).unwrap().is_nan());
         }
     }
 
     fn against_the_oracle<T: Real>(tolerance: f64) {
-        for len in [1, 2, 3, 7, 8, 9, 16, 31, 33, 63, 65, 127, 129, 1000] {
+        for len in [1, 2, 3, 7, 8, 9, 16, 31, 33, 63, 65, 127, 129, 1000, 4096, 4097, 9001] {
             let mut cases = Cases::new(len as u64);
             let (a, b): (Vec<T>, Vec<T>) = (cases.reals(len), cases.reals(len));
             let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
             let want = [scalar::inner_product(&wide(&a), &wide(&a)).sqrt(), scalar::inner_product(&wide(&a), &wide(&b))];
             for cx in contexts() {
-                let got = [norm(&cx, (&a).into()).unwrap(), inner_product(&cx, (&a).into(), (&b).into()).unwrap()];
-                assert_close(&format!("{} {} {len}", cx.isa(), T::DTYPE.name()), &got, &want, tolerance * len as f64);
+                let got =
+                    [norm(&cx, on(&cx, &a).view()).unwrap(), inner_product(&cx, on(&cx, &a).view(), on(&cx, &b).view()).unwrap()];
+                assert_close(&format!("{} {} {len}", variant(&cx), T::DTYPE.name()), &got, &want, tolerance * len as f64);
             }
         }
     }
