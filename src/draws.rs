@@ -1,8 +1,11 @@
 //! What the iterations of a replica draw: which samples they see, and noise.
 
+use handgrad_kernels::Context;
+use handgrad_kernels::permutation::permutation_fill;
+
 use crate::error::{Result, refuse};
 use crate::optim::{Batch, Sampling};
-use crate::rng::{Counter, Permutation, RandomState, Stream};
+use crate::rng::{Counter, RandomState, Stream};
 use crate::spec::Seed;
 
 /// A sequence of sample indices below n, as a function of the position in it: iteration · batch size + place in the batch.
@@ -135,11 +138,14 @@ impl Order {
     }
 
     /// Indices at the positions from `start` on; of a list, never more than it holds.
-    pub fn fill(&self, start: u64, out: &mut [u32]) {
+    ///
+    /// # Errors
+    /// If the context has no kernel that draws them.
+    pub fn fill(&self, cx: &Context, start: u64, out: &mut [u32]) -> Result<()> {
         match self {
             Order::Full => {}
             Order::Listed(list) => out.copy_from_slice(&list[start as usize..][..out.len()]),
-            Order::Replacement { stream, n } => stream.fill_below(start, *n, out),
+            Order::Replacement { stream, n } => stream.fill_below(cx, start, *n, out)?,
             Order::Fixed { n } => {
                 out.iter_mut().zip(start..).for_each(|(index, position)| *index = (position % u64::from(*n)) as u32);
             }
@@ -149,12 +155,13 @@ impl Order {
                 while !left.is_empty() {
                     let place = position % n64;
                     let (now, later) = left.split_at_mut(left.len().min((n64 - place) as usize));
-                    Permutation::new(*stream, position / n64, *n).fill(place as u32, now);
+                    permutation_fill(cx, &stream.permutation(position / n64, *n), place as u32, now.into())?;
                     position += now.len() as u64;
                     left = later;
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -164,7 +171,7 @@ mod tests {
 
     fn drawn(order: &Order, start: u64, len: usize) -> Vec<u32> {
         let mut out = vec![u32::MAX; len];
-        order.fill(start, &mut out);
+        order.fill(&Context::cpu().unwrap(), start, &mut out).unwrap();
         out
     }
 

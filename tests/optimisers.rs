@@ -142,7 +142,7 @@ fn every_option_is_its_formula() {
         let size = optimiser.batch_size(N);
         let draws = Draws::new(optimiser.batch, Seed::Own(2), 0, N, STEPS as u64).unwrap();
         let mut indices: Vec<u32> = (0..STEPS * size).map(|k| (k % N) as u32).collect();
-        draws.order.fill(0, &mut indices);
+        draws.order.fill(&Context::cpu().unwrap(), 0, &mut indices).unwrap();
         let batches: Vec<Vec<usize>> =
             indices.chunks_exact(size).map(|batch| batch.iter().map(|&i| i as usize).collect()).collect();
         let (want, average) = reference(&data, &optimiser, &batches);

@@ -17,9 +17,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PEERS = ("numpy", "jax", "torch")
-WORKLOADS = ("diagonal", "fig2")
+WORKLOADS = ("diagonal", "mlp", "ntk-rank", "fig2")
 SHAPE = ("--n", "80", "--d", "200")
 CHECK_TOLERANCE = 1e-9
+# Small perceptrons: widths, layers with a bias, activation, largest norm of a gradient.
+PERCEPTRONS = (
+    ("1,100,1", "first", "relu", None),
+    ("2,20,1", "none", "relu", None),
+    ("5,10,10,1", "all", "relu", None),
+    ("15,15,15,15,1", "none", "identity", "1"),
+)
 
 
 class Failed(Exception):
@@ -38,15 +45,14 @@ def output_of(*command: str) -> str:
     return done.stdout
 
 
-def run_peer(peer: str, *arguments: str) -> list[dict]:
-    """The diagonal network of one peer: one record for each variant."""
-    lines = output_of(sys.executable, str(HERE / f"diagonal_{peer}.py"), *SHAPE, *arguments).splitlines()
+def records_of(script: str, *arguments: str) -> list[dict]:
+    """What a peer's script measured: one record for each variant."""
+    lines = output_of(sys.executable, str(HERE / script), *arguments).splitlines()
     return [json.loads(line) for line in lines]
 
 
-def handgrad_rate(handgrad: str, dtype: str, steps: int) -> float:
-    arguments = ("bench", "diagonal", *SHAPE, "--dtype", dtype, "--steps", str(steps), "--threads", "1")
-    return json.loads(output_of(handgrad, *arguments))["steps_per_s"]
+def bench(handgrad: str, *arguments: str) -> dict:
+    return json.loads(output_of(handgrad, "bench", *arguments))
 
 
 def timed_output_of(*command: str) -> tuple[str, float]:
@@ -73,21 +79,24 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     sys.stdout.flush()
 
 
-def compare_diagonal(peers: list[str], handgrad: str | None, dtype: str, steps: int, rounds: int) -> None:
-    """steps/s of every variant; each ratio is to handgrad's run right after that peer's, the median over the rounds."""
-    ours, cpu_shares = [], []
+def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str | None, ours: tuple[str, ...], rounds: int) -> None:
+    """Rate of every variant of every script, by peer; each ratio is to handgrad's run right after that script's, the median
+    over the rounds."""
+    own, cpu_shares = [], []
     rates, ratios = defaultdict(list), defaultdict(list)
     for _ in range(rounds):
-        for peer in peers:
-            records = run_peer(peer, "--dtype", dtype)
+        for peer, (script, *arguments) in scripts.items():
+            records = records_of(script, *arguments)
             if handgrad:
-                ours.append(handgrad_rate(handgrad, dtype, steps))
+                record = bench(handgrad, *ours)
+                own.append(record["steps_per_s"] if "steps_per_s" in record else 1 / record["median_s"])
             for record in records:
                 key = (peer, record["variant"])
-                rates[key].append(record["steps_per_s"])
+                rate = record["steps_per_s"] if "steps_per_s" in record else 1 / record["seconds_per_rank"]
+                rates[key].append(rate)
                 cpu_shares.append(record["cpu_share"])
                 if handgrad:
-                    ratios[key].append(ours[-1] / record["steps_per_s"])
+                    ratios[key].append(own[-1] / rate)
     fastest = {}
     for key in rates:
         fastest[key[0]] = max(fastest.get(key[0], key), key, key=lambda k: statistics.median(rates[k]))
@@ -95,11 +104,21 @@ def compare_diagonal(peers: list[str], handgrad: str | None, dtype: str, steps: 
     for key, values in rates.items():
         ratio = format(statistics.median(ratios[key]), ".1f") if ratios[key] else "-"
         rows.append([" ".join(key), *spread(values, ",.0f"), ratio, "*" if fastest[key[0]] == key else ""])
-    if ours:
-        rows.append(["handgrad", *spread(ours, ",.0f"), "", ""])
-    header = ["program", "steps/s", "min", "max", "handgrad / peer", "fastest"]
+    if own:
+        rows.append(["handgrad", *spread(own, ",.0f"), "", ""])
+    header = ["program", "per second", "min", "max", "handgrad / peer", "fastest"]
     noise = f"peers' cpu_share >= {min(cpu_shares):.2f}, median {statistics.median(cpu_shares):.2f}"
-    print_table(f"diagonal network, batch 1, {dtype}, one core, {rounds} rounds, {noise}", header, rows)
+    print_table(f"{title}, one core, {rounds} rounds, {noise}", header, rows)
+
+
+def compare_perceptrons(handgrad: str | None, dtype: str, steps: int, rounds: int) -> None:
+    for widths, bias, activation, clip in PERCEPTRONS:
+        options = ("--bias", bias, "--activation", activation, "--dtype", dtype, *(("--clip", clip) if clip else ()))
+        scripts = {"jax": ("mlp_jax.py", "--widths", widths, *options)}
+        if clip:
+            scripts["jax, deep linear"] = ("deep_linear_jax.py", "--batches", "1", "--dtype", dtype)
+        title = f"perceptron {widths}, batch 1, {dtype}" + (", clipped" if clip else "")
+        compare_rates(title, scripts, handgrad, (f"mlp:{widths}", *options, "--steps", str(steps)), rounds)
 
 
 def compare_fig2(handgrad: str | None, rounds: int) -> None:
@@ -129,10 +148,10 @@ def compare_fig2(handgrad: str | None, rounds: int) -> None:
 def check_losses(peers: list[str]) -> bool:
     """Whether every variant ends 1000 f64 steps at NumPy's loss."""
     arguments = ("--dtype", "f64", "--steps", "1000", "--repeats", "1")
-    expected = run_peer("numpy", *arguments)[0]["loss"]
+    expected = records_of("diagonal_numpy.py", *SHAPE, *arguments)[0]["loss"]
     rows, passed = [], True
     for peer in peers:
-        for record in run_peer(peer, *arguments):
+        for record in records_of(f"diagonal_{peer}.py", *SHAPE, *arguments):
             difference = abs(record["loss"] - expected) / expected
             agrees = difference <= CHECK_TOLERANCE
             passed = passed and agrees
@@ -163,7 +182,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--dtypes", nargs="+", choices=("f32", "f64"), default=("f32", "f64"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10_000_000, help="handgrad's steps in one diagonal run")
+    parser.add_argument("--steps", type=int, default=10_000_000, help="handgrad's steps in one run")
     parser.add_argument("--check", action="store_true", help="only check that all peers end at the same loss")
     options = parser.parse_args()
     for name in ("rounds", "steps"):
@@ -199,7 +218,18 @@ def main() -> None:
     if "diagonal" in options.workloads and peers:
         use_cores(cores[-1:])
         for dtype in options.dtypes:
-            compare_diagonal(peers, handgrad, dtype, options.steps, options.rounds)
+            scripts = {peer: (f"diagonal_{peer}.py", *SHAPE, "--dtype", dtype) for peer in peers}
+            ours = ("diagonal", *SHAPE, "--dtype", dtype, "--steps", str(options.steps))
+            compare_rates(f"diagonal network, batch 1, {dtype}", scripts, handgrad, ours, options.rounds)
+    if "mlp" in options.workloads and "jax" in peers:
+        use_cores(cores[-1:])
+        for dtype in options.dtypes:
+            compare_perceptrons(handgrad, dtype, options.steps, options.rounds)
+    if "ntk-rank" in options.workloads and "numpy" in peers:
+        use_cores(cores[-1:])
+        ours = ("mlp:5,10,10,1", "--metric", "ntk_rank@1e-4")
+        scripts = {"numpy": ("ntk_rank_numpy.py",)}
+        compare_rates("NTK rank of a 5,10,10,1 perceptron with its gradients, f64", scripts, handgrad, ours, options.rounds)
     if "fig2" in options.workloads and "numpy" in peers:
         use_cores(cores[-2:])
         compare_fig2(handgrad, options.rounds)

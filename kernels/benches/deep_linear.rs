@@ -1,10 +1,10 @@
 //! The fused training steps of a 15-15-15-15-1 deep linear network, per instruction set and number type; throughput in steps.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use handgrad_kernels::deep_linear::{DeepLinearRule, DeepLinearShape, deep_linear_gd, deep_linear_sgd};
+use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::testing::{Cases, contexts};
-use handgrad_kernels::{Buffer, Context, Real, Steps};
+use handgrad_kernels::{Buffer, Context, Real, StepRule, Steps};
 
 const WIDTHS: [usize; 5] = [15, 15, 15, 15, 1];
 const SAMPLES: usize = 10_000;
@@ -26,8 +26,8 @@ fn problem<T: Real>(cx: &Context, replicas: usize) -> Problem<T> {
     Problem { shape, x: Buffer::from_slice(cx, &x).expect("host memory"), y, params }
 }
 
-fn clipped<T: Real>() -> DeepLinearRule<T> {
-    DeepLinearRule { scale: MseScale::Full, clip: Some(T::ONE), weight_decay: T::ZERO }
+fn clipped<T: Real>() -> StepRule<T> {
+    StepRule { scale: MseScale::Full, clip: Some(T::ONE), weight_decay: T::ZERO }
 }
 
 fn sgd<T: Real>(c: &mut Criterion) {

@@ -1,10 +1,10 @@
 //! The fused training steps of small perceptrons, per instruction set and number type; throughput in steps.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use handgrad_kernels::mlp::{Bias, Hidden, MlpLoss, MlpShape, MlpSteps, mlp_sgd};
+use handgrad_kernels::mlp::{Bias, Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::testing::{Cases, contexts};
-use handgrad_kernels::{Buffer, Real};
+use handgrad_kernels::{Buffer, Real, StepRule, Steps};
 
 const STEPS: usize = 20_000;
 const SAMPLES: usize = 64;
@@ -35,13 +35,13 @@ fn sgd<T: Real>(c: &mut Criterion) {
                 let order = cases.indices(replicas * STEPS, SAMPLES);
                 let lr = vec![T::from_f64(0.001); STEPS];
                 let mut diverged = vec![None; replicas];
-                let loss = MlpLoss { scale: MseScale::Half, clip: clip.map(T::from_f64), weight_decay: T::ZERO };
+                let rule = StepRule { scale: MseScale::Half, clip: clip.map(T::from_f64), weight_decay: T::ZERO };
                 group.throughput(Throughput::Elements((replicas * STEPS) as u64));
                 group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                     bencher.iter(|| {
-                        let steps = MlpSteps { loss, order: &order, lr: &lr };
+                        let steps = Steps { order: &order, batch: 1, lr: &lr };
                         let (y, params) = ((&y).into(), (&mut params).into());
-                        mlp_sgd(&cx, &shape, x.view(), y, steps, params, &mut diverged).expect("valid arguments");
+                        mlp_sgd(&cx, &shape, &rule, x.view(), y, steps, params, &mut diverged).expect("valid arguments");
                     });
                 });
                 assert!(diverged.iter().all(Option::is_none), "the step size must be stable");

@@ -40,6 +40,8 @@ pub mod logistic;
 pub mod mlp;
 pub mod mse;
 pub mod norm;
+pub mod permutation;
+pub mod philox;
 pub mod sgd;
 pub mod softmax_xent;
 pub mod testing;
@@ -52,7 +54,7 @@ pub use error::{Error, Result};
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
 pub use real::{Dtype, Real};
-pub use steps::Steps;
+pub use steps::{StepRule, Steps};
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub const OPERATORS: &[Variants] = &[
     mlp::VARIANTS,
     mse::VARIANTS,
     norm::VARIANTS,
+    permutation::VARIANTS,
+    philox::VARIANTS,
     sgd::VARIANTS,
     softmax_xent::VARIANTS,
     weightnorm::VARIANTS,

@@ -24,6 +24,8 @@ impl Dtype {
 pub trait Real:
     crate::Element
     + crate::simd::Vectors
+    + crate::deep_linear::DeepLinearSimd
+    + crate::mlp::MlpSimd
     + Send
     + Sync
     + Default

@@ -64,6 +64,27 @@ pub(crate) fn run<T: Real, K: Kernel<T>>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// An operator's trait of fast variants, implemented for both number types by the generic functions of the same names. A method
+/// of a concrete type is compiled in this crate; a generic function would be compiled again in every crate that calls it.
+macro_rules! compiled {
+    ($(#[$doc:meta])* pub trait $name:ident { $($methods:tt)* }) => {
+        $(#[$doc])*
+        pub trait $name: Sized {
+            $($methods)*
+        }
+        $crate::simd::compiled!(@ f32, $name, $($methods)*);
+        $crate::simd::compiled!(@ f64, $name, $($methods)*);
+    };
+    (@ $real:ty, $name:ident, $(fn $method:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
+        impl $name for $real {
+            $(fn $method($($argument: $type),*) {
+                $method::<$real>($($argument),*);
+            })*
+        }
+    };
+}
+pub(crate) use compiled;
+
 /// Asks for the cache line of an address that will be read soon; the address need not be readable.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {

@@ -1,5 +1,6 @@
 //! `handgrad bench`
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -7,6 +8,7 @@ use handgrad::data::{Data, Dataset, Generator};
 use handgrad::draws::Draws;
 use handgrad::kernels::{Context, Real};
 use handgrad::loss::Loss;
+use handgrad::metrics::{self, Measurer};
 use handgrad::nets::{Activation, Architecture, Bias, Training};
 use handgrad::optim::Optimiser;
 use handgrad::rng::{self, Stream};
@@ -17,7 +19,7 @@ use handgrad::state::State;
 use handgrad::{Error, Result};
 use serde::Serialize;
 
-/// SGD on a network: order stream, schedule and divergence check included.
+/// SGD on a network, order stream, schedule and divergence check included; or a metric.
 #[derive(Args)]
 pub struct Arguments {
     /// Network: `diagonal`, or `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1.
@@ -55,6 +57,9 @@ pub struct Arguments {
     /// Operator by operator, without the fused kernel.
     #[arg(long)]
     composed: bool,
+    /// Time this metric of the initial network instead, in f64, as in ntk_rank@1e-4.
+    #[arg(long, conflicts_with_all = ["clip", "batch", "dtype", "steps", "replicas", "threads", "composed"])]
+    metric: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +75,17 @@ struct Answer<'a> {
     method: &'static str,
     variant: &'static str,
     steps_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct MetricAnswer<'a> {
+    workload: &'a str,
+    n: usize,
+    d: usize,
+    metric: &'a str,
+    value: f64,
+    repeats: usize,
+    median_s: f64,
 }
 
 /// What is timed.
@@ -88,14 +104,19 @@ impl Arguments {
         optimiser.check()?;
         if let Architecture::Mlp { widths, .. } = &net {
             let (d, outputs) = (widths[0], widths[widths.len() - 1]);
-            let mut numbers = vec![0.0; self.n * (d + outputs)];
-            rng::standard_normals(&mut rng::sequential(0, Stream::Data), &mut numbers);
-            let y = numbers.split_off(self.n * d);
-            let data = Dataset { d, x: numbers, y, ..Dataset::default() };
+            // As many test inputs as parameters: metrics of the NTK take them.
+            let test = net.initial(d, Seed::Own(0)).len();
+            let mut stream = rng::sequential(0, Stream::Data);
+            let [x, y, x_test, y_test] = [self.n * d, self.n * outputs, test * d, test * outputs].map(|count| {
+                let mut numbers = vec![0.0; count];
+                rng::standard_normals(&mut stream, &mut numbers);
+                numbers
+            });
+            let data = Dataset { d, x, y, x_test, y_test, ..Dataset::default() };
             return Ok(Problem { net, data, optimiser, loss: Loss::Mse, lr: 1e-3 / (1.0 + d as f64).sqrt() });
         }
-        let support = self.d.div_ceil(10);
-        let data = Data::SparseRegression { n: self.n, d: self.d, support, test: 0, generator: Generator::Xoshiro, seed: 0 };
+        let (support, test) = (self.d.div_ceil(10), 2 * self.d);
+        let data = Data::SparseRegression { n: self.n, d: self.d, support, test, generator: Generator::Xoshiro, seed: 0 };
         data.check()?;
         // Far below the largest stable step size of d features, for the network to stay finite however long it is timed.
         Ok(Problem { net, data: data.load()?, optimiser, loss: Loss::HalfMse, lr: (10.0 / self.d as f64).min(0.05) })
@@ -111,6 +132,9 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     }
     check_threads(threads)?;
     let (cx, problem) = (Context::cpu()?, arguments.problem()?);
+    if let Some(metric) = &arguments.metric {
+        return time_metric(&cx, arguments, problem, metric);
+    }
     let (method, variant, steps_per_s) = match arguments.dtype {
         Dtype::F32 => measure::<f32>(&cx, arguments, &problem)?,
         Dtype::F64 => measure::<f64>(&cx, arguments, &problem)?,
@@ -164,4 +188,30 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> R
     }
     let done = arguments.steps as f64 * (arguments.threads * arguments.replicas) as f64;
     Ok((training.method(), training.variant(cx).name(), done / seconds))
+}
+
+/// Seconds that a metric is timed for, after a warm-up.
+const METRIC_SECONDS: f64 = 2.0;
+
+fn time_metric(cx: &Context, arguments: &Arguments, problem: Problem, name: &str) -> Result<()> {
+    let Problem { net, data, loss, .. } = problem;
+    let metric = metrics::parse(name)?;
+    metric.check(&net)?;
+    let (d, initial) = (data.d, net.initial(data.d, Seed::Own(0)));
+    let measurer = Measurer::new(Arc::new(data), &net, loss)?;
+    let wanted = [vec![metric]];
+    let mut value = f64::NAN;
+    let mut once = || -> Result<f64> {
+        let started = Instant::now();
+        value = measurer.measure(cx, &initial, &initial, &wanted)?[0][0];
+        Ok(started.elapsed().as_secs_f64())
+    };
+    once()?;
+    let (mut seconds, started) = (vec![once()?], Instant::now());
+    while started.elapsed().as_secs_f64() < METRIC_SECONDS {
+        seconds.push(once()?);
+    }
+    seconds.sort_by(f64::total_cmp);
+    let (repeats, median_s) = (seconds.len(), seconds[seconds.len() / 2]);
+    super::answer_json(&MetricAnswer { workload: &arguments.workload, n: arguments.n, d, metric: name, value, repeats, median_s })
 }

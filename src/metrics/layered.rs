@@ -39,7 +39,7 @@ pub(super) const METRICS: &[Definition] = &[
         about: "share of positive features of φ_k (the last by default) on the training inputs, one of each group correlated above the threshold",
         value: Value::Layered(|s, arguments| {
             let (features, width) = s.features(arguments.layer)?;
-            Ok(sparsity::Features::new(features.len() / width, width, &features)?.sparsity(arguments.threshold).coefficient)
+            Ok(sparsity::Features::new(features.len() / width, width, features)?.sparsity(arguments.threshold).coefficient)
         }),
     },
     Definition {
@@ -127,8 +127,8 @@ pub struct Snapshot<'a> {
     initial: &'a [f64],
     fresh: &'a [f64],
     plan: &'a RefCell<Option<Plan<f64>>>,
-    train_loss: OnceCell<f64>,
-    features: RefCell<Vec<Option<Vec<f64>>>>,
+    /// Of every hidden layer.
+    features: OnceCell<Vec<Vec<f64>>>,
     gradients: OnceCell<Vec<f64>>,
 }
 
@@ -179,8 +179,7 @@ impl Measurer {
                 initial,
                 fresh: &self.fresh,
                 plan: &plan,
-                train_loss: OnceCell::new(),
-                features: RefCell::new(vec![None; self.net.hidden().len()]),
+                features: OnceCell::new(),
                 gradients: OnceCell::new(),
             };
             wanted.iter().map(|metric| metric.of_layered(&snapshot)).collect()
@@ -214,11 +213,7 @@ impl Snapshot<'_> {
 
     /// The loss on the training set.
     fn train_loss(&self) -> Result<f64> {
-        if let Some(&loss) = self.train_loss.get() {
-            return Ok(loss);
-        }
-        let loss = self.loss_on(&self.data.x, &self.data.y)?;
-        Ok(*self.train_loss.get_or_init(|| loss))
+        self.loss_on(&self.data.x, &self.data.y)
     }
 
     /// The same on the test set; NaN without one.
@@ -251,22 +246,21 @@ impl Snapshot<'_> {
     }
 
     /// Features of a hidden layer on the training inputs, n rows, and their number; the last hidden layer by default.
-    fn features(&self, layer: Option<usize>) -> Result<(Vec<f64>, usize)> {
-        let hidden = self.net.hidden();
-        let Some(&index) = hidden.get(layer.unwrap_or(hidden.len()).wrapping_sub(1)) else {
-            return refuse!("a network with {} hidden layers has no hidden layer {}", hidden.len(), layer.unwrap_or(1));
-        };
-        let (n, width) = (self.data.n(), self.net.layers()[index].outputs());
-        let mut kept = self.features.borrow_mut();
-        if kept.iter().all(Option::is_none) {
-            let mut plan = self.plan()?;
-            plan.forward(self.cx, n, &self.data.x, self.params)?;
-            for (features, &index) in kept.iter_mut().zip(hidden) {
-                *features = Some(plan.layer_values(index, n).to_vec());
+    fn features(&self, layer: Option<usize>) -> Result<(&[f64], usize)> {
+        let (hidden, n) = (self.net.hidden(), self.data.n());
+        let all = match self.features.get() {
+            Some(all) => all,
+            None => {
+                let mut plan = self.plan()?;
+                plan.forward(self.cx, n, &self.data.x, self.params)?;
+                let all = hidden.iter().map(|&index| plan.layer_values(index, n).to_vec()).collect();
+                self.features.get_or_init(|| all)
             }
+        };
+        match all.get(layer.unwrap_or(all.len()).wrapping_sub(1)) {
+            Some(features) => Ok((features, features.len() / n)),
+            None => refuse!("a network with {} hidden layers has no hidden layer {}", all.len(), layer.unwrap_or(1)),
         }
-        let place = hidden.iter().position(|&hidden| hidden == index).unwrap_or_default();
-        Ok((kept[place].clone().unwrap_or_default(), width))
     }
 
     /// A weight matrix by its layer, counted from 1; the last by default.
@@ -327,9 +321,9 @@ impl Snapshot<'_> {
         };
         let (rows, outgoing) = (self.matrix(first, self.params), self.matrix(second, self.params));
         let strength = |j: usize| {
-            let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-            let out = squares(&mut outgoing.values.iter().skip(j).step_by(outgoing.inputs).copied());
-            out * squares(&mut rows.values[j * rows.inputs..][..rows.inputs].iter().copied())
+            let row = &rows.values[j * rows.inputs..][..rows.inputs];
+            let out: Vec<f64> = outgoing.values.iter().skip(j).step_by(outgoing.inputs).copied().collect();
+            lanczos::dot(row, row).sqrt() * lanczos::dot(&out, &out).sqrt()
         };
         let strengths: Vec<f64> = (0..rows.outputs).map(strength).collect();
         directions::clustering(self.data.d, rows.values, &strengths, teacher)

@@ -26,9 +26,9 @@ pub fn singular_values(rows: usize, columns: usize, matrix: &[f64]) -> Result<Ve
 /// The eigenvalues of the Gram matrix AAᵀ or AᵀA, whichever is smaller, are σ². Those above μ = (threshold·σ₁)² are counted
 /// without computing any: they are the positive pivots of Gram - μ = LDLᵀ (Sylvester's law of inertia). σ₁² comes from Lanczos.
 /// Forming the Gram matrix, σ₁² and the factors together are wrong by less than e = 2·(rows + columns)·ε·‖A‖²_F, so the count is
-/// taken at μ - e and at μ + e (or 1e-6·μ, if that is more). Where the two agree no singular value is near the threshold, and they are the count. Where they do
-/// not, or e is not small against μ (thresholds below about 1e-5 for a few hundred rows), or a factor grows,
-/// [`singular_values`] are counted, at about ten times the cost.
+/// taken at μ - e and at μ + e (or 1e-6·μ, if that is more). Where the two agree no singular value is near the threshold, and
+/// they are the count. Where they do not, or e is not small against μ (thresholds below about 1e-5 for a few hundred rows), or
+/// a factor grows, [`singular_values`] are counted, at about ten times the cost.
 ///
 /// # Errors
 /// As [`singular_values`].

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use handgrad_kernels::deep_linear::{DeepLinearRule, DeepLinearShape, deep_linear_gd, deep_linear_sgd};
-use handgrad_kernels::diagonal::{DiagonalShape, Steps, diagonal_gd, diagonal_sgd};
-use handgrad_kernels::mlp::{Hidden, MlpLoss, MlpShape, MlpSteps, mlp_sgd};
-use handgrad_kernels::{Buffer, Context, Isa, Real, ViewMut};
+use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
+use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
+use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
+use handgrad_kernels::mse::MseScale;
+use handgrad_kernels::{Buffer, Context, Isa, Real, StepRule, Steps, ViewMut};
 
 use super::stepper::{Iterations, Stepper};
 use super::{Activation, Architecture, Bias, Net};
@@ -42,36 +43,42 @@ pub struct Training<T: Real> {
 /// How a step is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Method {
-    /// The fused kernel of diagonal networks.
-    Diagonal,
-    /// That of linear perceptrons with one output and no bias, for any batch.
-    DeepLinear(Vec<usize>),
-    /// That of perceptrons with one output, one sample per step.
-    Mlp(Vec<usize>, Bias, Hidden),
+    /// By one kernel.
+    Fused(Fused),
     /// Operator by operator.
     Composed,
+}
+
+/// A kernel that does whole steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fused {
+    /// That of diagonal networks.
+    Diagonal,
+    /// That of linear perceptrons with one output and no bias, for any batch.
+    DeepLinear(Vec<usize>, MseScale),
+    /// That of perceptrons with one output, one sample per step.
+    Mlp(Vec<usize>, Bias, Hidden, MseScale),
 }
 
 impl Method {
     fn of(net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
         let single = matches!(optimiser.batch, Batch::Random { size: 1, .. });
-        match net {
-            Architecture::Diagonal { .. } | Architecture::Squared { .. } if optimiser.is_bare() => Method::Diagonal,
-            Architecture::Mlp { widths, bias, activation, weight_norm: None, .. }
-                if optimiser.is_plain()
-                    && optimiser.valley_projection.is_none()
-                    && loss.squared().is_some()
-                    && widths.last() == Some(&1) =>
+        let plain = optimiser.is_plain() && optimiser.valley_projection.is_none();
+        let fused = match (net, loss.squared()) {
+            (Architecture::Diagonal { .. } | Architecture::Squared { .. }, _) if optimiser.is_bare() => Fused::Diagonal,
+            (Architecture::Mlp { widths, bias, activation, weight_norm: None, .. }, Some(scale))
+                if plain && widths.last() == Some(&1) =>
             {
                 match activation {
-                    Activation::Identity if *bias == Bias::None => Method::DeepLinear(widths.clone()),
-                    Activation::Identity if single => Method::Mlp(widths.clone(), *bias, Hidden::Identity),
-                    Activation::Relu if single => Method::Mlp(widths.clone(), *bias, Hidden::Relu),
-                    _ => Method::Composed,
+                    Activation::Identity if *bias == Bias::None => Fused::DeepLinear(widths.clone(), scale),
+                    Activation::Identity if single => Fused::Mlp(widths.clone(), *bias, Hidden::Identity, scale),
+                    Activation::Relu if single => Fused::Mlp(widths.clone(), *bias, Hidden::Relu, scale),
+                    _ => return Method::Composed,
                 }
             }
-            _ => Method::Composed,
-        }
+            _ => return Method::Composed,
+        };
+        Method::Fused(fused)
     }
 }
 
@@ -118,10 +125,10 @@ impl<T: Real> Training<T> {
 
     /// The instruction set that its steps run with on a context.
     pub fn variant(&self, cx: &Context) -> Isa {
-        let variants = match self.method {
-            Method::Diagonal => handgrad_kernels::diagonal::VARIANTS,
-            Method::DeepLinear(_) => handgrad_kernels::deep_linear::VARIANTS,
-            Method::Mlp(..) => handgrad_kernels::mlp::VARIANTS,
+        let variants = match &self.method {
+            Method::Fused(Fused::Diagonal) => handgrad_kernels::diagonal::VARIANTS,
+            Method::Fused(Fused::DeepLinear(..)) => handgrad_kernels::deep_linear::VARIANTS,
+            Method::Fused(Fused::Mlp(..)) => handgrad_kernels::mlp::VARIANTS,
             Method::Composed if self.net.is_none() => handgrad_kernels::diagonal::VARIANTS,
             Method::Composed => handgrad_kernels::linear::VARIANTS,
         };
@@ -131,11 +138,16 @@ impl<T: Real> Training<T> {
     /// Which code makes a step: the name of a fused kernel, or `composed`.
     pub fn method(&self) -> &'static str {
         match self.method {
-            Method::Diagonal => "diagonal",
-            Method::DeepLinear(_) => "deep_linear",
-            Method::Mlp(..) => "mlp",
+            Method::Fused(Fused::Diagonal) => "diagonal",
+            Method::Fused(Fused::DeepLinear(..)) => "deep_linear",
+            Method::Fused(Fused::Mlp(..)) => "mlp",
             Method::Composed => "composed",
         }
+    }
+
+    /// What turns a step size into the kernel's: diagonal networks' steps are on the half mean squared error.
+    fn rate_factor(&self) -> f64 {
+        if self.method == Method::Fused(Fused::Diagonal) && self.loss == Loss::Mse { 2.0 } else { 1.0 }
     }
 
     /// The same run operator by operator, whatever fused kernel there is: the oracle of those kernels.
@@ -158,6 +170,7 @@ impl<T: Real> Training<T> {
     pub fn advance(&self, cx: &Context, state: &mut State<T>, draws: &[Draws], until: u64) -> Result<()> {
         let replicas = state.replicas();
         let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
+        let factor = self.rate_factor();
         let mut stepper = None;
         let (mut order, mut rates) = (Vec::new(), Vec::new());
         while state.step < until && !state.is_over() {
@@ -165,28 +178,33 @@ impl<T: Real> Training<T> {
             let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
             rates.clear();
             match self.schedule {
-                Schedule::Constant { peak } => rates.resize(count as usize, T::from_f64(peak)),
-                _ => rates.extend((state.step..state.step + count).map(|i| T::from_f64(self.schedule.at(i, self.steps)))),
+                Schedule::Constant { peak } => rates.resize(count as usize, T::from_f64(factor * peak)),
+                _ => {
+                    rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * self.schedule.at(i, self.steps))))
+                }
             }
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
             for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
-                draws.order.fill(batches.start, order);
+                draws.order.fill(cx, batches.start, order)?;
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
-            if self.method == Method::Composed {
-                let stepper = match &mut stepper {
-                    Some(stepper) => stepper,
-                    None => {
-                        let most = self.optimiser.batch_size(self.shape.n);
-                        stepper.insert(Stepper::new(&self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
-                    }
-                };
-                let data = (self.x.as_slice().unwrap_or_default(), &*self.y);
-                let iterations = Iterations { order: &order, rates: &rates };
-                stepper.train(cx, data, draws, iterations, state, &mut diverged)?;
-            } else {
-                let steps = Steps { order: &order, batch: batches.size, lr: &rates };
-                self.fused(cx, full, steps, (&mut state.params).into(), &mut diverged)?;
+            match &self.method {
+                Method::Fused(fused) => {
+                    let steps = Steps { order: &order, batch: batches.size, lr: &rates };
+                    self.fused(cx, fused, full, steps, (&mut state.params).into(), &mut diverged)?;
+                }
+                Method::Composed => {
+                    let stepper = match &mut stepper {
+                        Some(stepper) => stepper,
+                        None => {
+                            let most = self.optimiser.batch_size(self.shape.n);
+                            stepper.insert(Stepper::new(&self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
+                        }
+                    };
+                    let data = (self.x.as_slice().unwrap_or_default(), &*self.y);
+                    let iterations = Iterations { order: &order, rates: &rates };
+                    stepper.train(cx, data, draws, iterations, state, &mut diverged)?;
+                }
             }
             for (at, found) in state.diverged.iter_mut().zip(diverged) {
                 *at = at.or(found.map(|step| state.step + step as u64));
@@ -197,10 +215,11 @@ impl<T: Real> Training<T> {
         Ok(())
     }
 
-    /// Steps of the fused kernel; full ones take the whole data set each.
+    /// Steps of a fused kernel; full ones take the whole data set each.
     fn fused(
         &self,
         cx: &Context,
+        fused: &Fused,
         full: bool,
         steps: Steps<'_, T>,
         params: ViewMut<'_, T>,
@@ -209,33 +228,30 @@ impl<T: Real> Training<T> {
         let DiagonalShape { n, stride, .. } = self.shape;
         let replicas = diverged.len();
         let (x, y) = (self.x.view(), (&*self.y).into());
-        let scale = self.loss.squared().unwrap_or(handgrad_kernels::mse::MseScale::Half);
-        let (clip, weight_decay) = (self.optimiser.clip.map(T::from_f64), T::from_f64(self.optimiser.weight_decay));
-        match &self.method {
-            Method::Diagonal => {
+        let rule = |scale| StepRule {
+            scale,
+            clip: self.optimiser.clip.map(T::from_f64),
+            weight_decay: T::from_f64(self.optimiser.weight_decay),
+        };
+        match fused {
+            Fused::Diagonal => {
                 let shape = DiagonalShape { replicas, ..self.shape };
-                // The kernel's steps are on the half mean squared error.
-                let factor = if self.loss == Loss::Mse { T::ONE + T::ONE } else { T::ONE };
-                let lr: Vec<T> = steps.lr.iter().map(|&rate| factor * rate).collect();
                 match full {
-                    true => diagonal_gd(cx, &shape, x, y, &lr, params, diverged)?,
-                    false => diagonal_sgd(cx, &shape, x, y, Steps { lr: &lr, ..steps }, params, diverged)?,
+                    true => diagonal_gd(cx, &shape, x, y, steps.lr, params, diverged)?,
+                    false => diagonal_sgd(cx, &shape, x, y, steps, params, diverged)?,
                 }
             }
-            Method::DeepLinear(widths) => {
+            Fused::DeepLinear(widths, scale) => {
                 let shape = DeepLinearShape { widths, n, stride, replicas };
-                let rule = DeepLinearRule { scale, clip, weight_decay };
                 match full {
-                    true => deep_linear_gd(cx, &shape, &rule, x, y, steps.lr, params, diverged)?,
-                    false => deep_linear_sgd(cx, &shape, &rule, x, y, steps, params, diverged)?,
+                    true => deep_linear_gd(cx, &shape, &rule(*scale), x, y, steps.lr, params, diverged)?,
+                    false => deep_linear_sgd(cx, &shape, &rule(*scale), x, y, steps, params, diverged)?,
                 }
             }
-            Method::Mlp(widths, bias, hidden) => {
+            Fused::Mlp(widths, bias, hidden, scale) => {
                 let shape = MlpShape { widths, bias: bias.kind(), activation: *hidden, n, stride, replicas };
-                let loss = MlpLoss { scale, clip, weight_decay };
-                mlp_sgd(cx, &shape, x, y, MlpSteps { loss, order: steps.order, lr: steps.lr }, params, diverged)?;
+                mlp_sgd(cx, &shape, &rule(*scale), x, y, steps, params, diverged)?;
             }
-            Method::Composed => {}
         }
         Ok(())
     }
@@ -246,7 +262,7 @@ impl<T: Real> Training<T> {
     /// If a kernel refuses its arguments.
     pub fn valley_floor(&self, cx: &Context, state: &State<T>, valley: Valley) -> Result<Vec<T>> {
         let descent = Training {
-            method: if self.net.is_none() { Method::Diagonal } else { Method::Composed },
+            method: if self.net.is_none() { Method::Fused(Fused::Diagonal) } else { Method::Composed },
             net: self.net.clone(),
             x: Arc::clone(&self.x),
             y: Arc::clone(&self.y),

@@ -1,23 +1,26 @@
 //! Random numbers: every draw belongs to a named [`Stream`] of one seed.
 //!
-//! Order, noise and augmentation come from [`Counter`] and [`Permutation`], pure functions of (seed, stream, position):
+//! Order, noise and augmentation come from [`Counter`] and its [`Permutation`]s, pure functions of (seed, stream, position):
 //! a run resumes from a step number alone, and any device can draw any item. Initialisation and data come from the
 //! generator of [`sequential`]. [`RandomState`] draws what NumPy's legacy generator does, for data sets that were
 //! published as a NumPy seed.
 
-mod feistel;
 mod numpy;
-mod philox;
+mod permutation;
 
 use std::f64::consts::TAU;
 
+use handgrad_kernels::Context;
+use handgrad_kernels::philox::{Words, philox_below, scale};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-pub use feistel::Permutation;
+pub use handgrad_kernels::permutation::Permutation;
+pub use handgrad_kernels::philox::philox4x32_10;
 pub use numpy::RandomState;
-pub use philox::philox4x32_10;
+
+use crate::error::Result;
 
 /// What a random number is used for.
 ///
@@ -79,7 +82,7 @@ enum Kind {
 /// | normal | 2 | p / 2 | all four |
 ///
 /// Draws of different kinds are independent even at equal positions. `fill_*` writes exactly the draws that `*_at` gives
-/// at `start`, `start + 1`, ...; it computes words in groups of 32, so one long fill beats many short ones.
+/// at `start`, `start + 1`, ...; one long fill beats many short ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     key: [u32; 2],
@@ -99,11 +102,6 @@ impl Counter {
         self.block(Kind::Word, position / 4)[(position % 4) as usize]
     }
 
-    /// The words of positions `start`, `start + 1`, ...
-    pub fn fill_u32(&self, start: u64, out: &mut [u32]) {
-        fill(start, out, |group| self.words(group, |word| word));
-    }
-
     /// A uniform integer in `0..n` (0 if n is 0): `floor(word * n / 2^32)`.
     ///
     /// There is no rejection, so that a draw is one word. The price: each probability is off by less than 2^-32, all of
@@ -114,8 +112,11 @@ impl Counter {
     }
 
     /// The integers of [`Counter::below_at`] at positions `start`, `start + 1`, ...
-    pub fn fill_below(&self, start: u64, n: u32, out: &mut [u32]) {
-        fill(start, out, |group| self.words(group, |word| scale(word, n)));
+    ///
+    /// # Errors
+    /// If the context has no kernel for it.
+    pub fn fill_below(&self, cx: &Context, start: u64, n: u32, out: &mut [u32]) -> Result<()> {
+        Ok(philox_below(cx, &self.words(Kind::Word), n, start, out.into())?)
     }
 
     /// A uniform number in [0, 1): a multiple of 2^-53.
@@ -136,12 +137,12 @@ impl Counter {
         fill(start, out, |pair| self.normals(pair));
     }
 
-    fn block(&self, kind: Kind, index: u64) -> [u32; 4] {
-        philox4x32_10([index as u32, (index >> 32) as u32, self.stream.id(), kind as u32], self.key)
+    fn words(&self, kind: Kind) -> Words {
+        Words { key: self.key, upper: [self.stream.id(), kind as u32] }
     }
 
-    fn words(&self, group: u64, map: impl Fn(u32) -> u32) -> [u32; 4 * philox::LANES] {
-        philox::blocks(group * philox::LANES as u64, [self.stream.id(), Kind::Word as u32], self.key, map)
+    fn block(&self, kind: Kind, index: u64) -> [u32; 4] {
+        self.words(kind).block(index)
     }
 
     fn normals(&self, pair: u64) -> [f64; 2] {
@@ -171,11 +172,6 @@ pub fn sequential(seed: u64, stream: Stream) -> Xoshiro256PlusPlus {
 /// Fills `out` with standard normal numbers, in order, from a sequential generator.
 pub fn standard_normals<R: Rng + ?Sized>(rng: &mut R, out: &mut [f64]) {
     out.fill_with(|| StandardNormal.sample(rng));
-}
-
-/// `floor(word * n / 2^32)`: a uniform word taken to `0..n`.
-fn scale(word: u32, n: u32) -> u32 {
-    ((u64::from(word) * u64::from(n)) >> 32) as u32
 }
 
 /// Two numbers in [0, 1) from the upper 53 bits of two words each, low word first.
@@ -233,15 +229,14 @@ mod tests {
 
     #[test]
     fn fill_equals_at_for_every_start_and_length() {
+        let cx = Context::cpu().unwrap();
         let counter = Counter::new(SEED, Stream::Order);
         for start in [0, 1, 2, 3, 17, 31, 32, 33, 4 * (1 << 32) - 21, (1 << 63) + 7] {
             for length in [0, 1, 2, 3, 5, 15, 31, 32, 33, 64, 101] {
                 let positions = start..start + length as u64;
-                let mut words = vec![0; length];
-                counter.fill_u32(start, &mut words);
-                assert!(positions.clone().map(|p| counter.u32_at(p)).eq(words.iter().copied()));
-                counter.fill_below(start, 80, &mut words);
-                assert!(positions.clone().map(|p| counter.below_at(p, 80)).eq(words));
+                let mut integers = vec![0; length];
+                counter.fill_below(&cx, start, 80, &mut integers).unwrap();
+                assert!(positions.clone().map(|p| counter.below_at(p, 80)).eq(integers));
                 let mut normals = vec![0.0; length];
                 counter.fill_normal(start, &mut normals);
                 assert!(positions.map(|p| counter.normal_at(p)).eq(normals));
@@ -275,7 +270,7 @@ mod tests {
     fn integers_are_uniform() {
         let mut counts = [0_u32; 80];
         let mut draws = vec![0; 80_000];
-        Counter::new(SEED, Stream::Order).fill_below(5, 80, &mut draws);
+        Counter::new(SEED, Stream::Order).fill_below(&Context::cpu().unwrap(), 5, 80, &mut draws).unwrap();
         for draw in draws {
             counts[draw as usize] += 1;
         }
@@ -285,9 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_reach_both_ends() {
-        assert_eq!(scale(u32::MAX, u32::MAX), u32::MAX - 1);
-        assert_eq!([scale(0, 80), scale(u32::MAX, 80), scale(u32::MAX, 1), scale(u32::MAX, 0)], [0, 79, 0, 0]);
+    fn uniforms_reach_both_ends() {
         assert_eq!(uniforms([u32::MAX; 4]), [1.0 - 0.5 * f64::EPSILON; 2]);
         assert_eq!(uniforms([0; 4]), [0.0; 2]);
     }

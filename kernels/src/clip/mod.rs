@@ -18,6 +18,13 @@ pub const VARIANTS: Variants = Variants { op: "clip", isas: &[Isa::Scalar, Isa::
 /// Keeps the division defined where the norm is 0.
 const EPSILON: f64 = 1e-6;
 
+/// `min(1, max_norm / (norm + 1e-6))`; 1 for a NaN norm.
+#[inline(always)]
+pub(crate) fn coefficient<T: Real>(max_norm: T, norm: T) -> T {
+    let norm = norm + T::from_f64(EPSILON);
+    if max_norm < norm { max_norm / norm } else { T::ONE }
+}
+
 /// Scales `gradient` down to the norm `max_norm` if it is longer, and returns its norm before.
 ///
 /// A NaN norm leaves the gradient as it is; an infinite norm scales it by 0.
@@ -36,7 +43,7 @@ pub fn clip_by_norm<T: Real>(cx: &Context, max_norm: T, gradient: ViewMut<T>) ->
     }
     let gradient = host_mut(OP, "gradient", gradient)?;
     let norm = sum_of_products(cx, gradient, gradient).sqrt();
-    let factor = max_norm / (norm + T::from_f64(EPSILON));
+    let factor = coefficient(max_norm, norm);
     if factor < T::ONE {
         match VARIANTS.runs_under(cx.isa()) {
             Isa::Scalar => scalar::scale(factor, gradient),

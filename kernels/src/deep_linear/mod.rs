@@ -18,10 +18,11 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use simd::DeepLinearSimd;
+
 use crate::context::{host, host_mut};
-use crate::error::exact;
-use crate::mse::MseScale;
-use crate::{Context, Error, Isa, Real, Result, Steps, Variants, View, ViewMut};
+use crate::steps::{Lengths, Replica, Sizes, live};
+use crate::{Context, Isa, Real, Result, StepRule, Steps, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "deep_linear", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -59,50 +60,6 @@ impl<'a> DeepLinearShape<'a> {
     fn d(&self) -> usize {
         self.widths[0]
     }
-
-    fn check(&self, op: &'static str, x: usize, params: usize) -> Result<()> {
-        let at_least = |what, got, least: usize| match got < least {
-            true => Err(Error::Shape { op, what, got, expected: format!("at least {least}") }),
-            false => Ok(()),
-        };
-        at_least("the number of widths", self.widths.len(), 2)?;
-        for &width in self.widths {
-            at_least("a width", width, 1)?;
-        }
-        let outputs = self.widths[self.widths.len() - 1];
-        if outputs != 1 {
-            return Err(Error::Shape { op, what: "the last width", got: outputs, expected: "1".to_owned() });
-        }
-        at_least("n", self.n, 1)?;
-        at_least("replicas", self.replicas, 1)?;
-        at_least("stride", self.stride, self.d())?;
-        let data = (self.n - 1) * self.stride + self.d();
-        if x < data {
-            return Err(Error::Length { op, argument: "x", got: x, expected: data, formula: "at least (n-1)*stride + d" });
-        }
-        exact(op, "params", params, self.replicas * self.params(), "replicas * sum of out*in")
-    }
-}
-
-/// The loss and what happens to its gradient before it is applied: `w -= lr (c dW + weight_decay w)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeepLinearRule<T> {
-    /// Which multiple of the half mean squared error.
-    pub scale: MseScale,
-    /// The greatest norm that the gradient of all layers together, without decay, keeps: `c = min(1, clip/(norm + 1e-6))`, as
-    /// `torch.nn.utils.clip_grad_norm_` has it. `None` leaves it as it is: c = 1.
-    pub clip: Option<T>,
-    /// Coefficient of the weights themselves; 0 for none.
-    pub weight_decay: T,
-}
-
-impl<T: Real> DeepLinearRule<T> {
-    /// c for a gradient of this norm; NaN stays NaN.
-    #[inline(always)]
-    fn coefficient(clip: T, norm: T) -> T {
-        let ratio = clip / (norm + T::from_f64(1e-6));
-        if ratio > T::ONE { T::ONE } else { ratio }
-    }
 }
 
 /// SGD on the squared error, `lr.len()` steps at once per replica, all with batches of the same size.
@@ -119,7 +76,7 @@ impl<T: Real> DeepLinearRule<T> {
 pub fn deep_linear_sgd<T: Real>(
     cx: &Context,
     shape: &DeepLinearShape<'_>,
-    rule: &DeepLinearRule<T>,
+    rule: &StepRule<T>,
     x: View<T>,
     y: View<T>,
     steps: Steps<'_, T>,
@@ -127,18 +84,10 @@ pub fn deep_linear_sgd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "deep_linear_sgd";
-    let (data, params) = operands(OP, cx, shape, x, y, params, diverged)?;
+    let (task, params) = operands(OP, cx, shape, rule, x, y, steps.lr, params, diverged)?;
     steps.check(OP, shape.n, shape.replicas)?;
-    let replicas = live(shape, params, diverged, |replica| steps.order_of(replica));
-    match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => {
-            for replica in replicas {
-                let batches = replica.order.chunks_exact(steps.batch).map(|batch| batch.iter().map(|&i| i as usize));
-                *replica.diverged = scalar::train(&data, rule, batches.zip(steps.lr), replica.params);
-            }
-        }
-        isa => simd::sgd(cx, isa, &data, rule, &steps, replicas),
-    }
+    let replicas = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
+    train(cx, &task, Some(steps.batch), replicas);
     Ok(())
 }
 
@@ -150,7 +99,7 @@ pub fn deep_linear_sgd<T: Real>(
 pub fn deep_linear_gd<T: Real>(
     cx: &Context,
     shape: &DeepLinearShape<'_>,
-    rule: &DeepLinearRule<T>,
+    rule: &StepRule<T>,
     x: View<T>,
     y: View<T>,
     lr: &[T],
@@ -158,59 +107,38 @@ pub fn deep_linear_gd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "deep_linear_gd";
-    let (data, params) = operands(OP, cx, shape, x, y, params, diverged)?;
-    let replicas = live(shape, params, diverged, |_| &[]);
-    match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => {
-            for replica in replicas {
-                *replica.diverged = scalar::train(&data, rule, lr.iter().map(|lr| (0..shape.n, lr)), replica.params);
-            }
-        }
-        isa => simd::gd(cx, isa, &data, rule, lr, replicas),
-    }
+    let (task, params) = operands(OP, cx, shape, rule, x, y, lr, params, diverged)?;
+    train(cx, &task, None, live(shape.params(), params, diverged, |_| &[]));
     Ok(())
 }
 
-/// The data set; lengths are checked.
-struct Data<'a, T> {
-    shape: DeepLinearShape<'a>,
-    x: &'a [T],
-    y: &'a [T],
-}
-
-/// A replica that takes part in a call.
-struct Replica<'a, T> {
-    order: &'a [u32],
-    params: &'a mut [T],
-    diverged: &'a mut Option<usize>,
-}
-
-/// The replicas that have not diverged.
-fn live<'a, T>(
-    shape: &DeepLinearShape<'_>,
-    params: &'a mut [T],
-    diverged: &'a mut [Option<usize>],
-    order: impl Fn(usize) -> &'a [u32],
-) -> Vec<Replica<'a, T>> {
-    let replicas = params.chunks_exact_mut(shape.params()).zip(diverged).enumerate();
-    let live = replicas.filter(|(_, (_, diverged))| diverged.is_none());
-    live.map(|(replica, (params, diverged))| Replica { order: order(replica), params, diverged }).collect()
-}
+type Task<'a, T> = crate::steps::Task<'a, DeepLinearShape<'a>, T>;
 
 /// The checks that both kinds of step share.
+#[expect(clippy::too_many_arguments, reason = "as deep_linear_sgd")]
 fn operands<'a, T: Real>(
     op: &'static str,
     cx: &Context,
     shape: &DeepLinearShape<'a>,
+    rule: &StepRule<T>,
     x: View<'a, T>,
     y: View<'a, T>,
+    lr: &'a [T],
     params: ViewMut<'a, T>,
     diverged: &[Option<usize>],
-) -> Result<(Data<'a, T>, &'a mut [T])> {
+) -> Result<(Task<'a, T>, &'a mut [T])> {
     cx.require_cpu(op)?;
     let (x, y, params) = (host(op, "x", x)?, host(op, "y", y)?, host_mut(op, "params", params)?);
-    shape.check(op, x.len(), params.len())?;
-    exact(op, "y", y.len(), shape.n, "n")?;
-    exact(op, "diverged", diverged.len(), shape.replicas, "replicas")?;
-    Ok((Data { shape: *shape, x, y }, params))
+    let DeepLinearShape { widths, n, stride, replicas } = *shape;
+    let lengths = Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() };
+    Sizes { widths, n, stride, replicas }.check(op, lengths, || shape.params())?;
+    Ok((Task { shape: *shape, x, y, rule: *rule, lr }, params))
+}
+
+/// Steps of `batch` samples in the replicas' order, or of all of them.
+fn train<T: Real>(cx: &Context, task: &Task<'_, T>, batch: Option<usize>, replicas: Vec<Replica<'_, T>>) {
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => replicas.into_iter().for_each(|replica| scalar::train(task, batch, replica)),
+        isa => T::deep_linear_train(cx, isa, task, batch, replicas),
+    }
 }

@@ -1,25 +1,20 @@
-use super::{Data, DeepLinearRule};
+use super::Task;
 use crate::Real;
+use crate::steps::Replica;
 
-/// One step for each batch and step size; the number of the first step with a residual that is not finite.
-pub(super) fn train<'a, T: Real>(
-    data: &Data<'_, T>,
-    rule: &DeepLinearRule<T>,
-    mut batches: impl Iterator<Item = (impl ExactSizeIterator<Item = usize>, &'a T)>,
-    params: &mut [T],
-) -> Option<usize> {
-    batches.position(|(samples, &lr)| !descend(data, rule, samples, lr, params))
+/// Steps of `batch` samples in the replica's order, or of all of them.
+pub(super) fn train<T: Real>(task: &Task<'_, T>, batch: Option<usize>, replica: Replica<'_, T>) {
+    let all: Vec<u32> = (0..task.shape.n as u32).collect();
+    *replica.diverged = task.lr.iter().enumerate().position(|(step, &lr)| {
+        let samples = batch.map_or(&all[..], |batch| &replica.order[step * batch..][..batch]);
+        !descend(task, samples, lr, replica.params)
+    });
 }
 
 /// One step; false, with nothing changed, if a residual is not finite.
-fn descend<T: Real>(
-    data: &Data<'_, T>,
-    rule: &DeepLinearRule<T>,
-    samples: impl ExactSizeIterator<Item = usize>,
-    lr: T,
-    params: &mut [T],
-) -> bool {
-    let layers: Vec<(usize, usize)> = data.shape.layers().collect();
+fn descend<T: Real>(task: &Task<'_, T>, samples: &[u32], lr: T, params: &mut [T]) -> bool {
+    let (shape, rule) = (&task.shape, &task.rule);
+    let layers: Vec<(usize, usize)> = shape.layers().collect();
     let depth = layers.len();
     let weights = split(&layers, params);
 
@@ -30,10 +25,10 @@ fn descend<T: Real>(
     }
 
     let factor = rule.scale.factor::<T>() / T::from_f64(samples.len() as f64);
-    let mut gradient = vec![T::ZERO; data.shape.d()];
-    for sample in samples {
-        let row = &data.x[sample * data.shape.stride..][..data.shape.d()];
-        let residual = dot(row, &backward[0]) - data.y[sample];
+    let mut gradient = vec![T::ZERO; shape.d()];
+    for sample in samples.iter().map(|&sample| sample as usize) {
+        let row = &task.x[sample * shape.stride..][..shape.d()];
+        let residual = dot(row, &backward[0]) - task.y[sample];
         if !residual.is_finite() {
             return false;
         }
@@ -49,7 +44,7 @@ fn descend<T: Real>(
     }
 
     let squared_norm: T = (0..depth).map(|l| dot(&backward[l + 1], &backward[l + 1]) * dot(&forward[l], &forward[l])).sum();
-    let coefficient = rule.clip.map_or(T::ONE, |clip| DeepLinearRule::coefficient(clip, squared_norm.sqrt()));
+    let coefficient = rule.coefficient(squared_norm.sqrt());
     for (l, weights) in weights.into_iter().enumerate() {
         for (row, &b) in weights.chunks_exact_mut(layers[l].0).zip(&backward[l + 1]) {
             for (w, &f) in row.iter_mut().zip(&forward[l]) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts};
 
 const NETWORKS: [&[usize]; 10] = [
@@ -48,29 +49,29 @@ impl<T: Real> Case<T> {
         Case { shape: self.shape, x: wide(&self.x), y: wide(&self.y), params: wide(&self.params) }
     }
 
-    fn sgd(&self, cx: &Context, rule: &DeepLinearRule<T>, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
+    fn sgd(&self, cx: &Context, rule: &StepRule<T>, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
         let (x, y) = ((&self.x).into(), (&self.y).into());
         deep_linear_sgd(cx, &self.shape, rule, x, y, steps, params.into(), diverged).unwrap();
     }
 
-    fn gd(&self, cx: &Context, rule: &DeepLinearRule<T>, lr: &[T], params: &mut [T], diverged: &mut [Option<usize>]) {
+    fn gd(&self, cx: &Context, rule: &StepRule<T>, lr: &[T], params: &mut [T], diverged: &mut [Option<usize>]) {
         let (x, y) = ((&self.x).into(), (&self.y).into());
         deep_linear_gd(cx, &self.shape, rule, x, y, lr, params.into(), diverged).unwrap();
     }
 }
 
-fn plain<T: Real>(scale: MseScale) -> DeepLinearRule<T> {
-    DeepLinearRule { scale, clip: None, weight_decay: T::ZERO }
+fn plain<T: Real>(scale: MseScale) -> StepRule<T> {
+    StepRule { scale, clip: None, weight_decay: T::ZERO }
 }
 
 /// Without and with clipping and decay; the clip is one that some gradients exceed.
-fn rules<T: Real>() -> [DeepLinearRule<T>; 4] {
+fn rules<T: Real>() -> [StepRule<T>; 4] {
     let (clip, weight_decay) = (Some(T::from_f64(0.25)), T::from_f64(0.125));
     [
         plain(MseScale::Half),
-        DeepLinearRule { clip, ..plain(MseScale::Full) },
-        DeepLinearRule { weight_decay, ..plain(MseScale::Full) },
-        DeepLinearRule { clip, weight_decay, ..plain(MseScale::Half) },
+        StepRule { clip, ..plain(MseScale::Full) },
+        StepRule { weight_decay, ..plain(MseScale::Full) },
+        StepRule { clip, weight_decay, ..plain(MseScale::Half) },
     ]
 }
 
@@ -88,7 +89,7 @@ fn activations(widths: &[usize], params: &[f64], x: &[f64]) -> Vec<Vec<f64>> {
 }
 
 /// A step by backpropagation through every layer, sample by sample: the definition, without the algebra of the module.
-fn backpropagated(case: &Case<f64>, rule: &DeepLinearRule<f64>, samples: &[u32], lr: f64, params: &mut [f64]) {
+fn backpropagated(case: &Case<f64>, rule: &StepRule<f64>, samples: &[u32], lr: f64, params: &mut [f64]) {
     let widths = case.shape.widths;
     let mut gradient = vec![0.0; params.len()];
     for &sample in samples {
@@ -119,10 +120,10 @@ fn backpropagated(case: &Case<f64>, rule: &DeepLinearRule<f64>, samples: &[u32],
 }
 
 /// Whether a step of this rule is clipped at these parameters.
-fn clips(case: &Case<f64>, rule: &DeepLinearRule<f64>, samples: &[u32]) -> bool {
+fn clips(case: &Case<f64>, rule: &StepRule<f64>, samples: &[u32]) -> bool {
     let step = |clip| {
         let mut params = case.params.clone();
-        backpropagated(case, &DeepLinearRule { clip, ..*rule }, samples, 1.0, &mut params);
+        backpropagated(case, &StepRule { clip, ..*rule }, samples, 1.0, &mut params);
         params
     };
     step(None) != step(rule.clip)
@@ -222,7 +223,7 @@ fn every_variant_matches_the_oracle() {
 }
 
 /// Bits of a replica alone, one step a call.
-fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &DeepLinearRule<T>, replica: usize, steps: Steps<'_, T>) -> Vec<T> {
+fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &StepRule<T>, replica: usize, steps: Steps<'_, T>) -> Vec<T> {
     let size = case.shape.params();
     let shape = DeepLinearShape { replicas: 1, ..case.shape };
     let one = Case { shape, x: case.x.clone(), y: case.y.clone(), params: vec![] };
@@ -299,7 +300,7 @@ fn a_network_without_random_numbers_follows_its_known_path() {
     ];
     for cx in contexts() {
         for (clip, norms) in known {
-            let rule = DeepLinearRule { clip, ..plain(MseScale::Full) };
+            let rule = StepRule { clip, ..plain(MseScale::Full) };
             let (mut params, mut done) = (case.params.clone(), 0);
             for (until, want) in [1, 10, 100, 2000].into_iter().zip(norms) {
                 case.gd(&cx, &rule, &vec![0.01; until - done], &mut params, &mut [None]);
@@ -393,7 +394,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     assert!(attempt(widths(&[5, 3, 1]), &case.y, &[0], 1, 1).contains("stride is 4, expected at least 5"));
     assert!(attempt(widths(&[4, 3, 3, 1]), &case.y, &[0], 1, 1).contains("`params` has 15 elements, expected 24"));
     assert!(attempt(widths(&[4, 3]), &case.y, &[0], 1, 1).contains("the last width is 3, expected 1"));
-    assert!(attempt(widths(&[4, 0, 1]), &case.y, &[0], 1, 1).contains("a width is 0"));
+    assert!(attempt(widths(&[4, 0, 1]), &case.y, &[0], 1, 1).contains("the smallest width is 0"));
     assert!(attempt(widths(&[4]), &case.y, &[0], 1, 1).contains("the number of widths is 1, expected at least 2"));
     assert!(attempt(widths(&[]), &case.y, &[0], 1, 1).contains("the number of widths is 0"));
     assert!(attempt(DeepLinearShape { stride: 5, ..shape }, &case.y, &[0], 1, 1).contains("`x` has 12 elements, expected 14"));

@@ -18,9 +18,11 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use simd::MlpSimd;
+
 use crate::context::{host, host_mut};
-use crate::mse::MseScale;
-use crate::{Context, Error, Isa, Real, Result, Variants, View, ViewMut};
+use crate::steps::{Lengths, Sizes, live};
+use crate::{Context, Error, Isa, Real, Result, StepRule, Steps, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "mlp", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -102,45 +104,10 @@ impl MlpShape<'_> {
         &x[sample as usize * self.stride..][..self.inputs()]
     }
 
-    fn check(&self, op: &'static str) -> Result<()> {
-        let refuse = |what, got, expected: String| Err(Error::Shape { op, what, got, expected });
-        let (&[inputs, .., outputs], smallest) = (self.widths, self.widths.iter().min()) else {
-            return refuse("the number of widths", self.widths.len(), "at least 2: inputs, hidden layers, 1".to_owned());
-        };
-        for (what, got, least) in [
-            ("the smallest width", smallest.copied().unwrap_or(0), 1),
-            ("n", self.n, 1),
-            ("replicas", self.replicas, 1),
-            ("stride", self.stride, inputs),
-        ] {
-            if got < least {
-                return refuse(what, got, format!("at least {least}"));
-            }
-        }
-        if outputs == 1 { Ok(()) } else { refuse("the last width", outputs, "1: one output".to_owned()) }
+    fn check(&self, op: &'static str, lengths: Lengths) -> Result<()> {
+        let MlpShape { widths, n, stride, replicas, .. } = *self;
+        Sizes { widths, n, stride, replicas }.check(op, lengths, || self.params())
     }
-}
-
-/// What a step descends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MlpLoss<T> {
-    /// `r²/2` or `r²`.
-    pub scale: MseScale,
-    /// The largest norm of a gradient; a longer one is scaled down to it, as `torch.nn.utils.clip_grad_norm_` does.
-    pub clip: Option<T>,
-    /// Coefficient of `‖w‖²/2`, added after clipping, biases included.
-    pub weight_decay: T,
-}
-
-/// What a call of [`mlp_sgd`] does: the loss, which sample each step takes, and with which step size.
-#[derive(Clone, Copy, Debug)]
-pub struct MlpSteps<'a, T> {
-    /// What the steps descend.
-    pub loss: MlpLoss<T>,
-    /// Sample indices, replica by replica: replicas x steps.
-    pub order: &'a [u32],
-    /// Step size of each step, shared by the replicas.
-    pub lr: &'a [T],
 }
 
 /// SGD with one sample a step, `lr.len()` steps at once per replica, as the module's formulas say.
@@ -152,83 +119,34 @@ pub struct MlpSteps<'a, T> {
 /// one, depending on the instruction set.)
 ///
 /// # Errors
-/// If there is no layer, a width is zero, the last is not 1, a length disagrees with the shape, an index of `order` is not
-/// below n, or a view is not on the context's device. Nothing has been updated then.
+/// If there is no layer, a width is zero, the last is not 1, the batch is not 1, a length disagrees with the shape, an index of
+/// `order` is not below n, or a view is not on the context's device. Nothing has been updated then.
+#[expect(clippy::too_many_arguments, reason = "the contract of every fused step, and the rule")]
 pub fn mlp_sgd<T: Real>(
     cx: &Context,
     shape: &MlpShape<'_>,
+    rule: &StepRule<T>,
     x: View<T>,
     y: View<T>,
-    steps: MlpSteps<'_, T>,
+    steps: Steps<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "mlp_sgd";
     cx.require_cpu(OP)?;
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
-    shape.check(OP)?;
-    let rows = (shape.n - 1) * shape.stride + shape.inputs();
-    if x.len() < rows {
-        let formula = "at least (n-1)*stride + inputs";
-        return Err(Error::Length { op: OP, argument: "x", got: x.len(), expected: rows, formula });
+    shape.check(OP, Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() })?;
+    if steps.batch != 1 {
+        return Err(Error::Shape { op: OP, what: "batch", got: steps.batch, expected: "1: one sample a step".to_owned() });
     }
-    for (argument, got, expected, formula) in [
-        ("y", y.len(), shape.n, "n"),
-        ("order", steps.order.len(), shape.replicas * steps.lr.len(), "replicas * steps"),
-        ("params", params.len(), shape.replicas * shape.params(), "replicas * parameters of one"),
-        ("diverged", diverged.len(), shape.replicas, "replicas"),
-    ] {
-        if got != expected {
-            return Err(Error::Length { op: OP, argument, got, expected, formula });
-        }
-    }
-    if let Some(position) = steps.order.iter().position(|&index| index as usize >= shape.n) {
-        let got = steps.order[position] as usize;
-        return Err(Error::Index { op: OP, argument: "order", position, got, limit: shape.n });
-    }
-    if steps.lr.is_empty() {
-        return Ok(());
-    }
-    let mut live: Vec<Replica<'_, T>> = params
-        .chunks_exact_mut(shape.params())
-        .zip(steps.order.chunks_exact(steps.lr.len()))
-        .zip(diverged)
-        .filter(|(_, diverged)| diverged.is_none())
-        .map(|((params, order), diverged)| Replica { order, params, diverged })
-        .collect();
-    let task = Task { shape: *shape, x, y, loss: steps.loss, lr: steps.lr };
+    steps.check(OP, shape.n, shape.replicas)?;
+    let mut live = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
+    let task = Task { shape: *shape, rule: *rule, x, y, lr: steps.lr };
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => live.iter_mut().for_each(|replica| scalar::mlp_sgd(&task, replica)),
-        isa => simd::mlp_sgd(cx, isa, &task, live),
+        isa => T::mlp_sgd(cx, isa, &task, live),
     }
     Ok(())
 }
 
-/// The checked arguments that replicas share; there is at least one step.
-#[derive(Clone, Copy)]
-struct Task<'a, T> {
-    shape: MlpShape<'a>,
-    x: &'a [T],
-    y: &'a [T],
-    loss: MlpLoss<T>,
-    lr: &'a [T],
-}
-
-/// The checked arguments of one replica that has not diverged.
-struct Replica<'a, T> {
-    order: &'a [u32],
-    params: &'a mut [T],
-    diverged: &'a mut Option<usize>,
-}
-
-/// What keeps the coefficient of clipping finite, as in `torch.nn.utils.clip_grad_norm_`.
-const CLIP_EPSILON: f64 = 1e-6;
-
-/// `min(1, clip / (norm + 1e-6))`, or 1 without clipping.
-#[inline(always)]
-fn coefficient<T: Real>(clip: Option<T>, norm: T) -> T {
-    match clip {
-        Some(clip) if clip < norm + T::from_f64(CLIP_EPSILON) => clip / (norm + T::from_f64(CLIP_EPSILON)),
-        _ => T::ONE,
-    }
-}
+type Task<'a, T> = crate::steps::Task<'a, MlpShape<'a>, T>;

@@ -1,5 +1,6 @@
-use super::{Hidden, MlpShape, Replica, Task, coefficient};
+use super::{Hidden, MlpShape, Task};
 use crate::Real;
+use crate::steps::Replica;
 
 pub(super) fn mlp_sgd<T: Real>(task: &Task<'_, T>, replica: &mut Replica<'_, T>) {
     for (step, (&sample, &lr)) in replica.order.iter().zip(task.lr).enumerate() {
@@ -9,11 +10,11 @@ pub(super) fn mlp_sgd<T: Real>(task: &Task<'_, T>, replica: &mut Replica<'_, T>)
             *replica.diverged = Some(step);
             return;
         }
-        let gradient = backward(&task.shape, replica.params, &activations, task.loss.scale.factor::<T>() * residual);
+        let gradient = backward(&task.shape, replica.params, &activations, task.rule.scale.factor::<T>() * residual);
         let norm = gradient.iter().map(|&g| g * g).sum::<T>().sqrt();
-        let coefficient = coefficient(task.loss.clip, norm);
+        let coefficient = task.rule.coefficient(norm);
         for (w, &g) in replica.params.iter_mut().zip(&gradient) {
-            *w -= lr * (coefficient * g + task.loss.weight_decay * *w);
+            *w -= lr * (coefficient * g + task.rule.weight_decay * *w);
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts, largest_error};
 
 const NETWORKS: [&[usize]; 22] = [
@@ -28,18 +29,18 @@ const NETWORKS: [&[usize]; 22] = [
 const BIASES: [Bias; 3] = [Bias::None, Bias::First, Bias::All];
 const ACTIVATIONS: [Hidden; 2] = [Hidden::Identity, Hidden::Relu];
 
-fn plain<T: Real>() -> MlpLoss<T> {
-    MlpLoss { scale: MseScale::Half, clip: None, weight_decay: T::ZERO }
+fn plain<T: Real>() -> StepRule<T> {
+    StepRule { scale: MseScale::Half, clip: None, weight_decay: T::ZERO }
 }
 
 /// Plain, clipped with the other scale, decayed, and both.
-fn losses<T: Real>() -> [MlpLoss<T>; 4] {
+fn rules<T: Real>() -> [StepRule<T>; 4] {
     let (clip, weight_decay) = (Some(T::from_f64(0.3)), T::from_f64(0.05));
     [
         plain(),
-        MlpLoss { scale: MseScale::Full, clip, ..plain() },
-        MlpLoss { weight_decay, ..plain() },
-        MlpLoss { scale: MseScale::Full, clip, weight_decay },
+        StepRule { scale: MseScale::Full, clip, ..plain() },
+        StepRule { weight_decay, ..plain() },
+        StepRule { scale: MseScale::Full, clip, weight_decay },
     ]
 }
 
@@ -82,11 +83,11 @@ impl<T: Real> Case<T> {
         Case { shape: MlpShape { replicas: 1, ..self.shape }, params, ..self.clone() }
     }
 
-    fn sgd(&mut self, cx: &Context, loss: MlpLoss<T>, order: &[u32], lr: &[T]) -> Vec<Option<usize>> {
+    fn sgd(&mut self, cx: &Context, rule: StepRule<T>, order: &[u32], lr: &[T]) -> Vec<Option<usize>> {
         let mut diverged = vec![None; self.shape.replicas];
-        let steps = MlpSteps { loss, order, lr };
+        let steps = Steps { order, batch: 1, lr };
         let params = (&mut self.params).into();
-        mlp_sgd(cx, &self.shape, (&self.x).into(), (&self.y).into(), steps, params, &mut diverged).unwrap();
+        mlp_sgd(cx, &self.shape, &rule, (&self.x).into(), (&self.y).into(), steps, params, &mut diverged).unwrap();
         diverged
     }
 }
@@ -101,13 +102,13 @@ fn step_sizes<T: Real>(widths: &[usize], steps: usize) -> Vec<T> {
     (0..steps).map(|t| T::from_f64((0.2 + 0.01 * t as f64) / (1 + widest) as f64)).collect()
 }
 
-fn each_case<T: Real>(replicas: usize, mut test: impl FnMut(Case<T>, MlpLoss<T>, &str)) {
+fn each_case<T: Real>(replicas: usize, mut test: impl FnMut(Case<T>, StepRule<T>, &str)) {
     for widths in NETWORKS {
         for bias in BIASES {
             for activation in ACTIVATIONS {
-                for loss in losses() {
-                    let what = format!("{widths:?} {bias:?} {activation:?} {loss:?} R={replicas} {}", T::DTYPE.name());
-                    test(Case::new(widths, bias, activation, replicas), loss, &what);
+                for rule in rules() {
+                    let what = format!("{widths:?} {bias:?} {activation:?} {rule:?} R={replicas} {}", T::DTYPE.name());
+                    test(Case::new(widths, bias, activation, replicas), rule, &what);
                 }
             }
         }
@@ -122,9 +123,9 @@ fn a_step_by_hand() {
         let shape = MlpShape { widths: &[1, 2, 1], bias: Bias::All, activation: Hidden::Relu, n: 1, stride: 1, replicas: 1 };
         let start = vec![2.0, -1.0, 1.0, 0.0, 3.0, 4.0, -0.5];
         let case = Case { shape, x: vec![1.0], y: vec![6.5], params: start.clone() };
-        let step = |loss: MlpLoss<f64>| {
+        let step = |rule: StepRule<f64>| {
             let mut case = case.clone();
-            assert_eq!(case.sgd(&cx, loss, &[0], &[0.25]), [None]);
+            assert_eq!(case.sgd(&cx, rule, &[0], &[0.25]), [None]);
             case.params
         };
         let gradient = [6.0, 0.0, 6.0, 0.0, 6.0, 0.0, 2.0];
@@ -132,12 +133,12 @@ fn a_step_by_hand() {
             start.iter().zip(gradient).map(|(w, g)| keep * w - 0.25 * factor * g).collect()
         };
         assert_eq!(step(plain()), want(1.0, 1.0), "{}", cx.isa());
-        assert_eq!(step(MlpLoss { scale: MseScale::Full, ..plain() }), want(2.0, 1.0));
-        assert_eq!(step(MlpLoss { weight_decay: 0.5, ..plain() }), want(1.0, 0.875));
+        assert_eq!(step(StepRule { scale: MseScale::Full, ..plain() }), want(2.0, 1.0));
+        assert_eq!(step(StepRule { weight_decay: 0.5, ..plain() }), want(1.0, 0.875));
         let norm = 112f64.sqrt();
-        let clipped = step(MlpLoss { clip: Some(0.5), weight_decay: 0.5, ..plain() });
+        let clipped = step(StepRule { clip: Some(0.5), weight_decay: 0.5, ..plain() });
         assert_close("clipped", &clipped, &want(0.5 / (norm + 1e-6), 0.875), 1e-15);
-        assert_eq!(step(MlpLoss { clip: Some(11.0), ..plain() }), want(1.0, 1.0), "shorter than the clip");
+        assert_eq!(step(StepRule { clip: Some(11.0), ..plain() }), want(1.0, 1.0), "shorter than the clip");
     }
 }
 
@@ -182,7 +183,7 @@ fn a_step_is_the_derivative_of_the_loss() {
 }
 
 /// The same steps with matrices per layer and nothing shared with the operator.
-fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]) {
+fn reference(case: &mut Case<f64>, rule: StepRule<f64>, order: &[u32], lr: &[f64]) {
     let (widths, relu) = (case.shape.widths, case.shape.activation == Hidden::Relu);
     let depth = widths.len() - 1;
     for (&sample, &lr) in order.iter().zip(lr) {
@@ -205,7 +206,7 @@ fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]
             outputs.push(z);
         }
         let residual = outputs[depth][0] - case.y[sample as usize];
-        let mut delta = vec![if loss.scale == MseScale::Full { 2.0 * residual } else { residual }];
+        let mut delta = vec![if rule.scale == MseScale::Full { 2.0 * residual } else { residual }];
         let mut gradient = vec![0.0; at];
         for l in (0..depth).rev() {
             let ((start, has_bias), input) = (starts[l], &outputs[l]);
@@ -225,9 +226,9 @@ fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]
                 .collect();
         }
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        let factor = loss.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
+        let factor = rule.clip.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
         for (w, g) in case.params.iter_mut().zip(gradient) {
-            *w -= lr * (factor * g + loss.weight_decay * *w);
+            *w -= lr * (factor * g + rule.weight_decay * *w);
         }
     }
 }
@@ -235,23 +236,23 @@ fn reference(case: &mut Case<f64>, loss: MlpLoss<f64>, order: &[u32], lr: &[f64]
 fn against_the_references<T: Real>(tolerance: f64) {
     const STEPS: usize = 12;
     let (mut cases, mut moved) = (0, 0);
-    each_case::<T>(3, |case, loss, what| {
+    each_case::<T>(3, |case, rule, what| {
         let order = Cases::new(8).indices(3 * STEPS, case.shape.n);
         let lr: Vec<T> = step_sizes(case.shape.widths, STEPS);
         let wide_lr: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
-        let wide_loss = MlpLoss { scale: loss.scale, clip: loss.clip.map(T::to_f64), weight_decay: loss.weight_decay.to_f64() };
+        let wide_rule = StepRule { scale: rule.scale, clip: rule.clip.map(T::to_f64), weight_decay: rule.weight_decay.to_f64() };
         let mut oracle = case.wide();
-        assert_eq!(oracle.sgd(&scalar_context(), wide_loss, &order, &wide_lr), [None; 3]);
+        assert_eq!(oracle.sgd(&scalar_context(), wide_rule, &order, &wide_lr), [None; 3]);
         for r in 0..3 {
             let mut one = case.wide().replica(r);
-            reference(&mut one, wide_loss, &order[r * STEPS..][..STEPS], &wide_lr);
+            reference(&mut one, wide_rule, &order[r * STEPS..][..STEPS], &wide_lr);
             let got = &oracle.params[r * one.params.len()..][..one.params.len()];
             assert_close(&format!("oracle {what}"), got, &one.params, 1e-13);
         }
         (cases, moved) = (cases + 1, moved + usize::from(largest_error(&case.params, &oracle.params) > 1e-4));
         for cx in contexts() {
             let mut got = case.clone();
-            assert_eq!(got.sgd(&cx, loss, &order, &lr), [None; 3]);
+            assert_eq!(got.sgd(&cx, rule, &order, &lr), [None; 3]);
             assert_close(&format!("{} {what}", cx.isa()), &got.params, &oracle.params, tolerance);
         }
     });
@@ -267,17 +268,17 @@ fn every_variant_matches_the_oracle_and_an_independent_reference() {
 fn grouping_and_splitting_change_nothing<T: Real>() {
     const STEPS: usize = 9;
     for replicas in [1, 2, 3, 5] {
-        each_case::<T>(replicas, |case, loss, what| {
+        each_case::<T>(replicas, |case, rule, what| {
             let order = Cases::new(3).indices(replicas * STEPS, case.shape.n);
             let lr: Vec<T> = step_sizes(case.shape.widths, STEPS);
             for cx in contexts().into_iter().filter(|cx| cx.isa() != Isa::Scalar) {
                 let mut together = case.clone();
-                together.sgd(&cx, loss, &order, &lr);
+                together.sgd(&cx, rule, &order, &lr);
                 for r in 0..replicas {
                     let mut one = case.replica(r);
                     let order = &order[r * STEPS..][..STEPS];
                     for (from, to) in [(0, 1), (1, 5), (5, STEPS)] {
-                        one.sgd(&cx, loss, &order[from..to], &lr[from..to]);
+                        one.sgd(&cx, rule, &order[from..to], &lr[from..to]);
                     }
                     let got = &together.params[r * one.params.len()..][..one.params.len()];
                     assert_eq!(got, one.params, "{} replica {r} {what}", cx.isa());
@@ -293,7 +294,7 @@ fn a_replica_has_the_same_bits_alone_grouped_or_interrupted() {
     grouping_and_splitting_change_nothing::<f64>();
 }
 
-fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, loss: MlpLoss<T>, bad: T) {
+fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, rule: StepRule<T>, bad: T) {
     const STEPS: usize = 20;
     for cx in contexts() {
         let mut case = Case::<T>::new(widths, Bias::All, activation, 5);
@@ -305,17 +306,17 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, loss: MlpLo
         let lr = step_sizes::<T>(widths, STEPS);
         let mut got = case.clone();
         let what = format!("{} {widths:?} {activation:?} {}", cx.isa(), T::DTYPE.name());
-        assert_eq!(got.sgd(&cx, loss, &order, &lr), [None, Some(7), None, Some(0), None], "{what}");
+        assert_eq!(got.sgd(&cx, rule, &order, &lr), [None, Some(7), None, Some(0), None], "{what}");
         for (r, steps) in [STEPS, 7, STEPS, 0, STEPS].into_iter().enumerate() {
             let mut one = case.replica(r);
-            one.sgd(&cx, loss, &order[r * STEPS..][..steps], &lr[..steps]);
+            one.sgd(&cx, rule, &order[r * STEPS..][..steps], &lr[..steps]);
             assert!(one.params.iter().all(|p| p.is_finite()));
             assert_eq!(got.replica(r).params, one.params, "{what} replica {r}: as before the step it stopped at");
         }
         let (mut again, mut entries) = (got.clone(), [Some(9); 5]);
-        let steps = MlpSteps { loss, order: &order, lr: &lr };
+        let steps = Steps { order: &order, batch: 1, lr: &lr };
         let params = (&mut again.params).into();
-        mlp_sgd(&cx, &case.shape, (&case.x).into(), (&case.y).into(), steps, params, &mut entries).unwrap();
+        mlp_sgd(&cx, &case.shape, &rule, (&case.x).into(), (&case.y).into(), steps, params, &mut entries).unwrap();
         assert_eq!((again.params, entries), (got.params, [Some(9); 5]), "{what}: left alone");
     }
 }
@@ -324,11 +325,11 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, loss: MlpLo
 fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
     for widths in [&[1usize, 1] as &[usize], &[1, 20, 1], &[2, 33, 1], &[5, 10, 10, 1], &[3, 17, 101, 2, 1]] {
         for activation in ACTIVATIONS {
-            for loss in losses() {
-                divergence::<f32>(widths, activation, loss, f32::NAN);
+            for rule in rules() {
+                divergence::<f32>(widths, activation, rule, f32::NAN);
             }
-            for loss in losses() {
-                divergence::<f64>(widths, activation, loss, f64::NAN);
+            for rule in rules() {
+                divergence::<f64>(widths, activation, rule, f64::NAN);
             }
         }
         divergence::<f32>(widths, Hidden::Identity, plain(), f32::INFINITY);
@@ -367,8 +368,9 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(&[2, 3, 1], Bias::First, Hidden::Relu, 1);
     let attempt = |shape: MlpShape<'_>, y: &[f32], order: &[u32], count: usize| {
         let mut params = case.params.clone();
-        let steps = MlpSteps { loss: plain(), order, lr: &[0.1] };
-        let result = mlp_sgd(&cx, &shape, (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
+        let steps = Steps { order, batch: 1, lr: &[0.1] };
+        let result =
+            mlp_sgd(&cx, &shape, &plain(), (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
         assert_eq!(params, case.params);
         result.unwrap_err().to_string()
     };
@@ -377,7 +379,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
         assert!(got.contains(message), "{got}");
     };
     assert!(attempt(case.shape, &case.y, &[5], 1).contains("`order[0]` is 5, but indices must be below 5"));
-    assert!(attempt(case.shape, &case.y, &[], 1).contains("`order` has 0 elements, expected 1 (replicas * steps)"));
+    assert!(attempt(case.shape, &case.y, &[], 1).contains("`order` has 0 elements, expected 1 (replicas * steps * batch)"));
     assert!(attempt(case.shape, &case.y[..4], &[0], 1).contains("`y` has 4 elements, expected 5"));
     assert!(attempt(case.shape, &case.y, &[0], 2).contains("`diverged` has 2 elements, expected 1"));
     refused(MlpShape { widths: &[2, 4, 1], ..case.shape }, "`params` has 12 elements, expected 16");

@@ -7,53 +7,42 @@
 mod network;
 mod samples;
 
-use super::{Data, DeepLinearRule, Replica};
+use super::Task;
 use crate::simd::{Kernel, Lanes, prefetch, run};
-use crate::{Context, Isa, Real, Steps};
+use crate::steps::Replica;
+use crate::{Context, Isa, Real};
 use network::{Layout, Network};
 use samples::gradient;
 
-pub(super) fn sgd<T: Real>(
-    cx: &Context,
-    isa: Isa,
-    data: &Data<'_, T>,
-    rule: &DeepLinearRule<T>,
-    steps: &Steps<'_, T>,
-    replicas: Vec<Replica<'_, T>>,
-) {
-    let layout = Layout::new::<T>(data.shape.widths);
-    let mut scratch = cx.scratch(layout.len());
-    for Replica { order, params, diverged } in replicas {
-        let training = Training { data, rule, lr: steps.lr, layout: &layout, params, scratch: &mut scratch };
-        *diverged = if steps.batch == 1 {
-            run(isa, Singles { training, order })
-        } else {
-            run(isa, Batches { training, batch: steps.batch, order: Some(order) })
-        };
+crate::simd::compiled! {
+    /// The fast variants for one number type.
+    pub trait DeepLinearSimd {
+        fn deep_linear_train(
+            cx: &Context,
+            isa: Isa,
+            task: &Task<'_, Self>,
+            batch: Option<usize>,
+            replicas: Vec<Replica<'_, Self>>,
+        );
     }
 }
 
-pub(super) fn gd<T: Real>(
-    cx: &Context,
-    isa: Isa,
-    data: &Data<'_, T>,
-    rule: &DeepLinearRule<T>,
-    lr: &[T],
-    replicas: Vec<Replica<'_, T>>,
-) {
-    let layout = Layout::new::<T>(data.shape.widths);
+fn deep_linear_train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, batch: Option<usize>, replicas: Vec<Replica<'_, T>>) {
+    let layout = Layout::new::<T>(task.shape.widths);
     let mut scratch = cx.scratch(layout.len());
-    for Replica { params, diverged, .. } in replicas {
-        let training = Training { data, rule, lr, layout: &layout, params, scratch: &mut scratch };
-        *diverged = run(isa, Batches { training, batch: data.shape.n, order: None });
+    for Replica { order, params, diverged } in replicas {
+        let training = Training { task, layout: &layout, params, scratch: &mut scratch };
+        *diverged = match batch {
+            Some(1) => run(isa, Singles { training, order }),
+            Some(batch) => run(isa, Batches { training, batch, order: Some(order) }),
+            None => run(isa, Batches { training, batch: task.shape.n, order: None }),
+        };
     }
 }
 
 /// What a replica is trained with; the public function checked all lengths.
 struct Training<'a, T> {
-    data: &'a Data<'a, T>,
-    rule: &'a DeepLinearRule<T>,
-    lr: &'a [T],
+    task: &'a Task<'a, T>,
     layout: &'a Layout,
     params: &'a mut [T],
     /// Of the layout's length, from a 64-byte boundary on.
@@ -96,19 +85,19 @@ impl<T: Real> Batches<'_, T> {
     /// V is enabled; S is the layout's common length, or 0.
     #[inline(always)]
     unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
-        let Batches { training: Training { data, rule, lr, layout, params, scratch }, batch, order } = self;
-        let factor = rule.scale.factor::<T>() / T::from_f64(batch as f64);
+        let Batches { training: Training { task, layout, params, scratch }, batch, order } = self;
+        let factor = task.rule.scale.factor::<T>() / T::from_f64(batch as f64);
         let depth = layout.depth();
         let mut network = Network::<V, S>::load(layout, params, scratch);
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
-            for (step, &lr) in lr.iter().enumerate() {
+            for (step, &lr) in task.lr.iter().enumerate() {
                 network.top();
                 for l in (1..depth).rev() {
                     network.backward(l);
                 }
                 let samples = order.map(|order| order.get_unchecked(step * batch..(step + 1) * batch));
-                let finite = gradient::<V>(data, samples, batch, factor, network.p(), network.input());
+                let finite = gradient::<V>(task, samples, batch, factor, network.p(), network.input());
                 // Before the verdict, so that every matrix has taken the step before this one.
                 for l in 1..depth {
                     network.forward(l);
@@ -117,7 +106,7 @@ impl<T: Real> Batches<'_, T> {
                     network.store(params);
                     return Some(step);
                 }
-                network.descend(rule, lr, T::ONE);
+                network.descend(&task.rule, lr, T::ONE);
             }
             network.settle();
         }
@@ -149,18 +138,18 @@ impl<T: Real> Singles<'_, T> {
     /// V is enabled; S is the layout's common length, or 0.
     #[inline(always)]
     unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
-        let Singles { training: Training { data, rule, lr, layout, params, scratch }, order } = self;
-        let factor = rule.scale.factor::<T>();
+        let Singles { training: Training { task, layout, params, scratch }, order } = self;
+        let factor = task.rule.scale.factor::<T>();
         let depth = layout.depth();
         let mut network = Network::<V, S>::load(layout, params, scratch);
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
-            let row = |sample: usize| data.x.as_ptr().add(sample * data.shape.stride);
-            for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+            let row = |sample: usize| task.x.as_ptr().add(sample * task.shape.stride);
+            for (step, (&sample, &lr)) in order.iter().zip(task.lr).enumerate() {
                 let sample = sample as usize;
                 if let Some(&next) = order.get(step + 1) {
                     prefetch(row(next as usize));
-                    prefetch(data.y.as_ptr().add(next as usize));
+                    prefetch(task.y.as_ptr().add(next as usize));
                 }
                 network.set_input(row(sample));
                 network.top();
@@ -171,12 +160,12 @@ impl<T: Real> Singles<'_, T> {
                         network.backward(depth - l);
                     }
                 }
-                let residual = network.output() - *data.y.get_unchecked(sample);
+                let residual = network.output() - *task.y.get_unchecked(sample);
                 if !residual.is_finite() {
                     network.store(params);
                     return Some(step);
                 }
-                network.descend(rule, lr, factor * residual);
+                network.descend(&task.rule, lr, factor * residual);
             }
             network.settle();
         }

@@ -7,9 +7,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::Real;
-use crate::deep_linear::DeepLinearRule;
 use crate::simd::Lanes;
+use crate::{Real, StepRule};
 
 /// Independent sums of a product; line k goes to sum k mod 4. Matrices have so many times a number of lines.
 const SUMS: usize = 4;
@@ -255,12 +254,12 @@ where
 
     /// Makes the step with gradient `factor · b_l f_{l-1}ᵀ` the last one.
     #[inline(always)]
-    pub(super) unsafe fn descend(&mut self, rule: &DeepLinearRule<V::Element>, lr: V::Element, factor: V::Element) {
+    pub(super) unsafe fn descend(&mut self, rule: &StepRule<V::Element>, lr: V::Element, factor: V::Element) {
         // SAFETY: the caller's contract.
         unsafe {
             let mut rate = lr * factor;
-            if let Some(clip) = rule.clip {
-                rate *= DeepLinearRule::coefficient(clip, factor.abs() * self.squared_norm().sqrt());
+            if rule.clip.is_some() {
+                rate *= rule.coefficient(factor.abs() * self.squared_norm().sqrt());
             }
             let rate = V::splat(rate);
             for &Layer { outputs, .. } in &self.layout.layers {

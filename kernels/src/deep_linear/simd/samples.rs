@@ -1,7 +1,7 @@
 //! The pass over a batch: residuals of a block of rows, then the sum of the rows times their residuals.
 
 use crate::Real;
-use crate::deep_linear::Data;
+use crate::deep_linear::Task;
 use crate::simd::Lanes;
 
 /// Rows that are read twice in a row, so that they come from the first-level cache the second time.
@@ -18,7 +18,7 @@ const SUMS: usize = 4;
 /// V is enabled, `samples` has `count` elements, all samples are below n, and p and g have as many elements as a multiple of LANES that holds d, zero from d on.
 #[inline(always)]
 pub(super) unsafe fn gradient<V: Lanes>(
-    data: &Data<'_, V::Element>,
+    task: &Task<'_, V::Element>,
     samples: Option<&[u32]>,
     count: usize,
     factor: V::Element,
@@ -28,7 +28,7 @@ pub(super) unsafe fn gradient<V: Lanes>(
 where
     V::Element: Real,
 {
-    let d = data.shape.d();
+    let d = task.shape.d();
     // SAFETY: the caller's contract; the public function checked that x holds n rows and y n elements.
     unsafe {
         for at in (0..d).step_by(V::LANES) {
@@ -39,13 +39,13 @@ where
         let mut verdict = V::zero();
         for first in (0..count).step_by(BLOCK) {
             let present = BLOCK.min(count - first);
-            let mut rows = [data.x.as_ptr(); BLOCK];
+            let mut rows = [task.x.as_ptr(); BLOCK];
             // Targets at first.
             let mut residuals = [V::Element::ZERO; BLOCK];
             for k in 0..present {
                 let sample = samples.map_or(first + k, |samples| *samples.get_unchecked(first + k) as usize);
-                rows[k] = data.x.as_ptr().add(sample * data.shape.stride);
-                residuals[k] = *data.y.get_unchecked(sample);
+                rows[k] = task.x.as_ptr().add(sample * task.shape.stride);
+                residuals[k] = *task.y.get_unchecked(sample);
             }
             // The last vector of predictions is filled up with a row that is there.
             for k in present..present.next_multiple_of(V::LANES) {

@@ -2,8 +2,9 @@
 //! lie by rows too, updated alike, so that `Wᵀδ` needs no sums over lanes. All but the current block stays in the cache.
 
 use super::{Width, floor};
-use crate::mlp::{MlpShape, Replica, Task, coefficient};
+use crate::mlp::{MlpShape, Task};
 use crate::simd::{Kernel, Lanes, run};
+use crate::steps::Replica;
 use crate::{Context, Isa, Real};
 
 /// Bytes of a group's weights that stay in the first-level cache beside everything else.
@@ -203,7 +204,7 @@ where
     V::Element: Real,
 {
     let (first, last, hidden) = (places[0], places[places.len() - 1], &places[1..]);
-    let (steps, scale) = (task.lr.len(), task.loss.scale.factor::<V::Element>());
+    let (steps, scale) = (task.lr.len(), task.rule.scale.factor::<V::Element>());
     let zero = V::Element::ZERO;
     // SAFETY: all pointers lie within the places, a row of x, y, or the replica's order, which is as long as `lr`.
     unsafe {
@@ -257,13 +258,13 @@ where
             let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
                 let mut rate = lr * scale;
-                if REGULARISED && task.loss.clip.is_some() {
+                if REGULARISED && task.rule.clip.is_some() {
                     let norm = (scale * residuals[g]).abs() * network.squared_norm(places, g, inputs[1][g]).sqrt();
-                    rate = coefficient(task.loss.clip, norm) * rate;
+                    rate = task.rule.coefficient(norm) * rate;
                 }
                 rates[g] = rate * residuals[g];
             }
-            keep = V::splat(V::Element::ONE - lr * task.loss.weight_decay);
+            keep = V::splat(V::Element::ONE - lr * task.rule.weight_decay);
         }
     }
     steps

@@ -9,11 +9,19 @@
 mod deep;
 mod shallow;
 
-use crate::mlp::{Bias, Hidden, Replica, Task};
+use crate::mlp::{Bias, Hidden, Task};
 use crate::simd::{Kernel, Lanes, run};
+use crate::steps::Replica;
 use crate::{Context, Isa, Real};
 
-pub(in crate::mlp) fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<Replica<'_, T>>) {
+crate::simd::compiled! {
+    /// The fast variants for one number type.
+    pub trait MlpSimd {
+        fn mlp_sgd(cx: &Context, isa: Isa, task: &Task<'_, Self>, live: Vec<Replica<'_, Self>>);
+    }
+}
+
+fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<Replica<'_, T>>) {
     // As many replicas take turns on one core as the registers and the first-level cache have room for.
     let turns = match task.shape.widths {
         [1 | 2, _, 1] => shallow::TURNS,
@@ -26,7 +34,7 @@ pub(in crate::mlp) fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T
 
 /// Trains a group from step `from` on. When some of it diverge, the others go on from that step without them.
 fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<&mut Replica<'_, T>>, mut from: usize) {
-    let regularised = task.loss.clip.is_some() || task.loss.weight_decay != T::ZERO;
+    let regularised = task.rule.clip.is_some() || task.rule.weight_decay != T::ZERO;
     while from < task.lr.len() && !live.is_empty() {
         if live.len() == 3 {
             train(cx, isa, task, live.split_off(2), from);

@@ -2,8 +2,9 @@
 //! the activation. One pass over the records applies the pending update and predicts the next sample.
 
 use super::{Width, floor};
-use crate::mlp::{Bias, Replica, Task, coefficient};
+use crate::mlp::{Bias, Task};
 use crate::simd::{Kernel, Lanes, run};
+use crate::steps::Replica;
 use crate::{Context, Isa, Real};
 
 /// Independent sums of a prediction; record k goes to sum k mod 4.
@@ -120,7 +121,7 @@ where
     V::Element: Real,
 {
     let (zero, one) = (V::Element::ZERO, V::Element::ONE);
-    let (steps, scale) = (task.lr.len(), task.loss.scale.factor::<V::Element>());
+    let (steps, scale) = (task.lr.len(), task.rule.scale.factor::<V::Element>());
     let biased = task.shape.bias == Bias::All;
     let (mut orders, mut bias) = ([group[0].order.as_ptr(); G], [zero; G]);
     for g in 0..G {
@@ -168,13 +169,13 @@ where
             let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
                 let mut rate = lr * scale;
-                if REGULARISED && task.loss.clip.is_some() {
+                if REGULARISED && task.rule.clip.is_some() {
                     let square = squares[g].sum() + if biased { one } else { zero };
-                    rate = coefficient(task.loss.clip, (scale * residuals[g]).abs() * square.sqrt()) * rate;
+                    rate = task.rule.coefficient((scale * residuals[g]).abs() * square.sqrt()) * rate;
                 }
                 pending.rates[g] = rate * residuals[g];
             }
-            pending.keep = one - lr * task.loss.weight_decay;
+            pending.keep = one - lr * task.rule.weight_decay;
             pending.inputs = rows;
         }
     }

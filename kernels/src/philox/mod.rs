@@ -1,0 +1,103 @@
+//! Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
+//! (SC 2011): a block of four random words is a pure function of a counter and a key.
+
+mod scalar;
+mod simd;
+
+pub use scalar::philox4x32_10;
+
+use crate::context::host_mut;
+use crate::{Context, Isa, Result, Variants, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "philox", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+
+/// One sequence of random words: word p is word p mod 4 of the block at counter `[b mod 2^32, b / 2^32, upper[0], upper[1]]`,
+/// b = floor(p / 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The generator's key.
+    pub key: [u32; 2],
+    /// The counter's upper words.
+    pub upper: [u32; 2],
+}
+
+impl Words {
+    /// Block b: words 4b to 4b + 3.
+    #[must_use]
+    pub fn block(&self, block: u64) -> [u32; 4] {
+        philox4x32_10([block as u32, (block >> 32) as u32, self.upper[0], self.upper[1]], self.key)
+    }
+}
+
+/// Integers in `0..n`: `out[i] = floor(word(start + i) n / 2^32)`, 0 if n is 0. Bits are the same for every instruction set.
+///
+/// # Errors
+/// If the view is not on the context's device.
+pub fn philox_below(cx: &Context, words: &Words, n: u32, start: u64, out: ViewMut<u32>) -> Result<()> {
+    const OP: &str = "philox_below";
+    cx.require_cpu(OP)?;
+    let out = host_mut(OP, "out", out)?;
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => scalar::philox_below(words, n, start, out),
+        isa => simd::philox_below(isa, words, n, start, out),
+    }
+    Ok(())
+}
+
+/// `floor(word n / 2^32)`: a uniform word taken to `0..n`.
+#[inline(always)]
+#[must_use]
+pub fn scale(word: u32, n: u32) -> u32 {
+    ((u64::from(word) * u64::from(n)) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::contexts;
+
+    const WORDS: Words = Words { key: [0xa409_3822, 0x299f_31d0], upper: [0x1319_8a2e, 0x0370_7344] };
+
+    /// The known answers distributed with Random123.
+    #[test]
+    fn known_answers() {
+        let cases = [
+            ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+            ([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+            (
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0],
+                [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
+            ),
+        ];
+        for (counter, key, expected) in cases {
+            assert_eq!(philox4x32_10(counter, key), expected);
+            let words = Words { key, upper: [counter[2], counter[3]] };
+            assert_eq!(words.block(u64::from(counter[1]) << 32 | u64::from(counter[0])), expected);
+        }
+    }
+
+    #[test]
+    fn every_variant_draws_the_same_integers_wherever_it_starts() {
+        for cx in contexts() {
+            for start in [0, 1, 2, 3, 17, 63, 64, 65, 4 * (1 << 32) - 21, (1 << 63) + 7, u64::MAX - 400] {
+                for len in [0, 1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 301] {
+                    for n in [0, 1, 80, u32::MAX] {
+                        let mut got = vec![u32::MAX; len];
+                        philox_below(&cx, &WORDS, n, start, (&mut got).into()).unwrap();
+                        let word = |p: u64| WORDS.block(p / 4)[(p % 4) as usize];
+                        let want = (start..start + len as u64).map(|p| ((u64::from(word(p)) * u64::from(n)) >> 32) as u32);
+                        assert!(want.eq(got.iter().copied()), "{} from {start}, {len} below {n}", cx.isa());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_reach_both_ends() {
+        assert_eq!(scale(u32::MAX, u32::MAX), u32::MAX - 1);
+        assert_eq!([scale(0, 80), scale(u32::MAX, 80), scale(u32::MAX, 1), scale(u32::MAX, 0)], [0, 79, 0, 0]);
+    }
+}
