@@ -26,6 +26,8 @@ constexpr std::size_t STACK = 64 * 1024;
 // Where shared memory must start for the swizzled layouts of tensor copies.
 constexpr std::size_t SHARED_ALIGNMENT = 1024;
 constexpr std::size_t SHARED_ROOM = 228 * 1024;
+// What follows it and is no memory.
+constexpr std::size_t SHARED_GUARD = 64 * 1024;
 // NaN in every floating-point type; an index that is out of bounds.
 constexpr unsigned char UNSET = 0xFF;
 
@@ -147,16 +149,25 @@ void start(Thread& thread) {
     siglongjmp(worker->escape, 1);
 }
 
-#ifndef __SANITIZE_ADDRESS__ // It reports faults better.
 struct sigaction previous[NSIG];
+
+[[noreturn]] void escape_fault(int signal, const siginfo_t& info) {
+    if (signal == SIGFPE) escape(FAILED, "integer division by zero");
+    if (signal == SIGILL) escape(FAILED, "an index beyond a local array, or a shift by too many bits");
+    if (info.si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
+    auto* address = static_cast<const unsigned char*>(info.si_addr);
+    if (address >= worker->shared_end && address < worker->shared_end + SHARED_GUARD) {
+        std::size_t bytes = current->block->shared_bytes;
+        escape(ILLEGAL_ADDRESS, "out of bounds: " + std::to_string(address - current->block->shared - bytes) +
+                                    " bytes beyond the " + std::to_string(bytes) + " bytes of shared memory");
+    }
+    if (address >= current->stack - PAGE && address < current->stack) escape(FAILED, "the thread's stack is used up");
+    escape(ILLEGAL_ADDRESS, describe_fault(address));
+}
 
 // A fault in a kernel ends its launch; any other is somebody else's.
 void on_fault(int signal, siginfo_t* info, void* context) {
-    if (current) {
-        if (signal == SIGFPE) escape(FAILED, "integer division by zero");
-        if (info->si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
-        escape(ILLEGAL_ADDRESS, describe_fault(info->si_addr));
-    }
+    if (current) escape_fault(signal, *info);
     const struct sigaction& before = previous[signal];
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(signal, info, context);
@@ -173,12 +184,32 @@ void catch_faults() {
         struct sigaction action = {};
         action.sa_sigaction = on_fault;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        for (int signal : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, &previous[signal]);
+        for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigaction(signal, &action, &previous[signal]);
     });
 }
-#else
-void catch_faults() {}
-#endif
+
+// A stack for this OS thread's signal handlers: the fiber whose stack is used up has no room for one.
+class HandlerStack {
+    std::unique_ptr<unsigned char[]> room;
+
+  public:
+    HandlerStack() {
+        stack_t before;
+        sigaltstack(nullptr, &before);
+        if (!(before.ss_flags & SS_DISABLE)) return;
+        room.reset(new unsigned char[STACK]);
+        stack_t mine = {};
+        mine.ss_sp = room.get();
+        mine.ss_size = STACK;
+        sigaltstack(&mine, nullptr);
+    }
+    ~HandlerStack() {
+        if (!room) return;
+        stack_t none = {};
+        none.ss_flags = SS_DISABLE;
+        sigaltstack(&none, nullptr);
+    }
+};
 
 // ---- meeting points ----
 
@@ -211,14 +242,15 @@ void end_thread() {
 // ---- running blocks ----
 
 Worker::Worker() {
-    void* room = mmap(nullptr, SHARED_ROOM + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* room = mmap(nullptr, SHARED_ROOM + SHARED_GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     shared_end = static_cast<unsigned char*>(room) + SHARED_ROOM;
-    mprotect(shared_end, PAGE, PROT_NONE);
+    mprotect(shared_end, SHARED_GUARD, PROT_NONE);
 }
 
 void Worker::work(Launch& now) {
     launch = &now;
     worker = this;
+    HandlerStack handler_stack;
     prepare();
     for (uint64_t number; !now.failed && (number = now.next++) < now.blocks();) {
         Outcome outcome = run_block(number);

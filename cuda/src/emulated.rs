@@ -193,18 +193,13 @@ fn load(path: &Path) -> Result<(), EmulatorError> {
 /// The library with the emulator, the driver and all kernels; compiles what is not in the cache.
 fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     let compiler = Compiler::find()?;
-    let headers = || HEADERS.iter().chain(EMULATOR_HEADERS);
     let sources = EMULATOR.iter().chain(KERNELS).map(|source| Ok((source.name, patched(source, patches)?)));
     let sources: Vec<(&str, String)> = sources.collect::<Result<_, EmulatorError>>()?;
     if let Some(patch) = patches.iter().find(|patch| !sources.iter().any(|(name, _)| *name == patch.file)) {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
 
-    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, headers().map(|h| h.text).collect::<Vec<_>>())));
-    make_folder(&folder)?;
-    for header in headers() {
-        write(&folder.join(header.name), header.text)?;
-    }
+    let folder = folder(&compiler)?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -220,6 +215,18 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         compiler.run(&alias, &needed.each_ref().map(String::as_str))?;
     }
     Ok(library)
+}
+
+/// The folder for what this compiler makes of these headers, which are there.
+fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
+    let headers = || HEADERS.iter().chain(EMULATOR_HEADERS);
+    let texts: Vec<&str> = headers().map(|header| header.text).collect();
+    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, texts)));
+    make_folder(&folder)?;
+    for header in headers() {
+        write(&folder.join(header.name), header.text)?;
+    }
+    Ok(folder)
 }
 
 /// The text of a source with the patches for it.
@@ -297,6 +304,10 @@ impl Compiler {
             "-fno-math-errno",
             // Kernels keep different types in one shared memory.
             "-fno-strict-aliasing",
+            // An index beyond a local array ends the launch, as does a stack that is used up.
+            "-fsanitize=bounds,shift",
+            "-fsanitize-undefined-trap-on-error",
+            "-fstack-clash-protection",
         ];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -361,3 +372,6 @@ fn unfinished(path: &Path) -> PathBuf {
 fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> EmulatorError {
     move |error| EmulatorError::Cache { path: path.to_owned(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;
