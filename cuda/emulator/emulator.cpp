@@ -1,7 +1,7 @@
 #include "launch.h"
 #include "memory.h"
+#include "races.h"
 
-#include <algorithm>
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -66,6 +66,7 @@ struct Worker {
     std::vector<Thread> threads;
     std::vector<unsigned> order;
     Block block;
+    Races races;
     unsigned char* shared_end;
     sigjmp_buf escape;
     Outcome failure;
@@ -214,7 +215,9 @@ class HandlerStack {
 // ---- meeting points ----
 
 void finish(Barrier& barrier) {
+    worker->races.warps_met(barrier.warps);
     barrier.arrived = 0;
+    barrier.warps = 0;
     barrier.generation++;
 }
 
@@ -263,6 +266,7 @@ void Worker::prepare() {
     block.size = launch->block;
     block.grid = launch->grid;
     block.late = launch->late;
+    block.races = &races;
     block.threads = launch->block.x * launch->block.y * launch->block.z;
     block.shared_bytes = launch->shared_bytes;
     // Memory ends where shared memory does, but for what keeps its start aligned.
@@ -299,7 +303,8 @@ Outcome Worker::run_block(uint64_t number) {
     block.index.z = number / block.grid.x / block.grid.y;
     block.live = block.threads;
     std::memset(block.shared, UNSET, shared_end - block.shared);
-    for (Barrier& barrier : block.barriers) barrier.arrived = 0;
+    for (Barrier& barrier : block.barriers) barrier.arrived = barrier.warps = 0;
+    races.start(block.shared_bytes, block.warps.size());
     for (Warp& warp : block.warps) {
         warp.live = 0;
         warp.meetings.clear();
@@ -435,6 +440,7 @@ void barrier(unsigned which, unsigned count, const char* reason) {
     Block& block = *current->block;
     Barrier& barrier = block.barriers[which];
     unsigned wanted = count ? count : block.live;
+    barrier.warps |= 1u << (current->linear / WARP);
     if (++barrier.arrived >= wanted) {
         finish(barrier);
     } else {
@@ -466,6 +472,10 @@ void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&)) 
     }
 }
 
+void meet_in_memory(uint32_t mask) {
+    meet(mask, nullptr, "__syncwarp", [](Meeting&) { worker->races.warp_met(current->linear / WARP); });
+}
+
 std::size_t shared_offset(const void* address, std::size_t bytes, const char* what) {
     const Block& block = *current->block;
     auto offset = reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(block.shared);
@@ -486,15 +496,12 @@ void land(const Copy& copy) {
 } // namespace
 
 void copy_async(void* to, const void* from, unsigned bytes, unsigned filled) {
-    shared_offset(to, filled, "cp.async");
+    current->block->races->start_copy(shared_offset(to, filled, "cp.async"), filled);
     auto misaligned = (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) & (filled - 1);
     if (misaligned) fail("cp.async: both addresses must be aligned to its %u bytes", filled);
     Copy copy{to, from, bytes, filled};
-    if (current->block->late) {
-        current->copies.push_back(copy);
-    } else {
-        land(copy);
-    }
+    current->copies.push_back(copy);
+    if (!current->block->late) land(copy);
 }
 
 void commit_copies() { current->groups.push_back(current->copies.size()); }
@@ -505,7 +512,11 @@ void wait_copies(unsigned groups_in_flight) {
     if (groups.size() <= groups_in_flight) return;
     std::size_t landing = groups.size() - groups_in_flight;
     std::size_t end = groups[landing - 1];
-    for (std::size_t i = 0; i < end; i++) land(copies[i]);
+    for (std::size_t i = 0; i < end; i++) {
+        if (current->block->late) land(copies[i]);
+        auto offset = static_cast<unsigned char*>(copies[i].to) - current->block->shared;
+        current->block->races->end_copy(offset, copies[i].filled);
+    }
     copies.erase(copies.begin(), copies.begin() + end);
     groups.erase(groups.begin(), groups.begin() + landing);
     for (std::size_t& group : groups) group -= end;

@@ -45,6 +45,50 @@ DEVICE void pass_on(float* out, bool wait) {
 KERNEL(with_barrier, 256, float* out) { pass_on(out, true); }
 KERNEL(without_barrier, 256, float* out) { pass_on(out, false); }
 
+// out[lane] = what the next lane has put into shared memory, before (if not `read_first`) or after this lane reads its own.
+DEVICE void within_warp(float* out, bool meet, bool read_first) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    u32 lane = threadIdx.x, next = (lane + 1) % 32;
+    if (read_first) {
+        out[lane] = shared[next];
+    } else {
+        shared[lane] = float(lane);
+    }
+    // A shuffle orders no memory.
+    __shfl_sync(FULL_WARP, lane, 0);
+    if (meet) __syncwarp();
+    if (read_first) {
+        shared[lane] = float(lane);
+    } else {
+        out[lane] = shared[next];
+    }
+}
+KERNEL(write_meet_read, 32, float* out) { within_warp(out, true, false); }
+KERNEL(write_read, 32, float* out) { within_warp(out, false, false); }
+KERNEL(read_meet_write, 32, float* out) { within_warp(out, true, true); }
+KERNEL(read_write, 32, float* out) { within_warp(out, false, true); }
+
+// What the first warp writes, the second reads.
+KERNEL(other_warp, 64, float* out) {
+    float* shared = reinterpret_cast<float*>(shared_memory());
+    if (threadIdx.x < 32) {
+        shared[threadIdx.x] = 1;
+    } else {
+        out[threadIdx.x] = shared[threadIdx.x - 32];
+    }
+}
+
+// All threads write one place: a race, unless it is atomic.
+KERNEL(write_together, 256, float* out) { reinterpret_cast<float*>(shared_memory())[0] = out[0]; }
+KERNEL(add_together, 256, u32* out) {
+    u32* shared = reinterpret_cast<u32*>(shared_memory());
+    if (threadIdx.x == 0) *shared = 0;
+    __syncthreads();
+    atomicAdd(shared, 1u);
+    __syncthreads();
+    out[threadIdx.x] = *shared;
+}
+
 // out = in, through shared memory.
 DEVICE void copy_through(const float* in, float* out, bool wait) {
     float* shared = reinterpret_cast<float*>(shared_memory());
@@ -55,6 +99,13 @@ DEVICE void copy_through(const float* in, float* out, bool wait) {
 }
 KERNEL(with_wait, 256, const float* in, float* out) { copy_through(in, out, true); }
 KERNEL(without_wait, 256, const float* in, float* out) { copy_through(in, out, false); }
+
+// As without_wait, unseen: atomics are not watched.
+KERNEL(early_or_late, 256, const u32* in, u32* out) {
+    u32* shared = reinterpret_cast<u32*>(shared_memory());
+    copy_async(shared, in, true);
+    out[0] = atomicAdd(shared, 0u);
+}
 
 // Two groups, of which the first has landed once one is left.
 KERNEL(two_groups, 256, const float* in, float* out) {
@@ -206,14 +257,25 @@ static bool has_nan(const std::vector<float>& values) {
     return false;
 }
 
-// A barrier makes threads see what others wrote; without it they see what was there: nothing.
+// A barrier makes threads see what others wrote; without it there is a race, in whatever order they run.
 static void barriers() {
     Array out(THREADS);
     CHECK(run("with_barrier", THREADS, THREADS * 4, out.start) == 0);
     std::vector<float> got = out.get();
     for (unsigned i = 0; i < THREADS; i++) CHECK(got[i] == float((i + THREADS / 2) % THREADS));
-    CHECK(run("without_barrier", THREADS, THREADS * 4, out.start) == 0);
+    CHECK(run("without_barrier", THREADS, THREADS * 4, out.start) == emulator::FAILED);
+
+    CHECK(run("write_meet_read", 32, 32 * 4, out.start) == 0);
+    CHECK(out.get()[3] == 4);
+    CHECK(run("write_read", 32, 32 * 4, out.start) == emulator::FAILED);
+    CHECK(run("read_meet_write", 32, 32 * 4, out.start) == 0);
+    // Nothing has been written yet.
     CHECK(has_nan(out.get()));
+    CHECK(run("read_write", 32, 32 * 4, out.start) == emulator::FAILED);
+    CHECK(run("other_warp", 64, 32 * 4, out.start) == emulator::FAILED);
+    CHECK(run("write_together", THREADS, 4, out.start) == emulator::FAILED);
+    CHECK(run("add_together", THREADS, 4, out.start) == 0);
+    CHECK(out.get<u32>()[5] == THREADS);
 
     CHECK(run("waits_for_nobody", THREADS, 0, out.start) == emulator::DEADLOCK);
     CHECK(run("different_meetings", THREADS, 0, out.start) == emulator::FAILED);
@@ -228,8 +290,9 @@ static void late_copies() {
         setting("HANDGRAD_EMULATOR_LATE", late);
         CHECK(run("with_wait", THREADS, THREADS * 4, in.start, out.start) == 0);
         CHECK(out.get() == counting(THREADS));
-        CHECK(run("without_wait", THREADS, THREADS * 4, in.start, out.start) == 0);
-        CHECK(has_nan(out.get()) == (*late == '1'));
+        CHECK(run("without_wait", THREADS, THREADS * 4, in.start, out.start) == emulator::FAILED);
+        CHECK(run("early_or_late", 1, 4, in.start, out.start) == 0);
+        CHECK(has_nan({out.get()[0]}) == (*late == '1'));
         CHECK(run("two_groups", 1, 8, in.start, out.start) == 0);
         // The second copy is of zeros.
         CHECK(out.get()[0] == 0 && out.get()[1] == 0);

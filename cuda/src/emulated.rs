@@ -6,7 +6,7 @@
 //! real driver by accident.
 //!
 //! What a GPU would do late, seldom or silently is an error at once, told on stderr with the kernel, block and thread: a
-//! deadlock, memory out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
+//! deadlock, a race in shared memory, an access out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
 //!
 //! | variable | effect |
 //! |---|---|
@@ -14,7 +14,8 @@
 //! | `HANDGRAD_EMULATOR_LATE` | 1: an asynchronous copy lands only where it is waited for |
 //! | `HANDGRAD_EMULATOR_THREADS` | OS threads that share the blocks of a launch; 1 if unset |
 //!
-//! `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler.
+//! Read when it is opened: `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler, and
+//! `HANDGRAD_EMULATOR_RACES=0` leaves out the search for unordered accesses to shared memory, which takes most of the time.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_int;
@@ -162,8 +163,8 @@ sources! {
     KERNELS: "kernels" /
         "activation.cu", "adam.cu", "clip.cu", "deep_linear.cu", "diagonal.cu", "gemm.cu", "linear.cu", "logistic.cu", "mlp.cu",
         "mse.cu", "norm.cu", "rng.cu", "sgd.cu", "softmax_xent.cu", "weightnorm.cu";
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h";
-    EMULATOR: "emulator" / "emulator.cpp", "memory.cpp", "driver.cpp";
+    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h";
+    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
@@ -221,7 +222,7 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
 fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
     let headers = || HEADERS.iter().chain(EMULATOR_HEADERS);
     let texts: Vec<&str> = headers().map(|header| header.text).collect();
-    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, texts)));
+    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, compiler.watch, texts)));
     make_folder(&folder)?;
     for header in headers() {
         write(&folder.join(header.name), header.text)?;
@@ -266,7 +267,11 @@ fn compile(compiler: &Compiler, folder: &Path, name: &str, text: &str) -> Result
         make_folder(&folder)?;
         write(&source, text)?;
         let include = format!("-I{}", folder.parent().unwrap_or(&folder).display());
-        compiler.run(&object, &["-c", &include, "-x", "c++", &source.to_string_lossy()])?;
+        // What runs in kernels calls the emulator for each access to memory: see races.h.
+        let watched = if EMULATOR.iter().any(|part| part.name == name) { None } else { compiler.watch };
+        let arguments = ["-c", &include, "-x", "c++", &source.to_string_lossy()].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(watched).collect();
+        compiler.run(&object, &arguments)?;
     }
     Ok(object)
 }
@@ -275,6 +280,8 @@ struct Compiler {
     command: String,
     version: String,
     flags: Vec<&'static str>,
+    /// The flag that makes kernels tell the emulator of each access to memory.
+    watch: Option<&'static str>,
 }
 
 impl Compiler {
@@ -285,7 +292,8 @@ impl Compiler {
             match Command::new(command).arg("--version").output() {
                 Ok(output) if output.status.success() => {
                     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags() });
+                    let watch = (env::var("HANDGRAD_EMULATOR_RACES").as_deref() != Ok("0")).then_some("-fsanitize=thread");
+                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags(), watch });
                 }
                 _ => {}
             }

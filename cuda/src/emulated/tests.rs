@@ -43,8 +43,12 @@ fn its_test_fails_when_the_emulator_is_broken() {
     let Some(compiler) = compiler() else { return };
     let patch = |file, from, to| Patch { file, from, to };
     for (patch, expected) in [
-        (patch("emulator.cpp", "if (current->block->late) {", "if (false) {"), "*late"),
+        (patch("emulator.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
         (patch("emulator.cpp", "std::memset(block.shared, UNSET,", "std::memset(block.shared, 0,"), "has_nan"),
+        (patch("races.cpp", "if (!read_before(", "if (false && !read_before("), "read_write"),
+        (patch("races.cpp", "cell.written < clock[mine]", "true"), "write_read"),
+        (patch("races.cpp", "cell.written <= known[mine][other]", "true"), "other_warp"),
+        (patch("races.cpp", "cell.in_flight = true;", ""), "without_wait"),
         (patch("emulator.cpp", "if (random) {", "if (false) {"), "order_of"),
         (patch("emulator.cpp", "if (beyond == shared_end) return {};", "return {};"), "write_shared(THREADS)"),
         (patch("memory.cpp", "std::memset(pages, UNSET, paged);", ""), "value != value"),
