@@ -1,7 +1,7 @@
 #include "launch.h"
 #include "memory.h"
+#include "races.h"
 
-#include <algorithm>
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -26,6 +26,8 @@ constexpr std::size_t STACK = 64 * 1024;
 // Where shared memory must start for the swizzled layouts of tensor copies.
 constexpr std::size_t SHARED_ALIGNMENT = 1024;
 constexpr std::size_t SHARED_ROOM = 228 * 1024;
+// What follows it and is no memory.
+constexpr std::size_t SHARED_GUARD = 64 * 1024;
 // NaN in every floating-point type; an index that is out of bounds.
 constexpr unsigned char UNSET = 0xFF;
 
@@ -64,6 +66,7 @@ struct Worker {
     std::vector<Thread> threads;
     std::vector<unsigned> order;
     Block block;
+    Races races;
     unsigned char* shared_end;
     sigjmp_buf escape;
     Outcome failure;
@@ -147,16 +150,25 @@ void start(Thread& thread) {
     siglongjmp(worker->escape, 1);
 }
 
-#ifndef __SANITIZE_ADDRESS__ // It reports faults better.
 struct sigaction previous[NSIG];
+
+[[noreturn]] void escape_fault(int signal, const siginfo_t& info) {
+    if (signal == SIGFPE) escape(FAILED, "integer division by zero");
+    if (signal == SIGILL) escape(FAILED, "an index beyond a local array, or a shift by too many bits");
+    if (info.si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
+    auto* address = static_cast<const unsigned char*>(info.si_addr);
+    if (address >= worker->shared_end && address < worker->shared_end + SHARED_GUARD) {
+        std::size_t bytes = current->block->shared_bytes;
+        escape(ILLEGAL_ADDRESS, "out of bounds: " + std::to_string(address - current->block->shared - bytes) +
+                                    " bytes beyond the " + std::to_string(bytes) + " bytes of shared memory");
+    }
+    if (address >= current->stack - PAGE && address < current->stack) escape(FAILED, "the thread's stack is used up");
+    escape(ILLEGAL_ADDRESS, describe_fault(address));
+}
 
 // A fault in a kernel ends its launch; any other is somebody else's.
 void on_fault(int signal, siginfo_t* info, void* context) {
-    if (current) {
-        if (signal == SIGFPE) escape(FAILED, "integer division by zero");
-        if (info->si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
-        escape(ILLEGAL_ADDRESS, describe_fault(info->si_addr));
-    }
+    if (current) escape_fault(signal, *info);
     const struct sigaction& before = previous[signal];
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(signal, info, context);
@@ -173,17 +185,39 @@ void catch_faults() {
         struct sigaction action = {};
         action.sa_sigaction = on_fault;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        for (int signal : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, &previous[signal]);
+        for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigaction(signal, &action, &previous[signal]);
     });
 }
-#else
-void catch_faults() {}
-#endif
+
+// A stack for this OS thread's signal handlers: the fiber whose stack is used up has no room for one.
+class HandlerStack {
+    std::unique_ptr<unsigned char[]> room;
+
+  public:
+    HandlerStack() {
+        stack_t before;
+        sigaltstack(nullptr, &before);
+        if (!(before.ss_flags & SS_DISABLE)) return;
+        room.reset(new unsigned char[STACK]);
+        stack_t mine = {};
+        mine.ss_sp = room.get();
+        mine.ss_size = STACK;
+        sigaltstack(&mine, nullptr);
+    }
+    ~HandlerStack() {
+        if (!room) return;
+        stack_t none = {};
+        none.ss_flags = SS_DISABLE;
+        sigaltstack(&none, nullptr);
+    }
+};
 
 // ---- meeting points ----
 
 void finish(Barrier& barrier) {
+    worker->races.warps_met(barrier.warps);
     barrier.arrived = 0;
+    barrier.warps = 0;
     barrier.generation++;
 }
 
@@ -211,14 +245,15 @@ void end_thread() {
 // ---- running blocks ----
 
 Worker::Worker() {
-    void* room = mmap(nullptr, SHARED_ROOM + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* room = mmap(nullptr, SHARED_ROOM + SHARED_GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     shared_end = static_cast<unsigned char*>(room) + SHARED_ROOM;
-    mprotect(shared_end, PAGE, PROT_NONE);
+    mprotect(shared_end, SHARED_GUARD, PROT_NONE);
 }
 
 void Worker::work(Launch& now) {
     launch = &now;
     worker = this;
+    HandlerStack handler_stack;
     prepare();
     for (uint64_t number; !now.failed && (number = now.next++) < now.blocks();) {
         Outcome outcome = run_block(number);
@@ -231,6 +266,7 @@ void Worker::prepare() {
     block.size = launch->block;
     block.grid = launch->grid;
     block.late = launch->late;
+    block.races = &races;
     block.threads = launch->block.x * launch->block.y * launch->block.z;
     block.shared_bytes = launch->shared_bytes;
     // Memory ends where shared memory does, but for what keeps its start aligned.
@@ -267,7 +303,8 @@ Outcome Worker::run_block(uint64_t number) {
     block.index.z = number / block.grid.x / block.grid.y;
     block.live = block.threads;
     std::memset(block.shared, UNSET, shared_end - block.shared);
-    for (Barrier& barrier : block.barriers) barrier.arrived = 0;
+    for (Barrier& barrier : block.barriers) barrier.arrived = barrier.warps = 0;
+    races.start(block.shared_bytes, block.warps.size());
     for (Warp& warp : block.warps) {
         warp.live = 0;
         warp.meetings.clear();
@@ -403,6 +440,7 @@ void barrier(unsigned which, unsigned count, const char* reason) {
     Block& block = *current->block;
     Barrier& barrier = block.barriers[which];
     unsigned wanted = count ? count : block.live;
+    barrier.warps |= 1u << (current->linear / WARP);
     if (++barrier.arrived >= wanted) {
         finish(barrier);
     } else {
@@ -434,6 +472,10 @@ void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&)) 
     }
 }
 
+void meet_in_memory(uint32_t mask) {
+    meet(mask, nullptr, "__syncwarp", [](Meeting&) { worker->races.warp_met(current->linear / WARP); });
+}
+
 std::size_t shared_offset(const void* address, std::size_t bytes, const char* what) {
     const Block& block = *current->block;
     auto offset = reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(block.shared);
@@ -454,15 +496,12 @@ void land(const Copy& copy) {
 } // namespace
 
 void copy_async(void* to, const void* from, unsigned bytes, unsigned filled) {
-    shared_offset(to, filled, "cp.async");
+    current->block->races->start_copy(shared_offset(to, filled, "cp.async"), filled);
     auto misaligned = (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) & (filled - 1);
     if (misaligned) fail("cp.async: both addresses must be aligned to its %u bytes", filled);
     Copy copy{to, from, bytes, filled};
-    if (current->block->late) {
-        current->copies.push_back(copy);
-    } else {
-        land(copy);
-    }
+    current->copies.push_back(copy);
+    if (!current->block->late) land(copy);
 }
 
 void commit_copies() { current->groups.push_back(current->copies.size()); }
@@ -473,7 +512,11 @@ void wait_copies(unsigned groups_in_flight) {
     if (groups.size() <= groups_in_flight) return;
     std::size_t landing = groups.size() - groups_in_flight;
     std::size_t end = groups[landing - 1];
-    for (std::size_t i = 0; i < end; i++) land(copies[i]);
+    for (std::size_t i = 0; i < end; i++) {
+        if (current->block->late) land(copies[i]);
+        auto offset = static_cast<unsigned char*>(copies[i].to) - current->block->shared;
+        current->block->races->end_copy(offset, copies[i].filled);
+    }
     copies.erase(copies.begin(), copies.begin() + end);
     groups.erase(groups.begin(), groups.begin() + landing);
     for (std::size_t& group : groups) group -= end;

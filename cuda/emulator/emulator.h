@@ -6,6 +6,7 @@
 // goes on.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -73,6 +74,8 @@ struct Kernel {
 struct Barrier {
     uint32_t generation = 0;
     unsigned arrived = 0;
+    // The warps they are of.
+    uint32_t warps = 0;
 };
 
 // Lanes of one warp that exchange values: the last one to come acts on what each has put in its slot.
@@ -97,6 +100,7 @@ struct Copy {
 };
 
 struct Block;
+class Races;
 
 struct Thread {
     Index index;
@@ -131,6 +135,7 @@ struct Block {
     std::vector<Warp> warps;
     // Whether asynchronous copies land only where they are waited for.
     bool late = false;
+    Races* races = nullptr;
 };
 
 inline Warp& Thread::warp() { return block->warps[linear / WARP]; }
@@ -149,6 +154,9 @@ void barrier(unsigned which, unsigned count, const char* reason);
 
 // The lanes of mask meet; the last one to come calls act.
 void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&));
+
+// The lanes of mask meet, and see what the others have written before.
+void meet_in_memory(uint32_t mask);
 
 // The offset of an address in the shared memory of the block, where `bytes` bytes must fit.
 std::size_t shared_offset(const void* address, std::size_t bytes, const char* what);
@@ -222,9 +230,7 @@ constexpr int warpSize = emulator::WARP;
 
 inline void __syncthreads() { emulator::barrier(0, 0, "__syncthreads"); }
 
-inline void __syncwarp(unsigned mask = ~0u) {
-    emulator::meet(mask, nullptr, "__syncwarp", [](emulator::Meeting&) {});
-}
+inline void __syncwarp(unsigned mask = ~0u) { emulator::meet_in_memory(mask); }
 
 template <class T> T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
     unsigned lane = emulator::current->lane();
@@ -250,29 +256,33 @@ inline unsigned __ballot_sync(unsigned mask, int yes) { return emulator::ballot(
 inline int __any_sync(unsigned mask, int yes) { return emulator::ballot(mask, yes) != 0; }
 inline int __all_sync(unsigned mask, int yes) { return emulator::ballot(mask, !yes) == 0; }
 
+// What is atomic races with nothing.
+#define EMULATOR_ATOMIC __attribute__((no_sanitize("thread")))
+
 // Integers only: the order of float atomics is the device's choice, and results must not depend on it.
-template <class T> T atomicAdd(T* to, T value) {
+template <class T> EMULATOR_ATOMIC T atomicAdd(T* to, T value) {
     static_assert(std::is_integral<T>::value, "no float atomics");
     return __atomic_fetch_add(to, value, __ATOMIC_RELAXED);
 }
 
-template <class T> T atomicMin(T* to, T value) {
+template <class T> EMULATOR_ATOMIC T atomicMin(T* to, T value) {
     T old = __atomic_load_n(to, __ATOMIC_RELAXED);
     while (value < old && !__atomic_compare_exchange_n(to, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return old;
 }
 
-template <class T> T atomicMax(T* to, T value) {
+template <class T> EMULATOR_ATOMIC T atomicMax(T* to, T value) {
     T old = __atomic_load_n(to, __ATOMIC_RELAXED);
     while (old < value && !__atomic_compare_exchange_n(to, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return old;
 }
 
-template <class T> T atomicExch(T* to, T value) { return __atomic_exchange_n(to, value, __ATOMIC_RELAXED); }
+template <class T> EMULATOR_ATOMIC T atomicOr(T* to, T value) { return __atomic_fetch_or(to, value, __ATOMIC_RELAXED); }
+template <class T> EMULATOR_ATOMIC T atomicExch(T* to, T value) { return __atomic_exchange_n(to, value, __ATOMIC_RELAXED); }
 
-template <class T> T atomicCAS(T* to, T expected, T value) {
+template <class T> EMULATOR_ATOMIC T atomicCAS(T* to, T expected, T value) {
     __atomic_compare_exchange_n(to, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     return expected;
 }
@@ -280,5 +290,5 @@ template <class T> T atomicCAS(T* to, T expected, T value) {
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+EMULATOR_ATOMIC inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32); }

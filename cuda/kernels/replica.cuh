@@ -110,7 +110,7 @@ DEVICE bool sum_residuals(const T* x, const T* y, u32 d, u32 stride, Batch batch
             T residual = warp_sum(sum) - y[sample];
             if (lane_of_thread() == 0) {
                 residuals[i] = residual;
-                if (!is_finite(residual)) *stop = 1;
+                if (!is_finite(residual)) atomicOr(stop, 1u);
             }
         }
         block_barrier();

@@ -13,6 +13,7 @@ struct Words {
     u32 at[4];
 };
 
+// Block `block` of the sequence whose counter has these two upper words.
 DEVICE Words philox(u64 block, u32 stream, u32 kind, u64 seed) {
     Words words{{u32(block), u32(block >> 32), stream, kind}};
     u32 key0 = u32(seed), key1 = u32(seed >> 32);
@@ -61,6 +62,11 @@ struct Permutation {
         }
     }
 
+    __device__ Permutation(const u32* keys_of_rounds, u32 n, u32 rows, u32 columns) : n(n), rows(rows), columns(columns) {
+        UNROLL
+        for (u32 round = 0; round < ROUNDS; round++) keys[round] = keys_of_rounds[round];
+    }
+
     // A word whose upper bits depend on all of x and key.
     __device__ static u32 mix(u32 x, u32 key) {
         u32 product = (x ^ key) * 0x85EBCA6B;
@@ -104,4 +110,18 @@ KERNEL(rng_uniform, 256, double* out, u64 count, u64 seed, u64 start, u32 stream
 KERNEL(rng_permutation, 256, u32* out, u64 count, u64 seed, u64 epoch, u32 stream, u32 n, u32 start) {
     Permutation permutation(seed, stream, epoch, n);
     FOR_ELEMENTS(i, count) out[i] = permutation.at(u32((start % permutation.n + i) % permutation.n));
+}
+
+// As rng_below, of any key (as `seed`) and any two upper words of the counter: kernels/src/philox.
+KERNEL(rng_philox_below, 256, u32* out, u64 count, u64 seed, u64 start, u32 upper0, u32 upper1, u32 n) {
+    FOR_ELEMENTS(i, count) {
+        u64 position = start + i;
+        out[i] = scaled(philox(position / 4, upper0, upper1, seed).at[position % 4], n);
+    }
+}
+
+// As rng_permutation, with ROUNDS keys and the sides given: kernels/src/permutation.
+KERNEL(rng_permutation_fill, 256, u32* out, const u32* keys, u64 count, u32 n, u32 rows, u32 columns, u32 first) {
+    Permutation permutation(keys, n, rows, columns);
+    FOR_ELEMENTS(i, count) out[i] = permutation.at(u32((first % n + i) % n));
 }

@@ -72,6 +72,11 @@ impl Context {
         &self.device
     }
 
+    /// Dynamic shared memory that a block can have at most, in bytes.
+    pub fn shared_bytes_per_block(&self) -> usize {
+        self.limits.shared_bytes()
+    }
+
     /// Waits until all work queued on the device by this context is done.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! real driver by accident.
 //!
 //! What a GPU would do late, seldom or silently is an error at once, told on stderr with the kernel, block and thread: a
-//! deadlock, memory out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
+//! deadlock, a race in shared memory, an access out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
 //!
 //! | variable | effect |
 //! |---|---|
@@ -15,7 +15,8 @@
 //! | `HANDGRAD_EMULATOR_LATE` | 1: an asynchronous copy lands only where it is waited for |
 //! | `HANDGRAD_EMULATOR_THREADS` | OS threads that share the blocks of a launch; 1 if unset |
 //!
-//! `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler.
+//! Read when it is opened: `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler, and
+//! `HANDGRAD_EMULATOR_RACES=0` leaves out the search for unordered accesses to shared memory, which takes most of the time.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_int;
@@ -164,8 +165,8 @@ macro_rules! sources {
     };
 }
 sources! {
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h";
-    EMULATOR: "emulator" / "emulator.cpp", "memory.cpp", "driver.cpp";
+    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h";
+    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
@@ -195,10 +196,6 @@ fn load(path: &Path) -> Result<(), EmulatorError> {
 /// The library with the emulator, the driver and all kernels; compiles what is not in the cache.
 fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     let compiler = Compiler::find()?;
-    let headers = || {
-        let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
-        shared.chain(EMULATOR_HEADERS.iter().copied())
-    };
     let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
     let sources = EMULATOR.iter().copied().chain(kernels).map(|source| Ok((source.name, patched(&source, patches)?)));
     let sources: Vec<(&str, String)> = sources.collect::<Result<_, EmulatorError>>()?;
@@ -206,11 +203,7 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
 
-    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, headers().map(|h| h.text).collect::<Vec<_>>())));
-    make_folder(&folder)?;
-    for header in headers() {
-        write(&folder.join(header.name), header.text)?;
-    }
+    let folder = folder(&compiler)?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -226,6 +219,21 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         compiler.run(&alias, &needed.each_ref().map(String::as_str))?;
     }
     Ok(library)
+}
+
+/// The folder for what this compiler makes of these headers, which are there.
+fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
+    let headers = || {
+        let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
+        shared.chain(EMULATOR_HEADERS.iter().copied())
+    };
+    let texts: Vec<&str> = headers().map(|header| header.text).collect();
+    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, compiler.watch, texts)));
+    make_folder(&folder)?;
+    for header in headers() {
+        write(&folder.join(header.name), header.text)?;
+    }
+    Ok(folder)
 }
 
 /// The text of a source with the patches for it.
@@ -265,7 +273,11 @@ fn compile(compiler: &Compiler, folder: &Path, name: &str, text: &str) -> Result
         make_folder(&folder)?;
         write(&source, text)?;
         let include = format!("-I{}", folder.parent().unwrap_or(&folder).display());
-        compiler.run(&object, &["-c", &include, "-x", "c++", &source.to_string_lossy()])?;
+        // What runs in kernels calls the emulator for each access to memory: see races.h.
+        let watched = if EMULATOR.iter().any(|part| part.name == name) { None } else { compiler.watch };
+        let arguments = ["-c", &include, "-x", "c++", &source.to_string_lossy()].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(watched).collect();
+        compiler.run(&object, &arguments)?;
     }
     Ok(object)
 }
@@ -274,6 +286,8 @@ struct Compiler {
     command: String,
     version: String,
     flags: Vec<&'static str>,
+    /// The flag that makes kernels tell the emulator of each access to memory.
+    watch: Option<&'static str>,
 }
 
 impl Compiler {
@@ -284,7 +298,8 @@ impl Compiler {
             match Command::new(command).arg("--version").output() {
                 Ok(output) if output.status.success() => {
                     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags() });
+                    let watch = (env::var("HANDGRAD_EMULATOR_RACES").as_deref() != Ok("0")).then_some("-fsanitize=thread");
+                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags(), watch });
                 }
                 _ => {}
             }
@@ -303,6 +318,10 @@ impl Compiler {
             "-fno-math-errno",
             // Kernels keep different types in one shared memory.
             "-fno-strict-aliasing",
+            // An index beyond a local array ends the launch, as does a stack that is used up.
+            "-fsanitize=bounds,shift",
+            "-fsanitize-undefined-trap-on-error",
+            "-fstack-clash-protection",
         ];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -367,3 +386,6 @@ fn unfinished(path: &Path) -> PathBuf {
 fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> EmulatorError {
     move |error| EmulatorError::Cache { path: path.to_owned(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

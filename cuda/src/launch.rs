@@ -41,6 +41,12 @@ impl Limits {
     }
 }
 
+impl Limits {
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.shared_bytes
+    }
+}
+
 /// A number that a kernel can take by value: an [`Element`], or a 64-bit size.
 pub trait Value: bytemuck::Pod {}
 impl<T: Element> Value for T {}

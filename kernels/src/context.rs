@@ -110,7 +110,7 @@ impl Context {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The context must be a CPU's: the operator has no other kernel.
+    /// The context must be a CPU's: what follows has no other kernel.
     pub(crate) fn require_cpu(&self, op: &'static str) -> Result<()> {
         match self.device {
             Device::Cpu => Ok(()),

@@ -61,8 +61,13 @@ pub(crate) fn elementwise<'a, T: Real>(
     function: &str,
     elements: usize,
 ) -> Result<Launch<'a>> {
+    Ok(grid(kernel::<T>(device, code, function)?, elements))
+}
+
+/// The grid of a kernel that strides over `elements`.
+pub(crate) fn grid(launch: Launch<'_>, elements: usize) -> Launch<'_> {
     let blocks = elements.div_ceil(THREADS).clamp(1, MOST_BLOCKS);
-    Ok(kernel::<T>(device, code, function)?.grid([blocks, 1, 1]).block([THREADS, 1, 1]))
+    launch.grid([blocks, 1, 1]).block([THREADS, 1, 1])
 }
 
 /// As [`kernel`], for one of the two launches of a sum whose terms are of type `S`.

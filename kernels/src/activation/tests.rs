@@ -177,7 +177,7 @@ fn whole_range<T: Real>(allowed: [f64; 3]) {
 #[test]
 fn every_variant_matches_the_oracle_over_the_whole_range() {
     whole_range::<f32>([4.0, 8.0, 8.0]);
-    whole_range::<f64>([4.0, 8.0, 8.0]);
+    whole_range::<f64>([8.0, 8.0, 8.0]);
 }
 
 fn special<T: Real>() {

@@ -2,13 +2,8 @@ use handgrad_cuda::{Buffer, Context, Launch, Slice};
 
 use super::{DiagonalShape, Steps};
 use crate::device::{THREADS, adds, elementwise, kernel, on, on_mut, size};
-use crate::steps::cuda::{Replicas, threads};
+use crate::steps::cuda::{FLAG_BYTES, RESIDUALS, Replicas, training};
 use crate::{Acc, Real, Result, View, ViewMut};
-
-/// Elements of shared memory besides the vectors: `BATCH_CHUNK` of replica.cuh.
-const RESIDUALS: usize = 32;
-/// Shared memory of the flag that a residual was not finite.
-const FLAG_BYTES: usize = 4;
 
 pub(super) fn diagonal_forward<T: Real>(
     device: &Context,
@@ -85,8 +80,7 @@ fn train<T: Real>(
 ) -> Result<()> {
     let mut params = on_mut(device, op, "params", params)?;
     let mut replicas = Replicas::new(device, op, lr, diverged)?;
-    let launch = kernel::<T>(device, "diagonal", "diagonal_sgd")?.grid([shape.replicas, 1, 1]);
-    let launch = launch.block([threads(shape.d), 1, 1]);
+    let launch = training::<T>(device, "diagonal", "diagonal_sgd", shape.replicas, shape.d)?;
     let launch = launch.shared_bytes((3 * shape.d + RESIDUALS) * size_of::<T>() + FLAG_BYTES).read(x).read(y);
     let launch = match order {
         Some(order) => launch.read(order),

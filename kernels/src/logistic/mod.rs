@@ -32,6 +32,7 @@ pub fn logistic_forward<T: Real>(cx: &Context, y: View<T>, target: View<T>) -> R
     if let Some(device) = cx.cuda() {
         return cuda::logistic_forward(device, OP, y, target);
     }
+    cx.require_cpu(OP)?;
     let (y, target) = (host(OP, "y", y)?, targets(OP, target)?);
     Ok(scalar::logistic_forward(y, target))
 }
@@ -47,6 +48,7 @@ pub fn logistic_backward<T: Real>(cx: &Context, y: View<T>, target: View<T>, dy:
     if let Some(device) = cx.cuda() {
         return cuda::logistic_backward(device, OP, y, target, dy);
     }
+    cx.require_cpu(OP)?;
     let (y, target, dy) = (host(OP, "y", y)?, targets(OP, target)?, host_mut(OP, "dy", dy)?);
     scalar::logistic_backward(y, target, dy);
     Ok(())
@@ -70,6 +72,7 @@ pub fn logistic_backward_tangent<T: Real>(
     if let Some(device) = cx.cuda() {
         return cuda::logistic_backward_tangent(device, OP, y, target, y_tangent, dy_tangent);
     }
+    cx.require_cpu(OP)?;
     // The derivative is the same for both targets.
     targets(OP, target)?;
     let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);

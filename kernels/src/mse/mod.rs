@@ -43,6 +43,7 @@ pub fn mse_forward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: V
     if let Some(device) = cx.cuda() {
         return cuda::mse_forward(device, OP, scale.factor(), y, target);
     }
+    cx.require_cpu(OP)?;
     let (y, target) = (host(OP, "y", y)?, host(OP, "target", target)?);
     Ok(scalar::mse_forward(scale.factor(), y, target))
 }
@@ -59,6 +60,7 @@ pub fn mse_backward<T: Real>(cx: &Context, scale: MseScale, y: View<T>, target: 
     if let Some(device) = cx.cuda() {
         return cuda::mse_backward(device, OP, scale.factor(), y, target, dy);
     }
+    cx.require_cpu(OP)?;
     let (y, target, dy) = (host(OP, "y", y)?, host(OP, "target", target)?, host_mut(OP, "dy", dy)?);
     scalar::mse_backward(scale.factor(), y, target, dy);
     Ok(())
@@ -75,6 +77,7 @@ pub fn mse_backward_tangent<T: Real>(cx: &Context, scale: MseScale, y_tangent: V
     if let Some(device) = cx.cuda() {
         return cuda::mse_backward_tangent(device, OP, scale.factor(), y_tangent, dy_tangent);
     }
+    cx.require_cpu(OP)?;
     let (y_tangent, dy_tangent) = (host(OP, "y_tangent", y_tangent)?, host_mut(OP, "dy_tangent", dy_tangent)?);
     scalar::mse_backward_tangent(scale.factor(), y_tangent, dy_tangent);
     Ok(())

@@ -66,6 +66,7 @@ pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View
     if let Some(device) = cx.cuda() {
         return cuda::softmax_xent_forward(device, OP, shape, y, labels);
     }
+    cx.require_cpu(OP)?;
     let y = host(OP, "y", y)?;
     Ok(scalar::softmax_xent_forward(shape, y, labels))
 }
@@ -91,6 +92,7 @@ pub fn softmax_xent_backward<T: Real>(
     if let Some(device) = cx.cuda() {
         return cuda::softmax_xent_backward(device, OP, shape, y, labels, dy);
     }
+    cx.require_cpu(OP)?;
     let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
     scalar::softmax_xent_backward(shape, y, labels, dy);
     Ok(())
@@ -118,6 +120,7 @@ pub fn softmax_xent_backward_tangent<T: Real>(
     if let Some(device) = cx.cuda() {
         return cuda::softmax_xent_backward_tangent(device, OP, shape, y, y_tangent, dy_tangent);
     }
+    cx.require_cpu(OP)?;
     let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
     let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     scalar::softmax_xent_backward_tangent(shape, y, y_tangent, dy_tangent);
