@@ -100,3 +100,52 @@ pub(crate) fn adds(acc: Acc) -> u32 {
         Acc::Add => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use handgrad_cuda::DeviceCode;
+
+    use super::*;
+    use crate::mse::{MseScale, mse_forward};
+    use crate::testing::contexts;
+    use crate::{Buffer, Context};
+
+    /// The value of a constant in the header of device code.
+    fn constant(header: &str, name: &str) -> String {
+        let (_, text) = DeviceCode::headers().iter().find(|(file, _)| *file == header).unwrap();
+        let (_, rest) = text.split_once(&format!(" {name} = ")).unwrap_or_else(|| panic!("{header} has no {name}"));
+        rest.split(';').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn launchers_and_kernels_have_the_same_constants() {
+        assert_eq!(constant("sums.cuh", "SUM_CHUNK"), SUM_CHUNK.to_string());
+        assert_eq!(constant("sums.cuh", "SUM_THREADS"), THREADS.to_string());
+        assert_eq!(constant("product.cuh", "PRODUCT_THREADS"), THREADS.to_string());
+        assert_eq!(constant("product.cuh", "TILE"), crate::gemm::cuda::TILE.to_string());
+        assert_eq!(constant("product.cuh", "DEPTH"), crate::gemm::cuda::DEPTH.to_string());
+        assert_eq!(constant("replica.cuh", "REPLICA_THREADS"), THREADS.to_string());
+        assert_eq!(constant("replica.cuh", "BATCH_CHUNK"), crate::steps::cuda::RESIDUALS.to_string());
+        assert_eq!(constant("replica.cuh", "NOT_DIVERGED"), format!("{:#x}", crate::steps::cuda::NOT_DIVERGED));
+    }
+
+    #[test]
+    fn operands_on_another_device_are_refused() {
+        let host = Context::cpu().unwrap();
+        for cx in contexts().into_iter().filter(|cx| cx.device() != Device::Cpu) {
+            let values = [1.0, 2.0];
+            let on_card = Buffer::from_slice(&cx, &values).unwrap();
+            let error = mse_forward(&cx, MseScale::Half, on_card.view(), (&values).into()).unwrap_err().to_string();
+            assert!(error.contains("`target` lives on the CPU, but the context runs on CUDA device 0"), "{error}");
+            let error = mse_forward(&host, MseScale::Half, on_card.view(), (&values).into()).unwrap_err().to_string();
+            assert!(error.contains("`y` lives on a CUDA device, but the context runs on the CPU"), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_the_kernels_are_refused() {
+        assert_eq!(size("op", "n", u32::MAX as usize).unwrap(), u32::MAX);
+        let error = size("op", "n", 1 << 32).unwrap_err().to_string();
+        assert_eq!(error, "op: n is 4294967296, expected at most 4294967295 on a CUDA device");
+    }
+}

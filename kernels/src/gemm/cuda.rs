@@ -5,9 +5,11 @@ use crate::device::{THREADS, adds, kernel, on, on_mut, size};
 use crate::{Acc, Real, Result, View, ViewMut};
 
 /// Rows and columns of a block's tile: `TILE` of product.cuh.
-const TILE: usize = 64;
-/// Elements of shared memory: `PRODUCT_SHARED` of product.cuh.
-const SHARED: usize = 4 * 16 * (TILE + 1);
+pub(crate) const TILE: usize = 64;
+/// Of the inner index at once: `DEPTH` of product.cuh.
+pub(crate) const DEPTH: usize = 16;
+/// Elements of shared memory: `PRODUCT_SHARED` of product.cuh, two stages of a slice of each matrix.
+const SHARED: usize = 4 * DEPTH * (TILE + 1);
 
 pub(super) fn gemm_forward<T: Real>(
     device: &Context,

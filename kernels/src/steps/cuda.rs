@@ -6,7 +6,7 @@ use crate::device::{THREADS, kernel, size};
 use crate::{Real, Result, StepRule};
 
 /// What `diverged` holds on the device for a replica that has not: `NOT_DIVERGED` of replica.cuh.
-const NOT_DIVERGED: u32 = u32::MAX;
+pub(crate) const NOT_DIVERGED: u32 = u32::MAX;
 /// What it holds there for one that had before.
 const BEFORE: u32 = u32::MAX - 1;
 
