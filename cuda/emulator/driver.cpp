@@ -196,18 +196,23 @@ Result require_host(const char* what, const void* pointer, std::size_t bytes) {
 
 // ---- launches ----
 
-// The arguments of a launch, copied when it is queued.
+// The arguments of a launch, copied when it is queued; each is aligned as any parameter may be.
 class Arguments {
-    std::vector<std::vector<unsigned char>> values;
+    struct alignas(128) Unit {
+        unsigned char bytes[128];
+    };
+    std::vector<Unit> units;
+    std::vector<std::size_t> starts;
 
   public:
     void add(const void* value, std::size_t bytes) {
-        auto* start = static_cast<const unsigned char*>(value);
-        values.emplace_back(start, start + bytes);
+        starts.push_back(units.size());
+        units.resize(units.size() + (bytes + sizeof(Unit) - 1) / sizeof(Unit));
+        std::memcpy(&units[starts.back()], value, bytes);
     }
     std::vector<void*> pointers() {
         std::vector<void*> all;
-        for (auto& value : values) all.push_back(value.data());
+        for (std::size_t start : starts) all.push_back(&units[start]);
         return all;
     }
 };
@@ -249,7 +254,8 @@ Result read_arguments(const Kernel& kernel, void** values, void** extra, Argumen
     return 0;
 }
 
-Result launch(Function* function, Index grid, Index block, unsigned shared, Stream* stream, void** values, void** extra) {
+Result launch(Function* function, Index grid, Index block, Index cluster, unsigned shared, Stream* stream, void** values,
+              void** extra) {
     if (Result status = ready()) return status;
     if (!functions.has(function)) return INVALID_HANDLE;
     const Kernel& kernel = *function->kernel;
@@ -268,10 +274,14 @@ Result launch(Function* function, Index grid, Index block, unsigned shared, Stre
         return refuse(INVALID_VALUE, "%s: %u bytes of shared memory, but its limit is set to %d", kernel.name, shared,
                       function->shared_limit);
     }
+    if (cluster.x == 0 || cluster.y == 0 || cluster.z == 0 || cluster.x * cluster.y * cluster.z > emulator::MAX_CLUSTER ||
+        grid.x % cluster.x || grid.y % cluster.y || grid.z % cluster.z) {
+        return refuse(INVALID_VALUE, "%s: clusters of %u x %u x %u blocks", kernel.name, cluster.x, cluster.y, cluster.z);
+    }
     Arguments arguments;
     if (Result status = read_arguments(kernel, values, extra, arguments)) return status;
     return queue(stream, [=, &kernel]() mutable {
-        return emulator::launch(kernel, grid, block, shared, arguments.pointers().data()).status;
+        return emulator::launch(kernel, {grid, block, cluster, shared}, arguments.pointers().data()).status;
     });
 }
 
@@ -357,7 +367,7 @@ API cuDeviceGetAttribute(int* value, int attribute, Device) {
         {89, 0},          {95, 0},        // concurrent managed access, cooperative launch
         {97, emulator::SHARED_AT_MOST},   // shared memory of a block that asks for it
         {115, 1},                         // memory pools
-        {120, 0},                         // clusters
+        {120, 1},                         // clusters
     };
     auto found = ATTRIBUTES.find(attribute);
     if (found == ATTRIBUTES.end()) return refuse(INVALID_VALUE, "device attribute %d is not emulated", attribute);
@@ -614,20 +624,34 @@ API cuFuncSetAttribute(Function* function, int attribute, int value) {
 
 API cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
                    unsigned block_z, unsigned shared, Stream* stream, void** arguments, void** extra) {
-    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared, stream, arguments, extra);
+    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, {}, shared, stream, arguments, extra);
 }
+
+struct LaunchAttribute {
+    unsigned id, padding;
+    union {
+        Index cluster;
+        unsigned char bytes[64];
+    };
+};
 
 struct LaunchConfig {
     Index grid, block;
     unsigned shared;
     Stream* stream;
-    const void* attributes;
+    const LaunchAttribute* attributes;
     unsigned attribute_count;
 };
 
 API cuLaunchKernelEx(const LaunchConfig* config, Function* function, void** arguments, void** extra) {
-    if (config->attribute_count) return refuse(NOT_SUPPORTED, "launch attributes are not emulated");
-    return launch(function, config->grid, config->block, config->shared, config->stream, arguments, extra);
+    constexpr unsigned CLUSTER_DIMENSION = 4;
+    Index cluster;
+    for (unsigned i = 0; i < config->attribute_count; i++) {
+        const LaunchAttribute& attribute = config->attributes[i];
+        if (attribute.id != CLUSTER_DIMENSION) return refuse(NOT_SUPPORTED, "launch attribute %u is not emulated", attribute.id);
+        cluster = attribute.cluster;
+    }
+    return launch(function, config->grid, config->block, cluster, config->shared, config->stream, arguments, extra);
 }
 
 // No kernel of the generic dialect copies by tensor maps.

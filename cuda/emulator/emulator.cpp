@@ -36,10 +36,17 @@ unsigned setting(const char* name, unsigned otherwise) {
     return value && *value ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : otherwise;
 }
 
+uint64_t count(const Index& of) { return static_cast<uint64_t>(of.x) * of.y * of.z; }
+
+// The index of item number `at` of `size`, x first.
+Index index_of(uint64_t at, const Index& size) {
+    return {static_cast<unsigned>(at % size.x), static_cast<unsigned>(at / size.x % size.y),
+            static_cast<unsigned>(at / size.x / size.y)};
+}
+
 struct Launch {
     const Kernel& kernel;
-    Index grid, block;
-    std::size_t shared_bytes;
+    const Dimensions& dimensions;
     void* const* arguments;
     unsigned seed = setting("HANDGRAD_EMULATOR_SEED", 0);
     bool late = setting("HANDGRAD_EMULATOR_LATE", 0) != 0;
@@ -48,10 +55,10 @@ struct Launch {
     std::mutex mutex;
     Outcome outcome;
 
-    Launch(const Kernel& kernel, Index grid, Index block, std::size_t shared_bytes, void* const* arguments)
-        : kernel(kernel), grid(grid), block(block), shared_bytes(shared_bytes), arguments(arguments) {}
+    Launch(const Kernel& kernel, const Dimensions& dimensions, void* const* arguments)
+        : kernel(kernel), dimensions(dimensions), arguments(arguments) {}
 
-    uint64_t blocks() const { return static_cast<uint64_t>(grid.x) * grid.y * grid.z; }
+    uint64_t clusters() const { return count(dimensions.grid) / count(dimensions.cluster); }
 
     // The first failure is the one that is told.
     void fail(Status status, std::string report) {
@@ -60,14 +67,27 @@ struct Launch {
     }
 };
 
-// The fibers and the shared memory of one OS thread, kept from launch to launch. It runs block after block.
-struct Worker {
-    Launch* launch = nullptr;
-    std::vector<Thread> threads;
-    std::vector<unsigned> order;
+// What a block runs in: its shared memory and what watches it, kept from block to block.
+struct Seat {
     Block block;
     Races races;
     unsigned char* shared_end;
+
+    Seat();
+    void prepare(const Launch& launch);
+    void start();
+    Outcome check_end() const;
+};
+
+// The fibers of one OS thread and the blocks they run, kept from launch to launch. It runs cluster after cluster.
+struct Worker {
+    Launch* launch = nullptr;
+    std::vector<std::unique_ptr<Seat>> seats;
+    Cluster cluster;
+    // Block by block.
+    std::vector<Thread> threads;
+    std::vector<unsigned> order;
+    unsigned live = 0;
     sigjmp_buf escape;
     Outcome failure;
 #ifdef EMULATOR_UCONTEXT
@@ -76,10 +96,9 @@ struct Worker {
     void* stack_pointer = nullptr;
 #endif
 
-    Worker();
     void work(Launch& now);
     void prepare();
-    Outcome run_block(uint64_t number);
+    Outcome run_cluster(uint64_t number);
     void schedule(uint32_t random);
     std::string deadlock() const;
 };
@@ -157,7 +176,8 @@ struct sigaction previous[NSIG];
     if (signal == SIGILL) escape(FAILED, "an index beyond a local array, or a shift by too many bits");
     if (info.si_code == SI_KERNEL) escape(ILLEGAL_ADDRESS, "a misaligned access, or one far from all memory");
     auto* address = static_cast<const unsigned char*>(info.si_addr);
-    if (address >= worker->shared_end && address < worker->shared_end + SHARED_GUARD) {
+    const unsigned char* shared_end = worker->seats[current->block->rank]->shared_end;
+    if (address >= shared_end && address < shared_end + SHARED_GUARD) {
         std::size_t bytes = current->block->shared_bytes;
         escape(ILLEGAL_ADDRESS, "out of bounds: " + std::to_string(address - current->block->shared - bytes) +
                                     " bytes beyond the " + std::to_string(bytes) + " bytes of shared memory");
@@ -215,10 +235,19 @@ class HandlerStack {
 // ---- meeting points ----
 
 void finish(Barrier& barrier) {
-    worker->races.warps_met(barrier.warps);
     barrier.arrived = 0;
     barrier.warps = 0;
     barrier.generation++;
+}
+
+void finish(Barrier& barrier, Block& block) {
+    block.races->warps_met(barrier.warps);
+    finish(barrier);
+}
+
+void finish_cluster(Cluster& cluster) {
+    for (Block* block : cluster.blocks) block->races->warps_met(~0u);
+    finish(cluster.barrier);
 }
 
 void finish(Meeting& meeting) {
@@ -234,9 +263,12 @@ void end_thread() {
     Warp& warp = current->warp();
     current->done = true;
     block.live--;
+    worker->live--;
     warp.live &= ~(1u << current->lane());
     Barrier& everybody = block.barriers[0];
-    if (everybody.arrived && everybody.arrived >= block.live) finish(everybody);
+    if (everybody.arrived && everybody.arrived >= block.live) finish(everybody, block);
+    Cluster& cluster = *block.cluster;
+    if (cluster.barrier.arrived && cluster.barrier.arrived >= worker->live) finish_cluster(cluster);
     for (auto& meeting : warp.meetings) {
         if (meeting->arrived && meeting->arrived == (meeting->mask & warp.live)) finish(*meeting);
     }
@@ -244,63 +276,27 @@ void end_thread() {
 
 // ---- running blocks ----
 
-Worker::Worker() {
+Seat::Seat() {
     void* room = mmap(nullptr, SHARED_ROOM + SHARED_GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     shared_end = static_cast<unsigned char*>(room) + SHARED_ROOM;
     mprotect(shared_end, SHARED_GUARD, PROT_NONE);
-}
-
-void Worker::work(Launch& now) {
-    launch = &now;
-    worker = this;
-    HandlerStack handler_stack;
-    prepare();
-    for (uint64_t number; !now.failed && (number = now.next++) < now.blocks();) {
-        Outcome outcome = run_block(number);
-        if (outcome.status != SUCCESS) now.fail(outcome.status, outcome.report);
-    }
-    worker = nullptr;
-}
-
-void Worker::prepare() {
-    block.size = launch->block;
-    block.grid = launch->grid;
-    block.late = launch->late;
     block.races = &races;
-    block.threads = launch->block.x * launch->block.y * launch->block.z;
-    block.shared_bytes = launch->shared_bytes;
+}
+
+void Seat::prepare(const Launch& launch) {
+    block.size = launch.dimensions.block;
+    block.grid = launch.dimensions.grid;
+    block.cluster_size = launch.dimensions.cluster;
+    block.late = launch.late;
+    block.threads = count(block.size);
+    block.shared_bytes = launch.dimensions.shared_bytes;
     // Memory ends where shared memory does, but for what keeps its start aligned.
     std::size_t aligned = (block.shared_bytes + SHARED_ALIGNMENT - 1) / SHARED_ALIGNMENT * SHARED_ALIGNMENT;
     block.shared = shared_end - aligned;
     block.warps.resize((block.threads + WARP - 1) / WARP);
-
-    unsigned have = threads.size();
-    if (have < block.threads) {
-        threads.resize(block.threads);
-        std::size_t each = STACK + PAGE;
-        void* stacks = mmap(nullptr, (block.threads - have) * each, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        for (unsigned i = have; i < block.threads; i++) {
-            // The page below a stack is no memory, so that its overflow faults.
-            unsigned char* guard = static_cast<unsigned char*>(stacks) + (i - have) * each;
-            mprotect(guard, PAGE, PROT_NONE);
-            threads[i].stack = guard + PAGE;
-            threads[i].started = false;
-        }
-    }
-    for (unsigned i = 0; i < block.threads; i++) {
-        threads[i].linear = i;
-        threads[i].block = &block;
-        threads[i].index = {i % block.size.x, i / block.size.x % block.size.y, i / (block.size.x * block.size.y)};
-    }
-    order.resize(block.threads);
-    std::iota(order.begin(), order.end(), 0);
 }
 
-Outcome Worker::run_block(uint64_t number) {
-    block.index.x = number % block.grid.x;
-    block.index.y = number / block.grid.x % block.grid.y;
-    block.index.z = number / block.grid.x / block.grid.y;
+void Seat::start() {
     block.live = block.threads;
     std::memset(block.shared, UNSET, shared_end - block.shared);
     for (Barrier& barrier : block.barriers) barrier.arrived = barrier.warps = 0;
@@ -309,35 +305,98 @@ Outcome Worker::run_block(uint64_t number) {
         warp.live = 0;
         warp.meetings.clear();
     }
-    for (unsigned i = 0; i < block.threads; i++) {
+}
+
+Outcome Seat::check_end() const {
+    const unsigned char* end = block.shared + block.shared_bytes;
+    const unsigned char* beyond = std::find_if(end, static_cast<const unsigned char*>(shared_end),
+                                               [](unsigned char byte) { return byte != UNSET; });
+    if (beyond == shared_end) return {};
+    return {ILLEGAL_ADDRESS, "out of bounds: wrote " + std::to_string(beyond - end) + " bytes beyond the " +
+                                 std::to_string(block.shared_bytes) + " bytes of shared memory"};
+}
+
+void Worker::work(Launch& now) {
+    launch = &now;
+    worker = this;
+    HandlerStack handler_stack;
+    prepare();
+    for (uint64_t number; !now.failed && (number = now.next++) < now.clusters();) {
+        Outcome outcome = run_cluster(number);
+        if (outcome.status != SUCCESS) now.fail(outcome.status, outcome.report);
+    }
+    worker = nullptr;
+}
+
+void Worker::prepare() {
+    unsigned blocks = count(launch->dimensions.cluster), each = count(launch->dimensions.block);
+    cluster.blocks.clear();
+    for (unsigned rank = 0; rank < blocks; rank++) {
+        if (rank == seats.size()) seats.push_back(std::make_unique<Seat>());
+        seats[rank]->prepare(*launch);
+        seats[rank]->block.rank = rank;
+        seats[rank]->block.cluster = &cluster;
+        cluster.blocks.push_back(&seats[rank]->block);
+    }
+    unsigned have = threads.size(), needed = blocks * each;
+    if (have < needed) {
+        threads.resize(needed);
+        std::size_t room = STACK + PAGE;
+        void* stacks = mmap(nullptr, (needed - have) * room, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        for (unsigned i = have; i < needed; i++) {
+            // The page below a stack is no memory, so that its overflow faults.
+            unsigned char* guard = static_cast<unsigned char*>(stacks) + (i - have) * room;
+            mprotect(guard, PAGE, PROT_NONE);
+            threads[i].stack = guard + PAGE;
+        }
+    }
+    for (unsigned i = 0; i < needed; i++) {
+        threads[i].linear = i % each;
+        threads[i].block = cluster.blocks[i / each];
+        threads[i].index = index_of(i % each, launch->dimensions.block);
+    }
+    order.resize(needed);
+    std::iota(order.begin(), order.end(), 0);
+}
+
+Outcome Worker::run_cluster(uint64_t number) {
+    const Index &grid = launch->dimensions.grid, &size = launch->dimensions.cluster;
+    Index place = index_of(number, {grid.x / size.x, grid.y / size.y, grid.z / size.z});
+    cluster.barrier.arrived = 0;
+    for (Block* block : cluster.blocks) {
+        Index within = index_of(block->rank, size);
+        block->index = {place.x * size.x + within.x, place.y * size.y + within.y, place.z * size.z + within.z};
+        seats[block->rank]->start();
+    }
+    live = order.size();
+    for (unsigned i : order) {
         Thread& thread = threads[i];
         thread.done = false;
         thread.word = nullptr;
         thread.copies.clear();
         thread.groups.clear();
         thread.warp().live |= 1u << thread.lane();
-        if (!thread.started) start(thread);
+        if (!thread.started) emulator::start(thread);
     }
     if (sigsetjmp(escape, 1)) {
-        // Where the fibers are is of no use to the next block.
+        // Where the fibers are is of no use to the next cluster.
         current = nullptr;
         for (Thread& thread : threads) thread.started = false;
         return failure;
     }
     schedule(launch->seed ? launch->seed * 2654435761u + static_cast<uint32_t>(number) : 0);
-    const unsigned char* beyond = std::find_if(block.shared + block.shared_bytes, shared_end, [](unsigned char byte) {
-        return byte != UNSET;
-    });
-    if (beyond == shared_end) return {};
-    return {ILLEGAL_ADDRESS, "out of bounds: wrote beyond the " + std::to_string(block.shared_bytes) +
-                                 " bytes of shared memory, " +
-                                 std::to_string(beyond - block.shared - block.shared_bytes) + " after their end"};
+    for (Block* block : cluster.blocks) {
+        Outcome outcome = seats[block->rank]->check_end();
+        if (outcome.status != SUCCESS) return outcome;
+    }
+    return {};
 }
 
 void Worker::schedule(uint32_t random) {
-    while (block.live) {
+    while (live) {
         if (random) {
-            for (unsigned i = block.threads - 1; i > 0; i--) {
+            for (unsigned i = order.size() - 1; i > 0; i--) {
                 random = random * 1664525u + 1013904223u;
                 std::swap(order[i], order[(random >> 8) % (i + 1)]);
             }
@@ -361,21 +420,25 @@ void Worker::schedule(uint32_t random) {
 
 // Which threads wait, and for what.
 std::string Worker::deadlock() const {
-    std::map<std::string, std::pair<unsigned, std::string>> waiting;
-    for (unsigned i = 0; i < block.threads; i++) {
-        if (threads[i].done) continue;
-        auto& [count, who] = waiting[threads[i].reason];
-        if (count++ < 8) who += " " + std::to_string(i);
+    std::string text = "deadlock";
+    for (const Block* block : cluster.blocks) {
+        std::map<std::string, std::pair<unsigned, std::string>> waiting;
+        for (unsigned i : order) {
+            if (threads[i].block != block || threads[i].done) continue;
+            auto& [count, who] = waiting[threads[i].reason];
+            if (count++ < 8) who += " " + std::to_string(threads[i].linear);
+        }
+        char place[80];
+        std::snprintf(place, sizeof place, "\n  block (%u, %u, %u)", block->index.x, block->index.y, block->index.z);
+        text += place;
+        for (auto& [reason, threads] : waiting) {
+            auto& [count, who] = threads;
+            text += "\n    " + std::to_string(count) + " threads wait for " + reason + ":" + who + (count > 8 ? " ..." : "");
+        }
+        unsigned ended = block->threads - block->live;
+        if (ended) text += "\n    " + std::to_string(ended) + " threads have ended";
     }
-    char place[80];
-    std::snprintf(place, sizeof place, "deadlock in block (%u, %u, %u):", block.index.x, block.index.y, block.index.z);
-    std::string text = place;
-    for (auto& [reason, threads] : waiting) {
-        auto& [count, who] = threads;
-        text += "\n  " + std::to_string(count) + " threads wait for " + reason + ":" + who + (count > 8 ? " ..." : "");
-    }
-    unsigned ended = block.threads - block.live;
-    return ended ? text + "\n  " + std::to_string(ended) + " threads have ended" : text;
+    return text;
 }
 
 // Workers that no launch uses.
@@ -399,10 +462,10 @@ void work(Launch& launch) {
 
 } // namespace
 
-Outcome launch(const Kernel& kernel, Index grid, Index block, std::size_t shared_bytes, void* const* arguments) {
+Outcome launch(const Kernel& kernel, const Dimensions& dimensions, void* const* arguments) {
     catch_faults();
-    Launch launch(kernel, grid, block, shared_bytes, arguments);
-    uint64_t hands = std::min<uint64_t>(setting("HANDGRAD_EMULATOR_THREADS", 1), launch.blocks());
+    Launch launch(kernel, dimensions, arguments);
+    uint64_t hands = std::min<uint64_t>(setting("HANDGRAD_EMULATOR_THREADS", 1), launch.clusters());
     std::vector<std::thread> helpers;
     for (uint64_t i = 1; i < hands; i++) helpers.emplace_back([&] { work(launch); });
     work(launch);
@@ -442,10 +505,26 @@ void barrier(unsigned which, unsigned count, const char* reason) {
     unsigned wanted = count ? count : block.live;
     barrier.warps |= 1u << (current->linear / WARP);
     if (++barrier.arrived >= wanted) {
-        finish(barrier);
+        finish(barrier, block);
     } else {
         wait_while(&barrier.generation, barrier.generation, reason);
     }
+}
+
+void cluster_barrier() {
+    Cluster& cluster = *current->block->cluster;
+    if (++cluster.barrier.arrived >= worker->live) {
+        finish_cluster(cluster);
+    } else {
+        wait_while(&cluster.barrier.generation, cluster.barrier.generation, "the cluster's barrier");
+    }
+}
+
+void* in_cluster(void* shared, unsigned rank) {
+    std::size_t offset = shared_offset(shared, 1, "an address in the cluster");
+    const std::vector<Block*>& blocks = current->block->cluster->blocks;
+    if (rank >= blocks.size()) fail("an address in block %u of a cluster of %zu", rank, blocks.size());
+    return blocks[rank]->shared + offset;
 }
 
 void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&)) {
@@ -473,7 +552,7 @@ void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&)) 
 }
 
 void meet_in_memory(uint32_t mask) {
-    meet(mask, nullptr, "__syncwarp", [](Meeting&) { worker->races.warp_met(current->linear / WARP); });
+    meet(mask, nullptr, "__syncwarp", [](Meeting&) { current->block->races->warp_met(current->linear / WARP); });
 }
 
 std::size_t shared_offset(const void* address, std::size_t bytes, const char* what) {

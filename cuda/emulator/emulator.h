@@ -126,8 +126,18 @@ struct Thread {
     Warp& warp();
 };
 
+// Blocks that run together and may use each other's shared memory, x first.
+struct Cluster {
+    Barrier barrier;
+    std::vector<Block*> blocks;
+};
+
 struct Block {
     Index index, size, grid;
+    // The cluster's size in blocks, and the place of this one in it.
+    Index cluster_size;
+    unsigned rank = 0;
+    Cluster* cluster = nullptr;
     unsigned threads = 0, live = 0;
     unsigned char* shared = nullptr;
     std::size_t shared_bytes = 0;
@@ -151,6 +161,12 @@ void wait_while(const uint32_t* word, uint32_t value, const char* reason);
 
 // Waits for `count` threads of the block, or for all that have not ended when it is 0.
 void barrier(unsigned which, unsigned count, const char* reason);
+
+// Waits for all threads of the cluster's blocks that have not ended.
+void cluster_barrier();
+
+// Where the same place of shared memory is in the block of a rank.
+void* in_cluster(void* shared, unsigned rank);
 
 // The lanes of mask meet; the last one to come calls act.
 void meet(uint32_t mask, void* mine, const char* reason, void (*act)(Meeting&));

@@ -20,7 +20,16 @@ struct Outcome {
     std::string report;
 };
 
+// The most blocks of a cluster.
+constexpr unsigned MAX_CLUSTER = 8;
+
+struct Dimensions {
+    // In blocks, in threads, in blocks; the grid is a multiple of the cluster.
+    Index grid, block, cluster;
+    std::size_t shared_bytes;
+};
+
 // Runs the kernel to its end. The launch must be within the limits of the device. Threads may launch side by side.
-Outcome launch(const Kernel& kernel, Index grid, Index block, std::size_t shared_bytes, void* const* arguments);
+Outcome launch(const Kernel& kernel, const Dimensions& dimensions, void* const* arguments);
 
 } // namespace emulator
