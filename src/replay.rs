@@ -172,7 +172,7 @@ fn train<T: Real>(
     let mut lines: Vec<Line> = Vec::with_capacity(steps);
     for step in 0..steps {
         let params: Vec<f64> = state.params.iter().map(|value| value.to_f64()).collect();
-        let losses = &measurer.measure(cx, &params, init, &wanted)?[0];
+        let losses = &measurer.measure(cx.host(), &params, init, &wanted)?[0];
         if !losses[0].is_finite() || (has_test && !losses[1].is_finite()) {
             break;
         }
@@ -184,7 +184,7 @@ fn train<T: Real>(
         }
     }
     let diverged_at = state.diverged[0].map(|step| step as usize).or((lines.len() < steps).then_some(lines.len()));
-    let variant = net.variant(cx).name();
+    let variant = net.variant(cx);
     let summary =
         Summary { steps: lines.len(), diverged: diverged_at.is_some(), diverged_at, variant, last: lines.last().copied() };
     Ok((lines, summary))

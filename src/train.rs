@@ -186,7 +186,7 @@ impl Job<'_> {
             wanted.push(due);
             places.push(due_places);
         }
-        let values = self.measurer.measure(self.cx, &params, &origins, &wanted)?;
+        let values = self.measurer.measure(self.cx.host(), &params, &origins, &wanted)?;
         for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
             row[*place] = *value;
         }

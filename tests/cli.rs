@@ -151,6 +151,140 @@ fn replay_and_measure_answer_in_csv_and_json() {
     assert!(measured["test_loss"].is_null());
 }
 
+/// What the flags of a replay say, for a 2-3-1 network with biases in the first layer under the mean squared error.
+#[derive(Clone, Copy)]
+struct Flags {
+    relu: bool,
+    warmup: Option<[f64; 3]>,
+    decay: Option<[f64; 2]>,
+    clip: f64,
+    weight_decay: f64,
+    momentum: f64,
+}
+
+/// The training loss after each of the order's pairs of samples, by loops over the definitions.
+fn two_three_one(flags: Flags, lr: f64, [x, y, order, init]: [&[f64]; 4]) -> Vec<f64> {
+    let (mut w, mut velocity, total) = (init.to_vec(), [0.0; 12], order.len() / 2);
+    let activation = |z: f64| if flags.relu && z < 0.0 { (0.0, 0.0) } else { (z, 1.0) };
+    let hidden = |w: &[f64], x: &[f64], j: usize| activation(w[2 * j] * x[0] + w[2 * j + 1] * x[1] + w[6 + j]);
+    let residual = |w: &[f64], i: usize| (0..3).map(|j| w[9 + j] * hidden(w, &x[2 * i..], j).0).sum::<f64>() - y[i];
+    let mut losses = Vec::new();
+    for (t, pair) in order.chunks(2).enumerate() {
+        let progress = |t: usize| t as f64 / total as f64;
+        let mut rate = lr;
+        if let Some([factor, exponent, until]) = flags.warmup {
+            let last = (until * total as f64) as usize;
+            rate *= 1.0 + (factor - 1.0) * progress(t.min(last)).powf(exponent);
+        }
+        if let Some([at, divide]) = flags.decay
+            && t >= (at * total as f64) as usize
+        {
+            rate /= divide;
+        }
+        let mut gradient = [0.0; 12];
+        for &i in pair {
+            let (i, half) = (i as usize, 0.5 * 2.0);
+            for j in 0..3 {
+                let (a, slope) = hidden(&w, &x[2 * i..], j);
+                let delta = half * residual(&w, i) * w[9 + j] * slope;
+                gradient[2 * j] += delta * x[2 * i];
+                gradient[2 * j + 1] += delta * x[2 * i + 1];
+                gradient[6 + j] += delta;
+                gradient[9 + j] += half * residual(&w, i) * a;
+            }
+        }
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let coefficient = (flags.clip / (norm + 1e-6)).min(1.0);
+        for ((w, v), g) in w.iter_mut().zip(&mut velocity).zip(gradient) {
+            *v = flags.momentum * *v + coefficient * g + flags.weight_decay * *w;
+            *w -= rate * *v;
+        }
+        losses.push((0..y.len()).map(|i| residual(&w, i).powi(2)).sum::<f64>() / y.len() as f64);
+    }
+    losses
+}
+
+#[test]
+fn every_flag_of_a_perceptrons_replay_means_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let wave = |count: usize, phase: f64| (0..count).map(|i| (1.7 * i as f64 + phase).sin()).collect::<Vec<f64>>();
+    let (x, y, init) = (wave(10, 0.3), wave(5, 1.1), wave(12, 2.0));
+    let order: Vec<f64> = (0..60).map(|i| f64::from(i * i % 5)).collect();
+    let arrays = [
+        ("x", [5, 2].as_slice(), x.clone()),
+        ("y", &[5], y.clone()),
+        ("order", &[30, 2], order.clone()),
+        ("init", &[12], init.clone()),
+    ];
+    let path = save(&folder.path().join("a.npz"), &arrays);
+    let out = folder.path().join("trace.csv");
+    let plain = Flags { relu: true, warmup: None, decay: None, clip: f64::INFINITY, weight_decay: 0.0, momentum: 0.0 };
+    let mut seen = Vec::new();
+    for (flags, more) in [
+        (plain, ""),
+        (Flags { relu: false, ..plain }, "--activation identity"),
+        (Flags { warmup: Some([4.0, 2.0, 0.5]), ..plain }, "--warmup 4,2,.5"),
+        (Flags { decay: Some([0.4, 3.0]), ..plain }, "--decay .4,3"),
+        (Flags { clip: 0.3, ..plain }, "--clip 0.3"),
+        (Flags { weight_decay: 0.2, ..plain }, "--wd 0.2"),
+        (Flags { momentum: 0.8, ..plain }, "--momentum 0.8"),
+        (
+            Flags {
+                relu: true,
+                warmup: Some([2.0, 0.5, 0.3]),
+                decay: Some([0.7, 2.0]),
+                clip: 0.5,
+                weight_decay: 0.1,
+                momentum: 0.5,
+            },
+            "--warmup 2,.5,.3 --decay .7,2 --clip 0.5 --wd 0.1 --momentum 0.5",
+        ),
+    ] {
+        let base = ["replay", &path, "--net", "mlp:2,3,1", "--bias", "first", "--loss", "mse", "--lr", "0.05", "--batch", "2"];
+        let arguments: Vec<&str> =
+            base.into_iter().chain(["--out", out.to_str().unwrap()]).chain(more.split_whitespace()).collect();
+        let done = output(&arguments);
+        assert!(done.status.success(), "{more}: {}", text(&done.stderr));
+        let trace = std::fs::read_to_string(&out).unwrap();
+        let losses: Vec<f64> = trace.lines().skip(2).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect();
+        let want = two_three_one(flags, 0.05, [&x, &y, &order, &init]);
+        assert_eq!(losses.len(), want.len() - 1, "{more}: one line for the start of every update");
+        for (step, (got, want)) in losses.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() <= 1e-12 * want, "{more}, step {}: {got} against {want}", step + 1);
+        }
+        seen.push(losses[28]);
+    }
+    seen.sort_by(f64::total_cmp);
+    assert!(seen.windows(2).all(|pair| pair[1] - pair[0] > 1e-6), "a flag changes nothing: {seen:?}");
+}
+
+#[test]
+fn a_perceptron_is_measured_at_every_threshold_and_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    // Features of x = -1: (0, 0, 1, 0), of x = 1: (1, 2, 0, 0). Neurons 1 and 2 are correlated by 1 with later ones.
+    let arrays = [
+        ("x", [2, 1].as_slice(), vec![-1.0, 1.0]),
+        ("y", &[2], vec![0.0, 1.0]),
+        ("x_eval", &[2, 1], vec![-1.0, 2.0]),
+        ("w", &[8], vec![1.0, 2.0, -1.0, 0.0, 0.5, 0.25, 3.0, 1.0]),
+    ];
+    let path = save(&folder.path().join("a.npz"), &arrays);
+    let base = ["measure", &path, "--net", "mlp:1,4,1", "--bias", "none", "--params", "w", "--ntk-rank", "1e-4"];
+    let answer = |more: &[&str]| -> serde_json::Value {
+        let done = output(&base.iter().chain(more).copied().collect::<Vec<_>>());
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap()
+    };
+    let measured = answer(&["--sparsity", "0.95,1"]);
+    assert_eq!(measured["sparsity"], serde_json::json!({ "0.95": 0.125, "1": 0.375 }));
+    assert_eq!(measured["ntk_rank"], 2, "one row of gradients has only the third neuron's, the other only the others'");
+    // h(-1) = 3 and h(1) = 1.
+    assert!((measured["train_loss"].as_f64().unwrap() - 9.0 / 4.0).abs() <= 1e-15);
+    assert_eq!(answer(&["--sparsity", "0.95", "--layer", "1"])["sparsity"], serde_json::json!({ "0.95": 0.125 }));
+    let layer = ["measure", &path, "--net", "mlp:1,4,1", "--bias", "none", "--params", "w", "--sparsity", "0.9", "--layer", "2"];
+    refused(folder.path(), &layer, "has no hidden layer 2");
+}
+
 #[test]
 fn a_finished_run_is_complete_and_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,6 +319,19 @@ fn started(out: &str, resume: bool, milliseconds: u64) -> Child {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(milliseconds));
     child
+}
+
+/// Waits until a process catches SIGUSR1, the last signal that it asks for.
+fn wait_until_watched(child: &Child) {
+    for _ in 0..6000 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        if u64::from_str_radix(caught, 16).unwrap() & (1 << 9) != 0 {
+            return std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the run watches no signals");
 }
 
 fn metrics(out: &Path) -> Vec<u8> {
@@ -229,7 +376,8 @@ fn signals_save_and_exit_75() {
     let (whole, interrupted) = pair(folder.path());
     let out = interrupted.to_str().unwrap();
     for (round, signal) in ["TERM", "INT", "USR1"].into_iter().enumerate() {
-        let mut child = started(out, round > 0, 40);
+        let mut child = started(out, round > 0, 0);
+        wait_until_watched(&child);
         assert!(child.try_wait().unwrap().is_none(), "the run must be unfinished when SIG{signal} comes");
         let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -252,6 +400,17 @@ fn the_answers_are_on_stdout() {
     let bench = output(&["bench", "diagonal", "--n", "5", "--d", "9", "--dtype", "f64", "--steps", "1000", "--threads", "2"]);
     let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap();
     assert!(bench["steps_per_s"].as_f64().unwrap() > 0.0);
+    let metric = output(&["bench", "mlp:3,4,1", "--metric", "ntk_rank@1e-4"]);
+    let metric: serde_json::Value = serde_json::from_slice(&metric.stdout).unwrap();
+    assert!(metric["value"].as_f64().unwrap() >= 1.0 && metric["median_s"].as_f64().unwrap() > 0.0, "{metric}");
+    for (more, method) in
+        [(["--replicas", "2"].as_slice(), "mlp"), (&["--composed"], "composed"), (&["--activation", "tanh"], "composed")]
+    {
+        let arguments = [&["bench", "mlp:3,4,1", "--n", "5", "--steps", "1000", "--clip", "1"], more].concat();
+        let bench: serde_json::Value = serde_json::from_slice(&output(&arguments).stdout).unwrap();
+        assert_eq!(bench["method"], method);
+        assert!(bench["steps_per_s"].as_f64().unwrap() > 0.0);
+    }
     let gradients = output(&["gradcheck"]);
     assert_eq!(gradients.status.code(), Some(0));
     assert!(text(&gradients.stdout).contains(" 0 wrong"));

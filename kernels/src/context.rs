@@ -29,8 +29,16 @@ pub struct Context {
     device: Device,
     isa: Isa,
     #[cfg(feature = "cuda")]
-    cuda: Option<handgrad_cuda::Context>,
+    cuda: Option<Cuda>,
     idle: Mutex<Vec<Vec<Chunk>>>,
+}
+
+/// A CUDA device and what computes beside it.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+struct Cuda {
+    device: handgrad_cuda::Context,
+    host: Box<Context>,
 }
 
 impl Context {
@@ -76,12 +84,30 @@ impl Context {
     /// As [`Context::cpu`].
     #[cfg(feature = "cuda")]
     pub fn on_cuda(cuda: handgrad_cuda::Context) -> Result<Context> {
-        Ok(Context { device: Device::Cuda(cuda.ordinal()), cuda: Some(cuda), ..Context::cpu()? })
+        let device = Device::Cuda(cuda.ordinal());
+        Ok(Context { device, cuda: Some(Cuda { device: cuda, host: Box::new(Context::cpu()?) }), ..Context::cpu()? })
     }
 
     /// Where kernels run.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// This machine's processor: the context itself, or beside a CUDA device what prepares its work and measures.
+    pub fn host(&self) -> &Context {
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = &self.cuda {
+            return &cuda.host;
+        }
+        self
+    }
+
+    /// What the bits of a result depend on: the name of the instruction set, or `cuda`.
+    pub fn variant(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => self.isa.name(),
+            Device::Cuda(_) => "cuda",
+        }
     }
 
     /// The instruction set that kernels may use; an operator without that variant takes the next lower one.
@@ -92,7 +118,7 @@ impl Context {
     /// The opened CUDA device, if this context is one.
     #[cfg(feature = "cuda")]
     pub fn cuda(&self) -> Option<&handgrad_cuda::Context> {
-        self.cuda.as_ref()
+        self.cuda.as_ref().map(|cuda| &cuda.device)
     }
 
     /// `len` elements of scratch memory, aligned to 64 bytes, of unspecified content; they go back when dropped.

@@ -19,6 +19,8 @@ use handgrad::state::State;
 use handgrad::{Error, Result};
 use serde::Serialize;
 
+use super::device::DeviceArguments;
+
 /// SGD on a network, order stream, schedule and divergence check included; or a metric.
 #[derive(Args)]
 pub struct Arguments {
@@ -54,11 +56,13 @@ pub struct Arguments {
     /// Threads, a group of replicas each.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Operator by operator, without the fused kernel.
     #[arg(long)]
     composed: bool,
     /// Time this metric of the initial network instead, in f64, as in ntk_rank@1e-4.
-    #[arg(long, conflicts_with_all = ["clip", "batch", "dtype", "steps", "replicas", "threads", "composed"])]
+    #[arg(long, conflicts_with_all = ["clip", "batch", "dtype", "steps", "replicas", "threads", "device", "composed"])]
     metric: Option<String>,
 }
 
@@ -131,9 +135,9 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         )));
     }
     check_threads(threads)?;
-    let (cx, problem) = (Context::cpu()?, arguments.problem()?);
+    let (cx, problem) = (arguments.device.context()?, arguments.problem()?);
     if let Some(metric) = &arguments.metric {
-        return time_metric(&cx, arguments, problem, metric);
+        return time_metric(cx.host(), arguments, problem, metric);
     }
     let (method, variant, steps_per_s) = match arguments.dtype {
         Dtype::F32 => measure::<f32>(&cx, arguments, &problem)?,
@@ -187,7 +191,7 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> R
         return Err(Error::Numerics(format!("the benchmark diverged at step {step}; its time means nothing")));
     }
     let done = arguments.steps as f64 * (arguments.threads * arguments.replicas) as f64;
-    Ok((training.method(), training.variant(cx).name(), done / seconds))
+    Ok((training.method(), training.variant(cx), done / seconds))
 }
 
 /// Seconds that a metric is timed for, after a warm-up.

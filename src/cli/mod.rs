@@ -1,6 +1,7 @@
 //! Commands and flags. stdout carries the answer; progress, advice and errors go to stderr.
 
 mod bench;
+mod device;
 mod info;
 mod net;
 mod progress;

@@ -12,6 +12,7 @@ use handgrad::spec::Dtype;
 use handgrad::{Error, Result};
 
 use super::answer_json;
+use super::device::DeviceArguments;
 use super::net::NetArguments;
 use super::progress::Bar;
 
@@ -55,6 +56,8 @@ pub struct ReplayArguments {
     /// Number type of training.
     #[arg(long, value_enum, default_value = "f64")]
     dtype: Dtype,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Where the losses are written, as step,train_loss,test_loss.
     #[arg(long)]
     out: PathBuf,
@@ -130,11 +133,12 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
         momentum: *momentum,
         dtype: *dtype,
     };
+    let cx = arguments.device.context()?;
     let npz = Npz::read(arrays)?;
     check_output(out, arrays)?;
     let rows = npz.shape("order").and_then(|shape| shape.first().copied());
     let bar = Bar::new(steps.or(rows).unwrap_or(0) as u64);
-    let outcome = replay_arrays(&Context::cpu()?, &npz, &options, &bar);
+    let outcome = replay_arrays(&cx, &npz, &options, &bar);
     bar.finish();
     let (lines, summary) = outcome?;
     write_lines(out, &lines)?;

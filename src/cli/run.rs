@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use handgrad::experiments;
-use handgrad::kernels::Context;
 use handgrad::report::{Meta, claims_table, picture, publish, summary_table};
 use handgrad::run::{Opened, Options, RunFolder, check_threads, execute};
 use handgrad::spec::{Scale, Spec};
 use handgrad::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
+use super::device::DeviceArguments;
 use super::progress::Bar;
 
 #[derive(Args)]
@@ -35,6 +35,8 @@ pub struct Arguments {
     /// Threads; 0: one per core. The results do not depend on it.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     threads: usize,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// The run's folder; by default runs/<figure>-<hash>.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -62,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             PathBuf::from("runs").join(format!("{name}-{}", spec.hash()?))
         }
     };
-    let cx = Context::cpu()?;
+    let cx = arguments.device.context()?;
     let data = spec.data.load()?;
     let data_hash = data.hash();
     let folder = match RunFolder::open(&target, &spec, arguments.resume)? {
@@ -122,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "{} runs x {replicas} seeds, {steps} steps in {:.1} s on {threads} threads ({}){figure}\n",
         spec.runs.len(),
         started.elapsed().as_secs_f64(),
-        meta.isa,
+        cx.variant(),
     ));
     Ok(())
 }

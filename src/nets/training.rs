@@ -6,7 +6,7 @@ use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
-use handgrad_kernels::{Buffer, Context, Isa, Real, StepRule, Steps, ViewMut};
+use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, ViewMut};
 
 use super::stepper::{Iterations, Stepper};
 use super::{Activation, Architecture, Bias, Net};
@@ -33,7 +33,7 @@ pub struct Training<T: Real> {
     shape: DiagonalShape,
     params: usize,
     x: Arc<Buffer<T>>,
-    y: Arc<[T]>,
+    y: Arc<Buffer<T>>,
     loss: Loss,
     schedule: Schedule,
     optimiser: Optimiser,
@@ -113,8 +113,11 @@ impl<T: Real> Training<T> {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
         let shape = DiagonalShape { n, d, stride, replicas: 1 };
-        let y = data.y.iter().map(|&value| T::from_f64(value)).collect();
-        let x = Arc::new(Buffer::from_slice(cx, &x)?);
+        let y: Vec<T> = data.y.iter().map(|&value| T::from_f64(value)).collect();
+        if method == Method::Composed {
+            composed_on(cx)?;
+        }
+        let (x, y) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(Buffer::from_slice(cx, &y)?));
         Ok(Training { method, net: layered, shape, params, x, y, loss, schedule, optimiser, steps })
     }
 
@@ -123,8 +126,11 @@ impl<T: Real> Training<T> {
         self.params
     }
 
-    /// The instruction set that its steps run with on a context.
-    pub fn variant(&self, cx: &Context) -> Isa {
+    /// What its steps run with on a context: the name of an instruction set, or `cuda`.
+    pub fn variant(&self, cx: &Context) -> &'static str {
+        if cx.device() != Device::Cpu {
+            return cx.variant();
+        }
         let variants = match &self.method {
             Method::Fused(Fused::Diagonal) => handgrad_kernels::diagonal::VARIANTS,
             Method::Fused(Fused::DeepLinear(..)) => handgrad_kernels::deep_linear::VARIANTS,
@@ -132,7 +138,7 @@ impl<T: Real> Training<T> {
             Method::Composed if self.net.is_none() => handgrad_kernels::diagonal::VARIANTS,
             Method::Composed => handgrad_kernels::linear::VARIANTS,
         };
-        variants.runs_under(cx.isa())
+        variants.runs_under(cx.isa()).name()
     }
 
     /// Which code makes a step: the name of a fused kernel, or `composed`.
@@ -153,8 +159,9 @@ impl<T: Real> Training<T> {
     /// The same run operator by operator, whatever fused kernel there is: the oracle of those kernels.
     ///
     /// # Errors
-    /// If the context's device has no room for the data.
+    /// If the context is not the CPU.
     pub fn composed(self, cx: &Context) -> Result<Training<T>> {
+        composed_on(cx)?;
         let mut x = Vec::with_capacity(self.shape.n * self.shape.d);
         for row in self.x.as_slice().unwrap_or_default().chunks_exact(self.shape.stride) {
             x.extend_from_slice(&row[..self.shape.d]);
@@ -171,6 +178,11 @@ impl<T: Real> Training<T> {
         let replicas = state.replicas();
         let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
         let factor = self.rate_factor();
+        // On a device they stay for all chunks.
+        let mut resident = match cx.device() {
+            Device::Cpu => None,
+            Device::Cuda(_) => Some(Buffer::from_slice(cx, &state.params)?),
+        };
         let mut stepper = None;
         let (mut order, mut rates) = (Vec::new(), Vec::new());
         while state.step < until && !state.is_over() {
@@ -185,13 +197,14 @@ impl<T: Real> Training<T> {
             }
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
             for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
-                draws.order.fill(cx, batches.start, order)?;
+                draws.order.fill(cx.host(), batches.start, order)?;
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             match &self.method {
                 Method::Fused(fused) => {
                     let steps = Steps { order: &order, batch: batches.size, lr: &rates };
-                    self.fused(cx, fused, full, steps, (&mut state.params).into(), &mut diverged)?;
+                    let params = resident.as_mut().map_or_else(|| (&mut state.params).into(), Buffer::view_mut);
+                    self.fused(cx, fused, full, steps, params, &mut diverged)?;
                 }
                 Method::Composed => {
                     let stepper = match &mut stepper {
@@ -201,7 +214,7 @@ impl<T: Real> Training<T> {
                             stepper.insert(Stepper::new(&self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
                         }
                     };
-                    let data = (self.x.as_slice().unwrap_or_default(), &*self.y);
+                    let data = (self.x.as_slice().unwrap_or_default(), self.y.as_slice().unwrap_or_default());
                     let iterations = Iterations { order: &order, rates: &rates };
                     stepper.train(cx, data, draws, iterations, state, &mut diverged)?;
                 }
@@ -210,6 +223,9 @@ impl<T: Real> Training<T> {
                 *at = at.or(found.map(|step| state.step + step as u64));
             }
             state.step += count;
+        }
+        if let Some(params) = resident {
+            state.params = params.to_vec()?;
         }
         state.step = until.max(state.step);
         Ok(())
@@ -227,7 +243,7 @@ impl<T: Real> Training<T> {
     ) -> Result<()> {
         let DiagonalShape { n, stride, .. } = self.shape;
         let replicas = diverged.len();
-        let (x, y) = (self.x.view(), (&*self.y).into());
+        let (x, y) = (self.x.view(), self.y.view());
         let rule = |scale| StepRule {
             scale,
             clip: self.optimiser.clip.map(T::from_f64),
@@ -280,5 +296,15 @@ impl<T: Real> Training<T> {
     /// The optimiser.
     pub fn optimiser(&self) -> &Optimiser {
         &self.optimiser
+    }
+}
+
+/// Layers keep their values on the host.
+fn composed_on(cx: &Context) -> Result<()> {
+    match cx.device() {
+        Device::Cpu => Ok(()),
+        device => refuse!(
+            "{device}: it trains networks whose whole step is one kernel, and there is none for this network, loss and optimiser; take the CPU"
+        ),
     }
 }

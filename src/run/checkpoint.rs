@@ -45,7 +45,7 @@ impl<T: Real> Checkpoint<T> {
             ("step".to_owned(), state.step.to_string()),
             ("seeds".to_owned(), json(serde_json::to_string(&state.seeds))?),
             ("diverged".to_owned(), json(serde_json::to_string(&state.diverged))?),
-            ("isa".to_owned(), cx.isa().name().to_owned()),
+            ("variant".to_owned(), cx.variant().to_owned()),
         ]);
         let bytes = safetensors::serialize(views, Some(header)).map_err(failed)?;
         super::folder::replace(path, &bytes)
@@ -54,7 +54,7 @@ impl<T: Real> Checkpoint<T> {
     /// The checkpoint at `path`, if there is one.
     ///
     /// # Errors
-    /// If it cannot be read, belongs to other seeds, or was computed with another instruction set, whose bits differ.
+    /// If it cannot be read, belongs to other seeds, or was computed with another instruction set or device, whose bits differ.
     pub fn read(path: &Path, cx: &Context, seeds: &[Seed]) -> Result<Option<Checkpoint<T>>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -69,11 +69,12 @@ impl<T: Real> Checkpoint<T> {
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
         let header = metadata.metadata().as_ref().ok_or_else(|| broken(&"it has no header"))?;
         let entry = |name: &str| header.get(name).ok_or_else(|| broken(&format!("`{name}` is missing")));
-        let isa = entry("isa")?;
-        if isa != cx.isa().name() {
+        let variant = entry("variant")?;
+        if variant != cx.variant() {
             return refuse!(
-                "{at}: computed with {isa}, this process uses {}; continue with HANDGRAD_ISA={isa}, or start anew elsewhere",
-                cx.isa()
+                "{at}: computed with {variant}, this process uses {}; continue with {}, or start anew elsewhere",
+                cx.variant(),
+                if variant == "cuda" { "--device cuda".to_owned() } else { format!("HANDGRAD_ISA={variant}") }
             );
         }
         let numbers = |name: &str| tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|error| broken(&error));
