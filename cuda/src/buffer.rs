@@ -3,78 +3,93 @@
 use std::alloc::Layout;
 use std::any::type_name;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use cudarc::driver::sys::{CUdeviceptr, CUresult};
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError, result};
+use cudarc::driver::sys::{CUdeviceptr, CUstream, CUtensorMapDataType};
+use cudarc::driver::{DriverError, result};
 
+use crate::memory::Memory;
 use crate::{Context, Error, Result};
 
 mod sealed {
     /// Keeps [`Element`](super::Element) closed and the driver binding's own traits out of the
     /// public interface.
-    pub trait Sealed: cudarc::driver::DeviceRepr + cudarc::driver::ValidAsZeroBits {}
+    pub trait Sealed: cudarc::driver::DeviceRepr {
+        /// How a tensor map names the type.
+        const TENSOR_TYPE: super::CUtensorMapDataType;
+    }
 }
 
 /// A type that device memory can hold: `f32`, `f64`, `i32`, `u32`, `u8`.
 pub trait Element: bytemuck::Pod + sealed::Sealed {}
 
 macro_rules! elements {
-    ($($element:ty),+) => {
-        $(impl sealed::Sealed for $element {}
+    ($($element:ty: $tensor_type:ident),+) => {
+        $(impl sealed::Sealed for $element {
+            const TENSOR_TYPE: CUtensorMapDataType = CUtensorMapDataType::$tensor_type;
+        }
         impl Element for $element {})+
     };
 }
-elements!(f32, f64, i32, u32, u8);
+elements!(
+    f32: CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+    f64: CU_TENSOR_MAP_DATA_TYPE_FLOAT64,
+    i32: CU_TENSOR_MAP_DATA_TYPE_INT32,
+    u32: CU_TENSOR_MAP_DATA_TYPE_UINT32,
+    u8: CU_TENSOR_MAP_DATA_TYPE_UINT8
+);
 
 /// Memory for `len` elements on one device.
 ///
 /// Nothing moves between host and device, or between devices, unless a `copy_*` function is called;
-/// each of them returns when the copy is done, after all work queued before it.
+/// each of them returns when the copy is done, after all work queued before it. Memory comes from the
+/// device's pool and goes back to it, so that making a buffer is cheap after the first of its size.
 #[derive(Debug)]
 pub struct Buffer<T> {
-    /// At least one element, since the driver does not allocate zero bytes.
-    memory: CudaSlice<T>,
+    memory: Arc<Memory>,
     len: usize,
+    elements: PhantomData<T>,
 }
 
 impl<T: Element> Buffer<T> {
     /// `len` zeros on the device of `context`.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Driver`].
+    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Recording`], [`Error::Driver`].
     pub fn zeros(context: &Context, len: usize) -> Result<Self> {
-        let mut buffer = Self::allocate(context, len)?;
-        context
-            .stream()
-            .memset_zeros(&mut buffer.memory)
-            .map_err(Error::driver(context.ordinal(), "fill a buffer with zeros"))?;
+        let buffer = Self::allocate(context, len)?;
+        buffer.memory.fill_with_zeros(size_of::<T>() * len.max(1))?;
         Ok(buffer)
     }
 
     /// A copy of `source` on the device of `context`.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Driver`].
+    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Recording`], [`Error::Driver`].
     pub fn from_host(context: &Context, source: &[T]) -> Result<Self> {
         let mut buffer = Self::allocate(context, source.len())?;
         buffer.copy_from_host(source)?;
         Ok(buffer)
     }
 
+    /// Scratch memory for `len` elements on the device of `context`: whatever bits were there before.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::TooLarge`], [`Error::Recording`], [`Error::Driver`].
+    pub fn scratch(context: &Context, len: usize) -> Result<Self> {
+        Self::allocate(context, len)
+    }
+
     fn allocate(context: &Context, len: usize) -> Result<Self> {
-        let (ordinal, element) = (context.ordinal(), type_name::<T>());
-        let allocated = len.max(1);
-        let bytes = Layout::array::<T>(allocated).map_err(|_| Error::TooLarge { len, element })?.size();
-        // SAFETY: `zeros` and `from_host`, the only callers, write all `len` elements before a
-        // caller can read one.
-        let memory = unsafe { context.stream().alloc(allocated) }.map_err(|error| match error {
-            DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
-                let memory_bytes = context.device().memory_bytes;
-                Error::OutOfMemory { ordinal, len, element, bytes, memory_bytes }
-            }
-            other => Error::driver(ordinal, "allocate a buffer")(other),
+        let element = type_name::<T>();
+        // At least one element, since the driver does not allocate zero bytes.
+        let bytes = Layout::array::<T>(len.max(1)).map_err(|_| Error::TooLarge { len, element })?.size();
+        // Any bits are a value of a Pod type, so that memory need not be filled first.
+        let memory = Memory::new(context.stream(), bytes)?.ok_or_else(|| {
+            let (ordinal, memory_bytes) = (context.ordinal(), context.device().memory_bytes);
+            Error::OutOfMemory { ordinal, len, element, bytes, memory_bytes }
         })?;
-        Ok(Self { memory, len })
+        Ok(Self { memory, len, elements: PhantomData })
     }
 
     /// Number of elements.
@@ -89,9 +104,7 @@ impl<T: Element> Buffer<T> {
 
     /// A view of all elements.
     pub fn as_slice(&self) -> Slice<'_, T> {
-        let stream = self.memory.stream();
-        let (pointer, _) = self.memory.device_ptr(stream);
-        Slice { pointer, len: self.len, stream, elements: PhantomData }
+        Slice { pointer: self.memory.pointer(), len: self.len, memory: &self.memory, elements: PhantomData }
     }
 
     /// A view of all elements that may write them.
@@ -137,7 +150,7 @@ impl<T: Element> Buffer<T> {
 pub struct Slice<'a, T> {
     pointer: CUdeviceptr,
     len: usize,
-    stream: &'a CudaStream,
+    memory: &'a Arc<Memory>,
     elements: PhantomData<&'a [T]>,
 }
 
@@ -172,34 +185,34 @@ impl<'a, T: Element> Slice<'a, T> {
     /// # Errors
     /// [`Error::Length`], [`Error::Driver`].
     pub fn copy_to_host(&self, destination: &mut [T]) -> Result<()> {
-        self.copy("copy to the host", destination.len(), || {
+        self.copy("copy to the host", destination.len(), |stream| {
             // SAFETY: `copy` checked the lengths and made the device current; `pointer` covers
             // `len` live elements, any bits are a value of a Pod type, and `copy` waits while
             // `destination` is still borrowed.
-            unsafe { result::memcpy_dtoh_async(destination, self.pointer, self.stream.cu_stream()) }
+            unsafe { result::memcpy_dtoh_async(destination, self.pointer, stream) }
         })
     }
 
     /// Checks the lengths, makes the device current, queues the copy and waits for it: the driver
     /// may go on with page-locked host memory after the call that queues the copy has returned.
-    fn copy(
-        &self,
-        operation: &'static str,
-        host: usize,
-        queue: impl FnOnce() -> std::result::Result<(), DriverError>,
-    ) -> Result<()> {
+    fn copy(&self, operation: &'static str, host: usize, queue: impl FnOnce(CUstream) -> Result<(), DriverError>) -> Result<()> {
         if host != self.len {
             return Err(Error::Length { operation, device: self.len, host });
         }
         if self.is_empty() {
             return Ok(());
         }
-        let context = self.stream.context();
-        context
-            .bind_to_thread()
-            .and_then(|()| queue())
-            .and_then(|()| self.stream.synchronize())
-            .map_err(Error::driver(context.ordinal(), operation))
+        self.memory.stream().queue_and_wait(operation, queue)
+    }
+
+    /// The address on the device.
+    pub(crate) fn pointer(&self) -> CUdeviceptr {
+        self.pointer
+    }
+
+    /// What the elements are in.
+    pub(crate) fn memory(&self) -> &'a Arc<Memory> {
+        self.memory
     }
 }
 
@@ -255,12 +268,12 @@ impl<'a, T: Element> SliceMut<'a, T> {
     /// # Errors
     /// [`Error::Length`], [`Error::Driver`].
     pub fn copy_from_host(&mut self, source: &[T]) -> Result<()> {
-        let Slice { pointer, stream, .. } = self.slice;
-        self.slice.copy("copy from the host", source.len(), || {
+        let pointer = self.slice.pointer;
+        self.slice.copy("copy from the host", source.len(), |stream| {
             // SAFETY: `copy` checked the lengths and made the device current; `pointer` covers
             // `len` live elements borrowed by nobody else, and `copy` waits while `source` is still
             // borrowed.
-            unsafe { result::memcpy_htod_async(pointer, source, stream.cu_stream()) }
+            unsafe { result::memcpy_htod_async(pointer, source, stream) }
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::Probe;
 use crate::probe::error_name;
 
 /// The result of this crate's functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a device could not be opened or its memory not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +97,150 @@ pub enum Error {
         /// Elements there are.
         within: usize,
     },
+
+    /// Something that cannot be part of a graph, asked for while one is recorded.
+    #[error("cannot {operation} while a graph is recorded: do it before or after the recording")]
+    Recording {
+        /// What was attempted.
+        operation: &'static str,
+    },
+
+    /// A graph was recorded without any work.
+    #[error("the graph recorded has no work in it: queue at least one kernel on the context while it is recorded")]
+    EmptyGraph,
+
+    /// The device cannot run the kernels at all.
+    #[error(
+        "CUDA device {ordinal} has compute capability {}.{}, the kernels need 8.0 or newer; run on the CPU",
+        .capability.0, .capability.1
+    )]
+    DeviceTooOld {
+        /// The device.
+        ordinal: usize,
+        /// Its compute capability.
+        capability: (i32, i32),
+    },
+
+    /// There is no source of device code of this name.
+    #[error("there is no device code `{code}`; there is: {}", .known.join(", "))]
+    NoSuchCode {
+        /// The name asked for.
+        code: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+
+    /// Nothing to run the device code from: no cubin for this device, and no compiler.
+    #[error(
+        "no kernels of `{code}` for {arch}: built in and up to date {}, and no compiler: {reason}",
+        if .built_in.is_empty() { "is none".to_owned() } else { format!("are {}", .built_in.join(", ")) }
+    )]
+    NoCubin {
+        /// The device code.
+        code: &'static str,
+        /// What the device needs.
+        arch: String,
+        /// What there is instead.
+        built_in: Vec<&'static str>,
+        /// Why it could not be compiled, and what to do.
+        reason: String,
+    },
+
+    /// The compiler library is absent or no good.
+    #[error("{reason}")]
+    NoCompiler {
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// The compiler refused the device code.
+    #[error("`{code}` does not compile for {arch}: {}; correct its source", first_error(.log))]
+    Compile {
+        /// The device code.
+        code: String,
+        /// The architecture it was compiled for.
+        arch: String,
+        /// All that the compiler said.
+        log: String,
+    },
+
+    /// The device code has no kernel of this name.
+    #[error("`{code}` has no kernel `{kernel}`; look for its name in {code}.cu")]
+    NoSuchKernel {
+        /// The device code.
+        code: &'static str,
+        /// The name asked for.
+        kernel: String,
+    },
+
+    /// A launch with more or fewer arguments than the kernel has.
+    #[error("{kernel}: launched with {got} arguments, expected {expected}; compare the launcher with the kernel's signature")]
+    ArgumentCount {
+        /// The kernel.
+        kernel: String,
+        /// Arguments passed.
+        got: usize,
+        /// Arguments that the kernel has.
+        expected: usize,
+    },
+
+    /// A launch with an argument of another size than the kernel's.
+    #[error(
+        "{kernel}: argument {position} (counted from 0) has {got} bytes, expected {expected}; \
+         compare the launcher with the kernel's signature"
+    )]
+    ArgumentSize {
+        /// The kernel.
+        kernel: String,
+        /// Which argument.
+        position: usize,
+        /// Bytes passed.
+        got: usize,
+        /// Bytes that the kernel reads.
+        expected: usize,
+    },
+
+    /// An argument in the memory of another context.
+    #[error(
+        "{kernel}: argument {position} (counted from 0) belongs to another context than the launch, and nothing orders \
+         the two; make it in this one"
+    )]
+    OtherContext {
+        /// The kernel.
+        kernel: String,
+        /// Which argument.
+        position: usize,
+    },
+
+    /// A launch that the device or the kernel cannot do.
+    #[error("{kernel}: {what} is {got}, expected {expected}; choose another grid, block or tile for this shape")]
+    Launch {
+        /// The kernel.
+        kernel: String,
+        /// Which number.
+        what: &'static str,
+        /// The number asked for.
+        got: usize,
+        /// What is possible.
+        expected: String,
+    },
+
+    /// A tensor map that the hardware cannot follow.
+    #[error("tensor map: {what} is {got}, expected {expected}")]
+    TensorMap {
+        /// Which number.
+        what: String,
+        /// The number asked for.
+        got: u64,
+        /// What is possible.
+        expected: String,
+    },
+}
+
+/// The first line of a compiler's log that tells of an error, or the first one.
+fn first_error(log: &str) -> &str {
+    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines().find(|line| line.contains("error")).or_else(|| lines().next()).unwrap_or("the compiler did not say why")
 }
 
 impl Error {
@@ -110,47 +254,4 @@ impl Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_error_is_one_line_with_the_sizes_and_what_to_do() {
-        let ordinal = 1;
-        for (error, line) in [
-            (
-                Error::Unavailable { ordinal, found: Probe::NoDriver },
-                "cannot open CUDA device 1: no CUDA driver library (libcuda.so.1) found; \
-                 install an NVIDIA driver >= 580, or run on the CPU",
-            ),
-            (
-                Error::NoSuchDevice { ordinal, count: 1 },
-                "cannot open CUDA device 1: 1 found, so the ordinal must be below 1 \
-                 (CUDA_VISIBLE_DEVICES decides which devices are seen)",
-            ),
-            (
-                Error::Driver { ordinal, operation: "open the device", code: 46, name: "NAME".to_owned() },
-                "CUDA device 1: failed to open the device: error 46 (NAME); if that does not \
-                 explain it, look for an earlier kernel's fault with compute-sanitizer",
-            ),
-            (
-                Error::OutOfMemory { ordinal, len: 5, element: "f32", bytes: 20, memory_bytes: 16 },
-                "CUDA device 1: out of memory for a buffer of 5 x f32 = 20 bytes (the device has \
-                 16 in all); use a smaller batch or fewer replicas, or free memory held by other programs",
-            ),
-            (
-                Error::TooLarge { len: 5, element: "f32" },
-                "a buffer of 5 x f32 is larger than the address space; check the shape it comes from",
-            ),
-            (
-                Error::Length { operation: "copy to the host", device: 3, host: 4 },
-                "copy to the host: 3 elements on the device, 4 on the host; a copy needs equal lengths",
-            ),
-            (
-                Error::Range { offset: 2, len: 3, within: 4 },
-                "3 elements from offset 2 do not fit in 4 elements of device memory; check the layout",
-            ),
-        ] {
-            assert_eq!(error.to_string(), line);
-        }
-    }
-}
+mod tests;

@@ -6,10 +6,12 @@
 //! needs is there.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
-use std::fmt;
 use std::sync::OnceLock;
+use std::{env, fmt};
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
+
+use crate::emulated;
 
 /// CUDA version of the bindings' function list and of the compiled kernels, as the driver writes
 /// it: 1000 major + 10 minor.
@@ -17,29 +19,53 @@ const REQUIRED_CUDA: c_int = 13_000;
 
 /// Every driver function that this crate reaches through the bindings: one missing would be a panic
 /// there.
-const ENTRY_POINTS: [&str; 22] = [
+const ENTRY_POINTS: [&str; 46] = [
     "cuCtxGetCurrent",
     "cuCtxSetCurrent",
+    "cuCtxSynchronize",
     "cuDeviceGet",
     "cuDeviceGetAttribute",
     "cuDeviceGetCount",
+    "cuDeviceGetDefaultMemPool",
     "cuDeviceGetName",
     "cuDevicePrimaryCtxRelease_v2",
     "cuDevicePrimaryCtxRetain",
     "cuDeviceTotalMem_v2",
     "cuDriverGetVersion",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventElapsedTime_v2",
+    "cuEventRecord",
+    "cuEventSynchronize",
+    "cuFuncGetAttribute",
+    "cuFuncGetParamInfo",
+    "cuFuncSetAttribute",
     "cuGetErrorName",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphUpload",
     "cuInit",
+    "cuLaunchKernel",
     "cuMemAllocAsync",
     "cuMemAlloc_v2",
     "cuMemFreeAsync",
     "cuMemFree_v2",
+    "cuMemPoolSetAttribute",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyHtoDAsync_v2",
     "cuMemsetD8Async",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuStreamBeginCapture_v2",
     "cuStreamCreate",
     "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
     "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+    "cuTensorMapEncodeTiled",
 ];
 
 /// A device as the driver describes it.
@@ -80,13 +106,31 @@ pub enum Probe {
     },
     /// The driver works and sees no device.
     NoDevice,
+    /// `HANDGRAD_EMULATED=1` asks for the emulated device, which could not be made.
+    NoEmulator {
+        /// Why.
+        reason: String,
+    },
     /// The devices, by ordinal; at least one.
     Devices(Vec<DeviceInfo>),
 }
 
 /// Looks for CUDA devices. Never panics, whatever is installed; where there is no driver it costs a
-/// few failed file look-ups.
+/// few failed file look-ups. With `HANDGRAD_EMULATED=1` it makes the emulated device first ([`emulated`]).
 pub fn probe() -> Probe {
+    static EMULATED: OnceLock<Result<(), String>> = OnceLock::new();
+    let emulated = EMULATED.get_or_init(|| {
+        let wanted = env::var_os(emulated::VARIABLE).is_some_and(|value| value == "1");
+        if wanted { emulated::open().map(|_| ()).map_err(|error| error.to_string()) } else { Ok(()) }
+    });
+    match emulated {
+        Ok(()) => find(),
+        Err(reason) => Probe::NoEmulator { reason: reason.clone() },
+    }
+}
+
+/// As [`probe`], with whatever driver this process has.
+pub(crate) fn find() -> Probe {
     match find_devices() {
         Ok(devices) if devices.is_empty() => Probe::NoDevice,
         Ok(devices) => Probe::Devices(devices),
@@ -217,6 +261,7 @@ impl Probe {
                 format!("the CUDA driver answers error {code} ({name})")
             }
             Self::NoDevice => "the CUDA driver sees no device".to_owned(),
+            Self::NoEmulator { reason } => reason.clone(),
             Self::Devices(devices) => {
                 let listed: Vec<String> = devices.iter().map(DeviceInfo::to_string).collect();
                 let noun = if devices.len() == 1 { "device" } else { "devices" };
@@ -238,6 +283,7 @@ impl Probe {
             }
             Self::DriverError { .. } => "repair the driver (nvidia-smi shows whether it works)",
             Self::NoDevice => "make one visible (nvidia-smi lists devices, CUDA_VISIBLE_DEVICES hides them)",
+            Self::NoEmulator { .. } => "mend that, or unset HANDGRAD_EMULATED",
             Self::Devices(_) => "choose one by its ordinal",
         }
     }

@@ -171,6 +171,38 @@ pub enum ViewMut<'a, T: Element> {
     Cuda(handgrad_cuda::SliceMut<'a, T>),
 }
 
+impl<T: Element> View<'_, T> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            View::Host(slice) => slice.len(),
+            #[cfg(feature = "cuda")]
+            View::Cuda(slice) => slice.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Element> ViewMut<'_, T> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            ViewMut::Host(slice) => slice.len(),
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => slice.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl<'a, T: Element, S: AsRef<[T]> + ?Sized> From<&'a S> for View<'a, T> {
     fn from(slice: &'a S) -> Self {
         View::Host(slice.as_ref())

@@ -136,7 +136,7 @@ impl Context {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The context must be a CPU's: the operator has no other kernel.
+    /// The context must be a CPU's: what follows has no other kernel.
     pub(crate) fn require_cpu(&self, op: &'static str) -> Result<()> {
         match self.device {
             Device::Cpu => Ok(()),
@@ -179,7 +179,7 @@ pub(crate) fn host<'a, T: Element>(op: &'static str, argument: &'static str, vie
     match view {
         View::Host(slice) => Ok(slice),
         #[cfg(feature = "cuda")]
-        View::Cuda(_) => Err(wrong_device(op, argument)),
+        View::Cuda(_) => Err(on_a_card(op, argument)),
     }
 }
 
@@ -189,12 +189,12 @@ pub(crate) fn host_mut<'a, T: Element>(op: &'static str, argument: &'static str,
     match view {
         ViewMut::Host(slice) => Ok(slice),
         #[cfg(feature = "cuda")]
-        ViewMut::Cuda(_) => Err(wrong_device(op, argument)),
+        ViewMut::Cuda(_) => Err(on_a_card(op, argument)),
     }
 }
 
 #[cfg(feature = "cuda")]
-fn wrong_device(op: &'static str, argument: &'static str) -> Error {
+fn on_a_card(op: &'static str, argument: &'static str) -> Error {
     Error::WrongDevice { op, argument, found: "a CUDA device".to_owned(), expected: Device::Cpu.to_string() }
 }
 

@@ -21,6 +21,8 @@
 
 mod buffer;
 mod context;
+#[cfg(feature = "cuda")]
+mod device;
 mod error;
 mod isa;
 mod real;

@@ -1,5 +1,8 @@
 //! What the fused training operators share: their steps, the rule of a step on squared error, and their checks.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+
 use crate::clip::coefficient;
 use crate::error::exact;
 use crate::mse::MseScale;

@@ -1,25 +1,119 @@
 //! What tests of kernels share: comparison that NaN fails, reproducible cases, and every variant present on this machine.
 
-use crate::{Context, Isa, Real};
+use crate::{Buffer, Context, Element, Isa, Real, View, ViewMut};
 
-/// One context per instruction set that this processor has. What is missing is printed; with `HANDGRAD_REQUIRE_ISA` naming
-/// an instruction set, its absence is an error instead, so that a machine chosen for it cannot skip it silently.
+/// The environment variable that lists what must not be skipped, separated by commas: an instruction set by its name, `cuda`
+/// for a real CUDA device, `emulator` for the emulated one.
+pub const REQUIRE: &str = "REQUIRE";
+
+/// One context per instruction set that this processor has, and one for a CUDA device: a real one, or else the emulated one.
+/// What is missing is printed, or an error if `REQUIRE` names it.
 ///
 /// # Panics
-/// If the required instruction set is missing.
+/// If something required is missing.
 pub fn contexts() -> Vec<Context> {
-    let required = std::env::var("HANDGRAD_REQUIRE_ISA").ok();
-    Isa::ALL
-        .into_iter()
-        .filter_map(|isa| {
-            let context = Context::cpu_with(isa).ok();
-            if context.is_none() {
-                assert!(required.as_deref() != Some(isa.name()), "{isa} is required, but this processor lacks it");
-                println!("SKIP {isa}: this processor lacks it");
-            }
-            context
-        })
-        .collect()
+    let required = std::env::var(REQUIRE).unwrap_or_default();
+    let on_the_host = Isa::ALL.into_iter().filter_map(|isa| {
+        let context = Context::cpu_with(isa).ok();
+        if context.is_none() {
+            let required = required.split(',').any(|name| name.trim() == isa.name());
+            assert!(!required, "{isa} is required, but this processor lacks it");
+            println!("SKIP {isa}: this processor lacks it");
+        }
+        context
+    });
+    on_the_host.chain(cuda_context()).collect()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_context() -> Option<Context> {
+    Context::on_cuda(handgrad_cuda::testing::device()?).ok()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_context() -> Option<Context> {
+    None
+}
+
+/// What a context computes with, for messages: an instruction set or a device.
+pub fn variant(cx: &Context) -> String {
+    match cx.device() {
+        crate::Device::Cpu => cx.isa().to_string(),
+        device => device.to_string(),
+    }
+}
+
+/// Host elements as an operand of a context: the slice itself on the CPU, so that it keeps its alignment, or a copy.
+#[derive(Debug)]
+pub enum Operand<'a, T: Element> {
+    /// For the CPU.
+    Host(&'a [T]),
+    /// For a card.
+    Copy(Buffer<T>),
+}
+
+/// An [`Operand`] of `values`.
+///
+/// # Panics
+/// If the card has no room for them.
+pub fn on<'a, T: Element>(cx: &Context, values: &'a (impl AsRef<[T]> + ?Sized)) -> Operand<'a, T> {
+    match cx.device() {
+        crate::Device::Cpu => Operand::Host(values.as_ref()),
+        _ => Operand::Copy(copied(cx, values.as_ref())),
+    }
+}
+
+impl<T: Element> Operand<'_, T> {
+    /// Its elements.
+    pub fn view(&self) -> View<'_, T> {
+        match self {
+            Operand::Host(slice) => View::Host(slice),
+            Operand::Copy(buffer) => buffer.view(),
+        }
+    }
+}
+
+/// Host elements that a context writes to: the slice itself on the CPU, or a copy that is copied back when it is dropped.
+#[derive(Debug)]
+pub struct Outcome<'a, T: Element> {
+    host: &'a mut [T],
+    copy: Option<Buffer<T>>,
+}
+
+/// An [`Outcome`] of `values`.
+///
+/// # Panics
+/// If the card has no room for them.
+pub fn on_mut<'a, T: Element>(cx: &Context, values: &'a mut (impl AsMut<[T]> + ?Sized)) -> Outcome<'a, T> {
+    let host = values.as_mut();
+    let copy = match cx.device() {
+        crate::Device::Cpu => None,
+        _ => Some(copied(cx, host)),
+    };
+    Outcome { host, copy }
+}
+
+impl<T: Element> Outcome<'_, T> {
+    /// Its elements.
+    pub fn view_mut(&mut self) -> ViewMut<'_, T> {
+        match &mut self.copy {
+            None => ViewMut::Host(self.host),
+            Some(buffer) => buffer.view_mut(),
+        }
+    }
+}
+
+impl<T: Element> Drop for Outcome<'_, T> {
+    fn drop(&mut self) {
+        if let Some(values) = self.copy.as_ref().map(Buffer::to_vec) {
+            let values = values.unwrap_or_else(|error| panic!("{error}"));
+            self.host.copy_from_slice(&values);
+        }
+    }
+}
+
+fn copied<T: Element>(cx: &Context, values: &[T]) -> Buffer<T> {
+    Buffer::from_slice(cx, values).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The largest of `|got - want| / max(1, |want|)`; NaN if any difference is NaN (equal infinities differ by NaN too).

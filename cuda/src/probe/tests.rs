@@ -1,18 +1,52 @@
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::{env, fs};
 
 use super::*;
-use crate::Context;
+use crate::{Context, Error};
 
 const STARTS: &str = "int cuInit(unsigned flags) { return flags; }";
 const SUPPORTS_13_0: &str = "int cuDriverGetVersion(int *version) { *version = 13000; return 0; }";
 
+/// Runs an ignored test of this file in a process of its own, since a process keeps the first driver that it opened.
+fn in_a_process(test: &str, variables: &[(&str, &OsStr)]) -> Output {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", &format!("probe::tests::{test}"), "--ignored", "--nocapture"]);
+    command.env_remove(emulated::VARIABLE).envs(variables.iter().copied()).output().unwrap()
+}
+
 #[test]
 fn no_driver_is_found_exactly_where_there_is_no_library() {
+    let output = in_a_process("without_a_library", &[]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn without_a_library() {
     // SAFETY: as in `function`.
     let present = unsafe { sys::is_culib_present() };
-    assert_eq!(probe() == Probe::NoDriver, !present, "{}", probe());
+    let found = probe();
+    assert_eq!(found == Probe::NoDriver, !present, "{found}");
+    if !matches!(found, Probe::Devices(_)) {
+        let error = Context::new(3).unwrap_err();
+        assert_eq!(error, Error::Unavailable { ordinal: 3, found });
+        let text = error.to_string();
+        assert!(text.starts_with("cannot open CUDA device 3: ") && text.ends_with(", or run on the CPU"), "{text}");
+    }
+}
+
+#[test]
+fn an_emulated_device_is_found_where_it_is_asked_for() {
+    let says = |compiler: &str| {
+        let output =
+            in_a_process("report", &[(emulated::VARIABLE, "1".as_ref()), ("CXX", compiler.as_ref()), ("PATH", "".as_ref())]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = says("no-compiler-of-this-name");
+    assert!(text.contains("no C++ compiler found") && text.contains("unset HANDGRAD_EMULATED"), "{text}");
 }
 
 #[test]
@@ -62,8 +96,7 @@ fn every_finding_is_one_line_that_says_what_to_do() {
     }
 }
 
-/// Libraries take the driver's place, each in a process of its own, since a process keeps the first
-/// one that it opened. Pairs of C source and what the report says of it.
+/// Libraries take the driver's place, each in a process of its own. Pairs of C source and what the report says of it.
 #[test]
 fn no_library_makes_the_probe_panic() {
     let refuses = |code: u32| format!("int cuInit(unsigned flags) {{ return {code}; }}");
@@ -109,11 +142,7 @@ fn no_library_makes_the_probe_panic() {
             println!("SKIP: no C compiler `cc`");
             return;
         }
-        let report = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "probe::tests::report", "--ignored", "--nocapture"])
-            .env("LD_LIBRARY_PATH", folder.path())
-            .output()
-            .unwrap();
+        let report = in_a_process("report", &[("LD_LIBRARY_PATH", folder.path().as_os_str())]);
         let text = String::from_utf8_lossy(&report.stdout);
         assert!(
             report.status.success() && text.contains(says) && text.contains("cannot open CUDA device 18446744073709551615: "),
@@ -135,7 +164,7 @@ fn compile(source: &str, folder: &Path) -> bool {
 }
 
 #[test]
-#[ignore = "the part of no_library_makes_the_probe_panic that runs in a process of its own"]
+#[ignore = "runs in processes of its own"]
 fn report() {
     println!("{}", probe());
     println!("{}", Context::new(usize::MAX).unwrap_err());

@@ -9,6 +9,8 @@
 //! whatever dy is. Tanh and swish of the scalar variant are computed in `f64` and rounded once.
 //! Source of swish: Ramachandran, Zoph, Le 2017.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -40,9 +42,12 @@ pub enum Activation {
 /// If the lengths differ or are zero, or a view is not on the context's device.
 pub fn activation_forward<T: Real>(cx: &Context, kind: Activation, x: View<T>, y: ViewMut<T>) -> Result<()> {
     const OP: &str = "activation_forward";
-    cx.require_cpu(OP)?;
-    let (x, y) = (host(OP, "x", x)?, host_mut(OP, "y", y)?);
     check(OP, x.len(), &[("y", y.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::activation_forward(device, OP, kind, x, y);
+    }
+    let (x, y) = (host(OP, "x", x)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::activation_forward(kind, x, y),
         isa => simd::activation_forward(isa, kind, x, y),
@@ -56,9 +61,12 @@ pub fn activation_forward<T: Real>(cx: &Context, kind: Activation, x: View<T>, y
 /// As [`activation_forward`].
 pub fn activation_backward<T: Real>(cx: &Context, kind: Activation, x: View<T>, dy: View<T>, dx: ViewMut<T>) -> Result<()> {
     const OP: &str = "activation_backward";
-    cx.require_cpu(OP)?;
-    let (x, dy, dx) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     check(OP, x.len(), &[("dy", dy.len()), ("dx", dx.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::activation_backward(device, OP, kind, x, dy, dx);
+    }
+    let (x, dy, dx) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::activation_backward(kind, x, dy, dx),
         isa => simd::activation_backward(isa, kind, x, dy, dx),
@@ -81,13 +89,16 @@ pub fn activation_backward_tangent<T: Real>(
     dx_tangent: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "activation_backward_tangent";
-    cx.require_cpu(OP)?;
-    let (x, x_tangent) = (host(OP, "x", x)?, host(OP, "x_tangent", x_tangent)?);
-    let (dy, dy_tangent) = (host(OP, "dy", dy)?, host(OP, "dy_tangent", dy_tangent)?);
-    let dx_tangent = host_mut(OP, "dx_tangent", dx_tangent)?;
     let lengths =
         [("x_tangent", x_tangent.len()), ("dy", dy.len()), ("dy_tangent", dy_tangent.len()), ("dx_tangent", dx_tangent.len())];
     check(OP, x.len(), &lengths)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::activation_backward_tangent(device, OP, kind, [x, x_tangent, dy, dy_tangent], dx_tangent);
+    }
+    let (x, x_tangent) = (host(OP, "x", x)?, host(OP, "x_tangent", x_tangent)?);
+    let (dy, dy_tangent) = (host(OP, "dy", dy)?, host(OP, "dy_tangent", dy_tangent)?);
+    let dx_tangent = host_mut(OP, "dx_tangent", dx_tangent)?;
     let point = Point { x, x_tangent, dy, dy_tangent };
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::activation_backward_tangent(kind, point, dx_tangent),

@@ -1,25 +1,34 @@
 use super::*;
 use crate::Dtype;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 const KINDS: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Swish];
 
 fn forward<T: Real>(cx: &Context, kind: Activation, x: &[T]) -> Vec<T> {
     let mut y = vec![T::NAN; x.len()];
-    activation_forward(cx, kind, x.into(), (&mut y).into()).unwrap();
+    activation_forward(cx, kind, on(cx, x).view(), on_mut(cx, &mut y).view_mut()).unwrap();
     y
 }
 
 fn backward<T: Real>(cx: &Context, kind: Activation, x: &[T], dy: &[T]) -> Vec<T> {
     let mut dx = vec![T::NAN; x.len()];
-    activation_backward(cx, kind, x.into(), dy.into(), (&mut dx).into()).unwrap();
+    activation_backward(cx, kind, on(cx, x).view(), on(cx, dy).view(), on_mut(cx, &mut dx).view_mut()).unwrap();
     dx
 }
 
 fn tangent<T: Real>(cx: &Context, kind: Activation, [x, x_tangent, dy, dy_tangent]: [&[T]; 4]) -> Vec<T> {
     let mut out = vec![T::NAN; x.len()];
-    let (x_tangent, dy_tangent) = (x_tangent.into(), dy_tangent.into());
-    activation_backward_tangent(cx, kind, x.into(), x_tangent, dy.into(), dy_tangent, (&mut out).into()).unwrap();
+    let [x, x_tangent, dy, dy_tangent] = [x, x_tangent, dy, dy_tangent].map(|values| on(cx, values));
+    activation_backward_tangent(
+        cx,
+        kind,
+        x.view(),
+        x_tangent.view(),
+        dy.view(),
+        dy_tangent.view(),
+        on_mut(cx, &mut out).view_mut(),
+    )
+    .unwrap();
     out
 }
 
@@ -49,7 +58,7 @@ fn values_of_pytorch() {
     ];
     for cx in contexts() {
         for (kind, [value, first, second]) in want {
-            let what = |of: &str| format!("{} {kind:?} {of}", cx.isa());
+            let what = |of: &str| format!("{} {kind:?} {of}", variant(&cx));
             assert_close(&what("value"), &forward(&cx, kind, &x), &value, 1e-15);
             assert_close(&what("first"), &backward(&cx, kind, &x, &[1.0; 4]), &first, 1e-15);
             let bent = tangent(&cx, kind, [&x, &[1.0; 4], &[1.0; 4], &[0.0; 4]]);
@@ -75,7 +84,7 @@ fn derivatives_are_those_of_central_differences() {
     for cx in contexts() {
         for kind in KINDS {
             let at = |by: f64| forward(&cx, kind, &moved(by, &ones, &x));
-            let what = format!("{} {kind:?}", cx.isa());
+            let what = format!("{} {kind:?}", variant(&cx));
             assert_close(&what, &backward(&cx, kind, &x, &ones), &slope(at(1e-5), at(-1e-5)), 1e-9);
             let at = |by: f64| backward(&cx, kind, &moved(by, &x_tangent, &x), &moved(by, &dy_tangent, &dy));
             let got = tangent(&cx, kind, [&x, &x_tangent, &dy, &dy_tangent]);
@@ -157,9 +166,9 @@ fn whole_range<T: Real>(allowed: [f64; 3]) {
                 worst(&x, &backward(&cx, kind, &x, &ones), &first, &terms),
                 worst(&x, &tangent(&cx, kind, [&x, &ones, &ones, &zeros]), &second, &bends),
             ];
-            println!("{} {} {kind:?} {got:?}", cx.isa(), T::DTYPE.name());
+            println!("{} {} {kind:?} {got:?}", variant(&cx), T::DTYPE.name());
             for ((error, x), allowed) in got.into_iter().zip(allowed) {
-                assert!(error <= allowed, "{} {kind:?}: {error} units at {x:?}", cx.isa());
+                assert!(error <= allowed, "{} {kind:?}: {error} units at {x:?}", variant(&cx));
             }
         }
     }
@@ -168,7 +177,7 @@ fn whole_range<T: Real>(allowed: [f64; 3]) {
 #[test]
 fn every_variant_matches_the_oracle_over_the_whole_range() {
     whole_range::<f32>([4.0, 8.0, 8.0]);
-    whole_range::<f64>([4.0, 8.0, 8.0]);
+    whole_range::<f64>([8.0, 8.0, 8.0]);
 }
 
 fn special<T: Real>() {
@@ -189,11 +198,11 @@ fn special<T: Real>() {
                 let (y, dx) = (forward(&cx, kind, &long), backward(&cx, kind, &long, &vec![T::ONE; long.len()]));
                 for i in 0..4 {
                     let (y, dx) = (y[shift + i].to_f64(), dx[shift + i].to_f64());
-                    assert_eq!(y.to_bits(), value[i].to_bits(), "{} {kind:?} of {}: {y}", cx.isa(), x[i]);
-                    assert_eq!(dx, first[i], "{} {kind:?}' of {}", cx.isa(), x[i]);
+                    assert_eq!(y.to_bits(), value[i].to_bits(), "{} {kind:?} of {}: {y}", variant(&cx), x[i]);
+                    assert_eq!(dx, first[i], "{} {kind:?}' of {}", variant(&cx), x[i]);
                 }
-                assert!(y[shift + 4].to_f64().is_nan(), "{} {kind:?} of NaN", cx.isa());
-                assert!(kind == Activation::Identity || dx[shift + 4].to_f64().is_nan(), "{} {kind:?}' of NaN", cx.isa());
+                assert!(y[shift + 4].to_f64().is_nan(), "{} {kind:?} of NaN", variant(&cx));
+                assert!(kind == Activation::Identity || dx[shift + 4].to_f64().is_nan(), "{} {kind:?}' of NaN", variant(&cx));
             }
         }
     }
@@ -209,9 +218,9 @@ fn zeros_infinities_and_nan() {
 fn relu_that_is_off_gives_zero_whatever_comes_back() {
     for cx in contexts() {
         let dx = backward(&cx, Activation::Relu, &[-1.0, 0.0, 2.0], &[f64::INFINITY, f64::NAN, 3.0]);
-        assert_eq!(dx, [0.0, 0.0, 3.0], "{}", cx.isa());
+        assert_eq!(dx, [0.0, 0.0, 3.0], "{}", variant(&cx));
         let dx = tangent(&cx, Activation::Relu, [&[-1.0, 2.0], &[f64::NAN, 4.0], &[1.0, 5.0], &[f64::INFINITY, 6.0]]);
-        assert_eq!(dx, [0.0, 6.0], "{}", cx.isa());
+        assert_eq!(dx, [0.0, 6.0], "{}", variant(&cx));
     }
 }
 

@@ -8,6 +8,8 @@
 //! Weight decay is part of the gradient, not decoupled.
 //! Sources: Kingma, Ba 2015; `torch.optim.Adam`, PyTorch 2.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -107,17 +109,20 @@ pub fn adam_update<T: Real>(
     params: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "adam_update";
-    cx.require_cpu(OP)?;
-    let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
-    let (m, v) = (host_mut(OP, "m", moments.m)?, host_mut(OP, "v", moments.v)?);
     rule.check(OP)?;
     if step == 0 {
         return Err(Error::Shape { op: OP, what: "step", got: 0, expected: "at least 1: steps count from 1".to_owned() });
     }
     positive(OP, &[("the number of parameters", params.len())])?;
-    for (argument, got) in [("gradient", gradient.len()), ("m", m.len()), ("v", v.len())] {
+    for (argument, got) in [("gradient", gradient.len()), ("m", moments.m.len()), ("v", moments.v.len())] {
         exact(OP, argument, got, params.len(), "as many as params")?;
     }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::adam_update(device, OP, rule.factors(lr, step), gradient, moments, params);
+    }
+    let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
+    let (m, v) = (host_mut(OP, "m", moments.m)?, host_mut(OP, "v", moments.v)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::adam_update(rule.factors(lr, step), gradient, m, v, params),
         isa => simd::adam_update(isa, rule.factors(lr, step), gradient, m, v, params),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// Parameters, m and v after `gradients.len()` steps, with the parameters after each.
 struct Trained<T> {
@@ -12,8 +12,9 @@ fn train<T: Real>(cx: &Context, rule: &AdamRule, lr: f64, start: &[T], gradients
     let (mut w, mut m, mut v) = (start.to_vec(), vec![T::ZERO; start.len()], vec![T::ZERO; start.len()]);
     let mut path = Vec::new();
     for (step, gradient) in (1..).zip(gradients) {
-        let moments = Moments { m: (&mut m).into(), v: (&mut v).into() };
-        adam_update(cx, rule, lr, step, gradient.into(), moments, (&mut w).into()).unwrap();
+        let [mut m, mut v] = [&mut m, &mut v].map(|values| on_mut(cx, values));
+        let moments = Moments { m: m.view_mut(), v: v.view_mut() };
+        adam_update(cx, rule, lr, step, on(cx, gradient).view(), moments, on_mut(cx, &mut w).view_mut()).unwrap();
         path.push(w.clone());
     }
     Trained { path, m, v }
@@ -52,7 +53,7 @@ fn steps_of_pytorch() {
         for (rule, lr, path, m, v) in &wanted {
             let got = train(&cx, rule, *lr, &[0.5, -1.25, 2.0], &gradients);
             for (got, want) in got.path.iter().zip(path) {
-                assert_close(&format!("{} {rule:?}", cx.isa()), got, want, 1e-14);
+                assert_close(&format!("{} {rule:?}", variant(&cx)), got, want, 1e-14);
             }
             assert_close("m", &got.m, m, 1e-15);
             assert_close("v", &got.v, v, 1e-15);
@@ -73,7 +74,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
         let want = train(&oracle, &rule, 0.1, &wide(&start), &wide_gradients);
         for cx in contexts() {
             let got = train(&cx, &rule, 0.1, &start, &gradients);
-            let what = format!("{} {} {len}", cx.isa(), T::DTYPE.name());
+            let what = format!("{} {} {len}", variant(&cx), T::DTYPE.name());
             assert_close(&what, &got.path[3], &want.path[3], tolerance);
             assert_close(&what, &got.m, &want.m, tolerance);
             assert_close(&what, &got.v, &want.v, tolerance);
@@ -91,9 +92,10 @@ fn every_variant_matches_the_oracle() {
 fn late_steps_have_no_correction() {
     for cx in contexts() {
         let (mut w, mut m, mut v) = ([1.0], [0.0], [0.0]);
-        let moments = Moments { m: (&mut m).into(), v: (&mut v).into() };
+        let [mut m, mut v] = [&mut m, &mut v].map(|values| on_mut(&cx, values));
+        let moments = Moments { m: m.view_mut(), v: v.view_mut() };
         let rule = AdamRule { epsilon: 0.0, ..AdamRule::default() };
-        adam_update(&cx, &rule, 0.1, u64::MAX, (&[4.0]).into(), moments, (&mut w).into()).unwrap();
+        adam_update(&cx, &rule, 0.1, u64::MAX, on(&cx, &[4.0]).view(), moments, on_mut(&cx, &mut w).view_mut()).unwrap();
         // m = 0.4 and v = 0.016.
         assert_close("late", &w, &[1.0 - 0.1 * 0.4 / 0.016f64.sqrt()], 1e-14);
     }

@@ -2,6 +2,8 @@
 //!
 //! Source: `torch.nn.utils.clip_grad_norm_`, PyTorch 2.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 
@@ -31,12 +33,15 @@ pub(crate) fn coefficient<T: Real>(max_norm: T, norm: T) -> T {
 /// If the gradient is empty, `max_norm` is negative or NaN, or the view is not on the context's device.
 pub fn clip_by_norm<T: Real>(cx: &Context, max_norm: T, gradient: ViewMut<T>) -> Result<T> {
     const OP: &str = "clip_by_norm";
-    cx.require_cpu(OP)?;
-    let gradient = host_mut(OP, "gradient", gradient)?;
     positive(OP, &[("the number of elements", gradient.len())])?;
     if max_norm.to_f64().is_nan() || max_norm < T::ZERO {
         return Err(Error::Value { op: OP, what: "max_norm".to_owned(), got: max_norm.to_f64(), expected: "at least 0" });
     }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::clip_by_norm(device, OP, max_norm, gradient);
+    }
+    let gradient = host_mut(OP, "gradient", gradient)?;
     let norm = sum_of_products(cx, gradient, gradient).sqrt();
     let factor = coefficient(max_norm, norm);
     if factor < T::ONE {
@@ -51,7 +56,7 @@ pub fn clip_by_norm<T: Real>(cx: &Context, max_norm: T, gradient: ViewMut<T>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close, contexts};
+    use crate::testing::{Cases, assert_close, contexts, on_mut, variant};
 
     /// Of [3, -4, 0.5] to norm 1, by torch.nn.utils.clip_grad_norm_ 2.15 in f64.
     const CLIPPED: [f64; 3] = [0.5970221953141359, -0.7960295937521813, 0.09950369921902266];
@@ -60,10 +65,10 @@ mod tests {
     fn values_of_pytorch() {
         for cx in contexts() {
             let mut gradient = [3.0, -4.0, 0.5];
-            let norm = clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap();
+            let norm = clip_by_norm(&cx, 1.0, on_mut(&cx, &mut gradient).view_mut()).unwrap();
             assert_close("norm", &[norm], &[5.024937810560445], 1e-15);
             assert_close("clipped", &gradient, &CLIPPED, 1e-15);
-            let norm = clip_by_norm(&cx, 5.0, (&mut gradient).into()).unwrap();
+            let norm = clip_by_norm(&cx, 5.0, on_mut(&cx, &mut gradient).view_mut()).unwrap();
             assert_close("norm", &[norm], &[1.0], 1e-6);
             assert_close("short enough", &gradient, &CLIPPED, 1e-15);
         }
@@ -74,10 +79,10 @@ mod tests {
             let start: Vec<T> = Cases::new(3).reals(len);
             for cx in contexts() {
                 let mut got = start.clone();
-                clip_by_norm(&cx, T::from_f64(0.25), (&mut got).into()).unwrap();
+                clip_by_norm(&cx, T::from_f64(0.25), on_mut(&cx, &mut got).view_mut()).unwrap();
                 let norm = start.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt();
                 let want: Vec<f64> = start.iter().map(|g| g.to_f64() * (0.25 / (norm + 1e-6)).min(1.0)).collect();
-                assert_close(&format!("{} {} {len}", cx.isa(), T::DTYPE.name()), &got, &want, tolerance);
+                assert_close(&format!("{} {} {len}", variant(&cx), T::DTYPE.name()), &got, &want, tolerance);
             }
         }
     }
@@ -92,10 +97,10 @@ mod tests {
     fn nan_leaves_and_infinity_zeroes_the_gradient() {
         for cx in contexts() {
             let mut gradient = [3.0f32, f32::NAN, 4.0];
-            assert!(clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap().is_nan());
+            assert!(clip_by_norm(&cx, 1.0, on_mut(&cx, &mut gradient).view_mut()).unwrap().is_nan());
             assert_eq!((gradient[0], gradient[1].is_nan(), gradient[2]), (3.0, true, 4.0));
             let mut gradient = [3.0, f64::INFINITY];
-            assert_eq!(clip_by_norm(&cx, 1.0, (&mut gradient).into()).unwrap(), f64::INFINITY);
+            assert_eq!(clip_by_norm(&cx, 1.0, on_mut(&cx, &mut gradient).view_mut()).unwrap(), f64::INFINITY);
             assert_eq!((gradient[0], gradient[1].is_nan()), (0.0, true));
         }
     }

@@ -13,6 +13,8 @@
 //! Parameters are one vector per replica: W_1 to W_L, each row-major as out x in. A replica's bits do not depend on the other
 //! replicas of a call, nor on how its steps are divided into calls.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -84,8 +86,13 @@ pub fn deep_linear_sgd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "deep_linear_sgd";
-    let (task, params) = operands(OP, cx, shape, rule, x, y, steps.lr, params, diverged)?;
+    check(OP, shape, &x, &y, &params, diverged)?;
     steps.check(OP, shape.n, shape.replicas)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::train(device, OP, shape, rule, [x, y], Some((steps.order, steps.batch)), steps.lr, params, diverged);
+    }
+    let (task, params) = operands(OP, shape, rule, x, y, steps.lr, params)?;
     let replicas = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
     train(cx, &task, Some(steps.batch), replicas);
     Ok(())
@@ -107,7 +114,12 @@ pub fn deep_linear_gd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "deep_linear_gd";
-    let (task, params) = operands(OP, cx, shape, rule, x, y, lr, params, diverged)?;
+    check(OP, shape, &x, &y, &params, diverged)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::train(device, OP, shape, rule, [x, y], None, lr, params, diverged);
+    }
+    let (task, params) = operands(OP, shape, rule, x, y, lr, params)?;
     train(cx, &task, None, live(shape.params(), params, diverged, |_| &[]));
     Ok(())
 }
@@ -115,23 +127,30 @@ pub fn deep_linear_gd<T: Real>(
 type Task<'a, T> = crate::steps::Task<'a, DeepLinearShape<'a>, T>;
 
 /// The checks that both kinds of step share.
-#[expect(clippy::too_many_arguments, reason = "as deep_linear_sgd")]
+fn check<T: Real>(
+    op: &'static str,
+    shape: &DeepLinearShape<'_>,
+    x: &View<T>,
+    y: &View<T>,
+    params: &ViewMut<T>,
+    diverged: &[Option<usize>],
+) -> Result<()> {
+    let DeepLinearShape { widths, n, stride, replicas } = *shape;
+    let lengths = Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() };
+    Sizes { widths, n, stride, replicas }.check(op, lengths, || shape.params())
+}
+
+/// The checked arguments on the host.
 fn operands<'a, T: Real>(
     op: &'static str,
-    cx: &Context,
     shape: &DeepLinearShape<'a>,
     rule: &StepRule<T>,
     x: View<'a, T>,
     y: View<'a, T>,
     lr: &'a [T],
     params: ViewMut<'a, T>,
-    diverged: &[Option<usize>],
 ) -> Result<(Task<'a, T>, &'a mut [T])> {
-    cx.require_cpu(op)?;
     let (x, y, params) = (host(op, "x", x)?, host(op, "y", y)?, host_mut(op, "params", params)?);
-    let DeepLinearShape { widths, n, stride, replicas } = *shape;
-    let lengths = Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() };
-    Sizes { widths, n, stride, replicas }.check(op, lengths, || shape.params())?;
     Ok((Task { shape: *shape, x, y, rule: *rule, lr }, params))
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::mse::MseScale;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 const NETWORKS: [&[usize]; 10] = [
     &[1, 1],
@@ -50,13 +50,13 @@ impl<T: Real> Case<T> {
     }
 
     fn sgd(&self, cx: &Context, rule: &StepRule<T>, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
-        let (x, y) = ((&self.x).into(), (&self.y).into());
-        deep_linear_sgd(cx, &self.shape, rule, x, y, steps, params.into(), diverged).unwrap();
+        let (x, y, mut params) = (on(cx, &self.x), on(cx, &self.y), on_mut(cx, params));
+        deep_linear_sgd(cx, &self.shape, rule, x.view(), y.view(), steps, params.view_mut(), diverged).unwrap();
     }
 
     fn gd(&self, cx: &Context, rule: &StepRule<T>, lr: &[T], params: &mut [T], diverged: &mut [Option<usize>]) {
-        let (x, y) = ((&self.x).into(), (&self.y).into());
-        deep_linear_gd(cx, &self.shape, rule, x, y, lr, params.into(), diverged).unwrap();
+        let (x, y, mut params) = (on(cx, &self.x), on(cx, &self.y), on_mut(cx, params));
+        deep_linear_gd(cx, &self.shape, rule, x.view(), y.view(), lr, params.view_mut(), diverged).unwrap();
     }
 }
 
@@ -179,7 +179,7 @@ fn one_step_is_the_derivative_of_the_loss() {
                         (at(1e-4) - at(-1e-4)) / 2e-4
                     })
                     .collect();
-                assert_close(&format!("{} {widths:?} {scale:?}", cx.isa()), &gradient, &numeric, 1e-9);
+                assert_close(&format!("{} {widths:?} {scale:?}", variant(&cx)), &gradient, &numeric, 1e-9);
             }
         }
     }
@@ -203,7 +203,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             let moved = sgd.iter().zip(&wide.params).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(moved > 1e-3, "the case must move the parameters, moved {moved}");
             for cx in contexts() {
-                let what = |op: &str| format!("{op} {} {} {widths:?} B={batch} R={replicas}", cx.isa(), T::DTYPE.name());
+                let what = |op: &str| format!("{op} {} {} {widths:?} B={batch} R={replicas}", variant(&cx), T::DTYPE.name());
                 let mut params = case.params.clone();
                 case.sgd(&cx, &rule, Steps { order: &order, batch, lr: &lr }, &mut params, &mut diverged);
                 assert_close(&what("sgd"), &params, &sgd, tolerance);
@@ -245,7 +245,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);
                 for (r, got) in params.chunks_exact(case.shape.params()).enumerate() {
-                    assert_eq!(got, alone(cx, &case, &rule, r, steps), "{} {widths:?} replica {r} of {replicas}", cx.isa());
+                    assert_eq!(got, alone(cx, &case, &rule, r, steps), "{} {widths:?} replica {r} of {replicas}", variant(&cx));
                 }
             }
         }
@@ -305,7 +305,7 @@ fn a_network_without_random_numbers_follows_its_known_path() {
             for (until, want) in [1, 10, 100, 2000].into_iter().zip(norms) {
                 case.gd(&cx, &rule, &vec![0.01; until - done], &mut params, &mut [None]);
                 done = until;
-                assert_close(&format!("{} {clip:?} after {until}", cx.isa()), &[norm(&params)], &[want], 1e-12);
+                assert_close(&format!("{} {clip:?} after {until}", variant(&cx)), &[norm(&params)], &[want], 1e-12);
             }
         }
     }
@@ -338,7 +338,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
             let oracle = Context::cpu_with(Isa::Scalar).unwrap();
             let mut found = [None];
             one.sgd(&oracle, &rule, Steps { order, batch, lr: &lr }, &mut start.clone()[size..2 * size], &mut found);
-            assert_eq!(found, [Some(step)], "{} {widths:?}", cx.isa());
+            assert_eq!(found, [Some(step)], "{} {widths:?}", variant(&cx));
 
             let mut before = start[size..2 * size].to_vec();
             let shorter = Steps { order: &order[..step * batch], batch, lr: &lr[..step] };

@@ -1,3 +1,5 @@
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{DiagonalShape, Steps, VARIANTS, scalar, simd};
 use crate::context::{host, host_mut};
 use crate::error::exact;
@@ -23,8 +25,13 @@ pub fn diagonal_sgd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "diagonal_sgd";
-    let (x, y, params) = operands(OP, cx, shape, x, y, params, diverged)?;
+    check(OP, shape, &x, &y, &params, diverged)?;
     steps.check(OP, shape.n, shape.replicas)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::diagonal_sgd(device, OP, shape, [x, y], steps, params, diverged);
+    }
+    let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => {
             for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {
@@ -54,7 +61,12 @@ pub fn diagonal_gd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "diagonal_gd";
-    let (x, y, params) = operands(OP, cx, shape, x, y, params, diverged)?;
+    check(OP, shape, &x, &y, &params, diverged)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::diagonal_gd(device, OP, shape, [x, y], lr, params, diverged);
+    }
+    let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let mut scratch = cx.scratch(2 * shape.d);
     for (params, diverged) in params.chunks_exact_mut(2 * shape.d).zip(diverged) {
         if diverged.is_none() {
@@ -67,22 +79,16 @@ pub fn diagonal_gd<T: Real>(
     Ok(())
 }
 
-type Operands<'a, T> = (&'a [T], &'a [T], &'a mut [T]);
-
 /// The checks that both kinds of step share.
-fn operands<'a, T: Real>(
+fn check<T: Real>(
     op: &'static str,
-    cx: &Context,
     shape: &DiagonalShape,
-    x: View<'a, T>,
-    y: View<'a, T>,
-    params: ViewMut<'a, T>,
+    x: &View<T>,
+    y: &View<T>,
+    params: &ViewMut<T>,
     diverged: &[Option<usize>],
-) -> Result<Operands<'a, T>> {
-    cx.require_cpu(op)?;
-    let (x, y, params) = (host(op, "x", x)?, host(op, "y", y)?, host_mut(op, "params", params)?);
+) -> Result<()> {
     shape.check(op, x.len(), params.len())?;
     exact(op, "y", y.len(), shape.n, "n")?;
-    exact(op, "diverged", diverged.len(), shape.replicas, "replicas")?;
-    Ok((x, y, params))
+    exact(op, "diverged", diverged.len(), shape.replicas, "replicas")
 }

@@ -10,6 +10,8 @@
 //! Parameters are one vector per replica, u then v. A replica's bits do not depend on the other replicas of a call.
 //! Sources: Woodworth et al. 2020; Andriushchenko et al. 2023, section 2.3.1.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod fused;
 mod scalar;
 mod simd;
@@ -82,10 +84,13 @@ impl DiagonalShape {
 /// If a length disagrees with the shape or a view is not on the context's device.
 pub fn diagonal_forward<T: Real>(cx: &Context, shape: &DiagonalShape, x: View<T>, params: View<T>, y: ViewMut<T>) -> Result<()> {
     const OP: &str = "diagonal_forward";
-    cx.require_cpu(OP)?;
-    let (x, params, y) = (host(OP, "x", x)?, host(OP, "params", params)?, host_mut(OP, "y", y)?);
     shape.check(OP, x.len(), params.len())?;
     exact(OP, "y", y.len(), shape.replicas * shape.n, "replicas * n")?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::diagonal_forward(device, OP, shape, x, params, y);
+    }
+    let (x, params, y) = (host(OP, "x", x)?, host(OP, "params", params)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => {
             for (params, y) in params.chunks_exact(2 * shape.d).zip(y.chunks_exact_mut(shape.n)) {
@@ -113,12 +118,15 @@ pub fn diagonal_backward_weight<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     const OP: &str = "diagonal_backward_weight";
-    cx.require_cpu(OP)?;
-    let (x, params) = (host(OP, "x", x)?, host(OP, "params", params)?);
-    let (dy, dparams) = (host(OP, "dy", dy)?, host_mut(OP, "dparams", dparams)?);
     shape.check(OP, x.len(), params.len())?;
     exact(OP, "dy", dy.len(), shape.replicas * shape.n, "replicas * n")?;
     exact(OP, "dparams", dparams.len(), shape.params(), "replicas * 2d: du then dv of each")?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::diagonal_backward_weight(device, OP, shape, [x, params, dy], dparams, acc);
+    }
+    let (x, params) = (host(OP, "x", x)?, host(OP, "params", params)?);
+    let (dy, dparams) = (host(OP, "dy", dy)?, host_mut(OP, "dparams", dparams)?);
     let mut dbeta = cx.scratch(shape.d);
     let replicas = params.chunks_exact(2 * shape.d).zip(dy.chunks_exact(shape.n)).zip(dparams.chunks_exact_mut(2 * shape.d));
     for ((params, dy), dparams) in replicas {

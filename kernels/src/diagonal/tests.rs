@@ -1,7 +1,7 @@
 use super::*;
 use crate::gemm::{GemmShape, gemm_forward};
 use crate::mse::{MseScale, mse_backward, mse_forward};
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 const SIZES: [usize; 16] = [1, 2, 3, 7, 8, 9, 15, 17, 31, 33, 63, 65, 97, 128, 200, 201];
 
@@ -30,15 +30,24 @@ impl<T: Real> Case<T> {
     }
 
     fn sgd(&self, cx: &Context, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
-        diagonal_sgd(cx, &self.shape, (&self.x).into(), (&self.y).into(), steps, params.into(), diverged).unwrap();
+        diagonal_sgd(
+            cx,
+            &self.shape,
+            on(cx, &self.x).view(),
+            on(cx, &self.y).view(),
+            steps,
+            on_mut(cx, params).view_mut(),
+            diverged,
+        )
+        .unwrap();
     }
 }
 
 /// The loss of replica 0 through the public operators.
 fn loss(cx: &Context, case: &Case<f64>, params: &[f64]) -> f64 {
     let mut y = vec![f64::NAN; case.shape.n];
-    diagonal_forward(cx, &case.shape, (&case.x).into(), params.into(), (&mut y).into()).unwrap();
-    mse_forward(cx, MseScale::Half, (&y).into(), (&case.y).into()).unwrap()
+    diagonal_forward(cx, &case.shape, on(cx, &case.x).view(), on(cx, params).view(), on_mut(cx, &mut y).view_mut()).unwrap();
+    mse_forward(cx, MseScale::Half, on(cx, &y).view(), on(cx, &case.y).view()).unwrap()
 }
 
 #[test]
@@ -50,9 +59,24 @@ fn forward_is_the_matrix_product_with_u_times_v() {
         for cx in contexts() {
             let (mut got, mut want) = (vec![f64::NAN; 7], vec![f64::NAN; 7]);
             let gemm = GemmShape { a: [case.shape.stride, 1], ..GemmShape::row_major(7, 1, d) };
-            gemm_forward(&oracle, &gemm, (&case.x).into(), (&beta).into(), (&mut want).into(), Acc::Set).unwrap();
-            diagonal_forward(&cx, &case.shape, (&case.x).into(), (&case.params).into(), (&mut got).into()).unwrap();
-            assert_close(&format!("forward {} d={d}", cx.isa()), &got, &want, 1e-14);
+            gemm_forward(
+                &oracle,
+                &gemm,
+                on(&oracle, &case.x).view(),
+                on(&oracle, &beta).view(),
+                on_mut(&oracle, &mut want).view_mut(),
+                Acc::Set,
+            )
+            .unwrap();
+            diagonal_forward(
+                &cx,
+                &case.shape,
+                on(&cx, &case.x).view(),
+                on(&cx, &case.params).view(),
+                on_mut(&cx, &mut got).view_mut(),
+            )
+            .unwrap();
+            assert_close(&format!("forward {} d={d}", variant(&cx)), &got, &want, 1e-14);
         }
     }
 }
@@ -63,11 +87,28 @@ fn backward_is_the_derivative_of_the_loss() {
         for d in [1, 5, 16, 19] {
             let case = Case::<f64>::new(4, d, 1, 4);
             let (mut y, mut dy) = (vec![f64::NAN; 4], vec![f64::NAN; 4]);
-            diagonal_forward(&cx, &case.shape, (&case.x).into(), (&case.params).into(), (&mut y).into()).unwrap();
-            mse_backward(&cx, MseScale::Half, (&y).into(), (&case.y).into(), (&mut dy).into()).unwrap();
+            diagonal_forward(
+                &cx,
+                &case.shape,
+                on(&cx, &case.x).view(),
+                on(&cx, &case.params).view(),
+                on_mut(&cx, &mut y).view_mut(),
+            )
+            .unwrap();
+            mse_backward(&cx, MseScale::Half, on(&cx, &y).view(), on(&cx, &case.y).view(), on_mut(&cx, &mut dy).view_mut())
+                .unwrap();
             let mut dparams = vec![f64::NAN; 2 * d];
-            let (x, params) = ((&case.x).into(), (&case.params).into());
-            diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut dparams).into(), Acc::Set).unwrap();
+            let (x, params) = (on(&cx, &case.x), on(&cx, &case.params));
+            diagonal_backward_weight(
+                &cx,
+                &case.shape,
+                x.view(),
+                params.view(),
+                on(&cx, &dy).view(),
+                on_mut(&cx, &mut dparams).view_mut(),
+                Acc::Set,
+            )
+            .unwrap();
             let numeric: Vec<f64> = (0..2 * d)
                 .map(|j| {
                     let at = |shift: f64| {
@@ -78,7 +119,7 @@ fn backward_is_the_derivative_of_the_loss() {
                     (at(1e-4) - at(-1e-4)) / 2e-4
                 })
                 .collect();
-            assert_close(&format!("backward {} d={d}", cx.isa()), &dparams, &numeric, 1e-8);
+            assert_close(&format!("backward {} d={d}", variant(&cx)), &dparams, &numeric, 1e-8);
         }
     }
 }
@@ -97,15 +138,33 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
                 scalar::diagonal_backward_weight(&wide.shape, &wide.x, params, &wide_dy[r * n..][..n], dparams, Acc::Set);
             }
             for cx in contexts() {
-                let what = |op: &str| format!("{op} {} {} n={n} d={d}", cx.isa(), T::DTYPE.name());
-                let (x, params) = ((&case.x).into(), (&case.params).into());
+                let what = |op: &str| format!("{op} {} {} n={n} d={d}", variant(&cx), T::DTYPE.name());
+                let (x, params) = (on(&cx, &case.x), on(&cx, &case.params));
                 let mut got = vec![T::NAN; 3 * n];
-                diagonal_forward(&cx, &case.shape, x, params, (&mut got).into()).unwrap();
+                diagonal_forward(&cx, &case.shape, x.view(), params.view(), on_mut(&cx, &mut got).view_mut()).unwrap();
                 assert_close(&what("forward"), &got, &y, tolerance * d as f64);
                 let mut got = vec![T::NAN; 6 * d];
-                diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut got).into(), Acc::Set).unwrap();
+                diagonal_backward_weight(
+                    &cx,
+                    &case.shape,
+                    x.view(),
+                    params.view(),
+                    on(&cx, &dy).view(),
+                    on_mut(&cx, &mut got).view_mut(),
+                    Acc::Set,
+                )
+                .unwrap();
                 assert_close(&what("backward"), &got, &dparams, tolerance * n as f64);
-                diagonal_backward_weight(&cx, &case.shape, x, params, (&dy).into(), (&mut got).into(), Acc::Add).unwrap();
+                diagonal_backward_weight(
+                    &cx,
+                    &case.shape,
+                    x.view(),
+                    params.view(),
+                    on(&cx, &dy).view(),
+                    on_mut(&cx, &mut got).view_mut(),
+                    Acc::Add,
+                )
+                .unwrap();
                 let twice: Vec<f64> = dparams.iter().map(|value| 2.0 * value).collect();
                 assert_close(&what("backward, added"), &got, &twice, 2.0 * tolerance * n as f64);
             }
@@ -138,13 +197,14 @@ fn steps_against_the_oracle<T: Real>(tolerance: f64) {
             let moved = sgd.params.iter().zip(&case.params).map(|(a, b)| (a - b.to_f64()).abs()).fold(0.0, f64::max);
             assert!(moved > 0.01, "the case must move the parameters, moved {moved}");
             for cx in contexts() {
-                let what = |op: &str| format!("{op} {} {} d={d} R={replicas} B={batch}", cx.isa(), T::DTYPE.name());
+                let what = |op: &str| format!("{op} {} {} d={d} R={replicas} B={batch}", variant(&cx), T::DTYPE.name());
                 let (mut params, mut diverged) = (case.params.clone(), vec![None; replicas]);
                 case.sgd(&cx, Steps { order: &order, batch, lr: &lr }, &mut params, &mut diverged);
                 assert_close(&what("sgd"), &params, &sgd.params, tolerance * d as f64);
                 let mut params = case.params.clone();
-                let (x, y) = ((&case.x).into(), (&case.y).into());
-                diagonal_gd(&cx, &case.shape, x, y, &lr, (&mut params).into(), &mut diverged).unwrap();
+                let (x, y) = (on(&cx, &case.x), on(&cx, &case.y));
+                diagonal_gd(&cx, &case.shape, x.view(), y.view(), &lr, on_mut(&cx, &mut params).view_mut(), &mut diverged)
+                    .unwrap();
                 assert_close(&what("gd"), &params, &gd.params, tolerance * d as f64);
                 assert_eq!(diverged, vec![None; replicas]);
             }
@@ -163,13 +223,23 @@ fn one_step_is_the_gradient_step() {
     for cx in contexts() {
         let case = Case::<f64>::new(5, 37, 1, 2);
         let (mut y, mut dy, mut gradient) = (vec![f64::NAN; 5], vec![f64::NAN; 5], vec![f64::NAN; 74]);
-        let (x, start) = ((&case.x).into(), (&case.params).into());
-        diagonal_forward(&cx, &case.shape, x, start, (&mut y).into()).unwrap();
-        mse_backward(&cx, MseScale::Half, (&y).into(), (&case.y).into(), (&mut dy).into()).unwrap();
-        diagonal_backward_weight(&cx, &case.shape, x, start, (&dy).into(), (&mut gradient).into(), Acc::Set).unwrap();
+        let (x, start) = (on(&cx, &case.x), on(&cx, &case.params));
+        diagonal_forward(&cx, &case.shape, x.view(), start.view(), on_mut(&cx, &mut y).view_mut()).unwrap();
+        mse_backward(&cx, MseScale::Half, on(&cx, &y).view(), on(&cx, &case.y).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
+        diagonal_backward_weight(
+            &cx,
+            &case.shape,
+            x.view(),
+            start.view(),
+            on(&cx, &dy).view(),
+            on_mut(&cx, &mut gradient).view_mut(),
+            Acc::Set,
+        )
+        .unwrap();
         let want: Vec<f64> = case.params.iter().zip(&gradient).map(|(p, g)| p - 0.3 * g).collect();
         let mut by_gd = case.params.clone();
-        diagonal_gd(&cx, &case.shape, x, (&case.y).into(), &[0.3], (&mut by_gd).into(), &mut [None]).unwrap();
+        diagonal_gd(&cx, &case.shape, x.view(), on(&cx, &case.y).view(), &[0.3], on_mut(&cx, &mut by_gd).view_mut(), &mut [None])
+            .unwrap();
         assert_close("gd", &by_gd, &want, 1e-15);
         let mut by_sgd = case.params.clone();
         case.sgd(&cx, Steps { order: &[4, 2, 0, 1, 3], batch: 5, lr: &[0.3] }, &mut by_sgd, &mut [None]);
@@ -199,7 +269,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 case.sgd(&cx, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut vec![None; replicas]);
                 for r in 0..replicas {
                     let want = alone(&cx, &case, r, &order[r * 30..][..30], &lr);
-                    assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", cx.isa());
+                    assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", variant(&cx));
                 }
             }
         }
@@ -230,7 +300,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
 
         let mut oracle = start.clone();
         let found = scalar::diagonal_sgd(&case.shape, &case.x, &case.y, &order[200..400], 1, &lr, &mut oracle[80..160]);
-        assert_eq!(found, Some(step), "{}", cx.isa());
+        assert_eq!(found, Some(step), "{}", variant(&cx));
 
         let mut before = start.clone();
         let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, ..case };

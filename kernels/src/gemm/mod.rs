@@ -4,6 +4,8 @@
 //! n are, so a column's bits do not depend on which other columns are computed with it.
 //! Source of the vector variant: the crate matrixmultiply, single-threaded.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
@@ -72,10 +74,13 @@ impl GemmShape {
 /// # Errors
 /// If a slice is too short for its strides, elements of C overlap, or a view is not on the context's device.
 pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: View<T>, c: ViewMut<T>, acc: Acc) -> Result<()> {
-    cx.require_cpu("gemm_forward")?;
-    let (a, b) = (host("gemm_forward", "a", a)?, host("gemm_forward", "b", b)?);
-    let c = host_mut("gemm_forward", "c", c)?;
+    const OP: &str = "gemm_forward";
     shape.check(a.len(), b.len(), c.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::gemm_forward(device, OP, shape, a, b, c, acc);
+    }
+    let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::gemm_forward(shape, a, b, c, acc),
         _ => simd::gemm_forward(shape, a, b, c, acc),
@@ -86,7 +91,7 @@ pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: Vie
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close, contexts};
+    use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
     #[test]
     fn forward_value_by_hand() {
@@ -94,9 +99,9 @@ mod tests {
             let mut c = [f64::NAN; 4];
             let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.5, -1.0, 2.0, 0.0, 1.0]);
             let shape = GemmShape::row_major(2, 2, 3);
-            gemm_forward(&cx, &shape, (&a).into(), (&b).into(), (&mut c).into(), Acc::Set).unwrap();
+            gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut c).view_mut(), Acc::Set).unwrap();
             assert_eq!(c, [-1.0, 7.5, -1.0, 18.0]);
-            gemm_forward(&cx, &shape, (&a).into(), (&b).into(), (&mut c).into(), Acc::Add).unwrap();
+            gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut c).view_mut(), Acc::Add).unwrap();
             assert_eq!(c, [-2.0, 15.0, -2.0, 36.0]);
         }
     }
@@ -115,8 +120,9 @@ mod tests {
                 scalar::gemm_forward(&shape, &wide(&a), &wide(&b), &mut want, Acc::Set);
                 for cx in contexts() {
                     let mut got = vec![T::NAN; m * n];
-                    gemm_forward(&cx, &shape, (&a).into(), (&b).into(), (&mut got).into(), Acc::Set).unwrap();
-                    assert_close(&format!("gemm {} {m}x{n}x{k}", cx.isa()), &got, &want, tolerance * (k as f64 + 1.0));
+                    gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut got).view_mut(), Acc::Set)
+                        .unwrap();
+                    assert_close(&format!("gemm {} {m}x{n}x{k}", variant(&cx)), &got, &want, tolerance * (k as f64 + 1.0));
                 }
             }
         }
@@ -136,12 +142,21 @@ mod tests {
         for cx in contexts() {
             let shape = GemmShape { m, n, k, a: [k, 1], b: [1, k], c: [1, m] };
             let mut together = vec![f64::NAN; m * n];
-            gemm_forward(&cx, &shape, (&a).into(), (&b).into(), (&mut together).into(), Acc::Set).unwrap();
+            gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut together).view_mut(), Acc::Set)
+                .unwrap();
             for column in 0..n {
                 let mut alone = vec![f64::NAN; m];
                 let shape = GemmShape { n: 1, ..shape };
-                gemm_forward(&cx, &shape, (&a).into(), (&b[column * k..]).into(), (&mut alone).into(), Acc::Set).unwrap();
-                assert_eq!(alone, together[column * m..][..m], "{} column {column}", cx.isa());
+                gemm_forward(
+                    &cx,
+                    &shape,
+                    on(&cx, &a).view(),
+                    on(&cx, &b[column * k..]).view(),
+                    on_mut(&cx, &mut alone).view_mut(),
+                    Acc::Set,
+                )
+                .unwrap();
+                assert_eq!(alone, together[column * m..][..m], "{} column {column}", variant(&cx));
             }
         }
     }

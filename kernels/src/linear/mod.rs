@@ -9,6 +9,8 @@
 //! from there on; rows of dx have the same bits in all batches. Layers of at least 1 MiB go through [`gemm`](crate::gemm) from
 //! batches of 8 on, with bits of its own, which do not depend on the batch either.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -99,13 +101,16 @@ pub fn linear_forward<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     const OP: &str = "linear_forward";
-    cx.require_cpu(OP)?;
-    let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
-    let b = b.map(|b| host(OP, "b", b)).transpose()?;
     shape.check(OP, &[("x", Layout::Input, x.len()), ("w", Layout::Weight, w.len()), ("y", Layout::Output, y.len())])?;
     if let Some(b) = b {
         shape.check(OP, &[("b", Layout::Bias, b.len())])?;
     }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::linear_forward(device, OP, shape, [x, w], b, y, acc);
+    }
+    let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
+    let b = b.map(|b| host(OP, "b", b)).transpose()?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_forward(shape, x, w, b, y, acc),
         _ if shape.large::<T>() => {
@@ -143,9 +148,12 @@ pub fn linear_backward_data<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     const OP: &str = "linear_backward_data";
-    cx.require_cpu(OP)?;
-    let (w, dy, dx) = (host(OP, "w", w)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     shape.check(OP, &[("w", Layout::Weight, w.len()), ("dy", Layout::Output, dy.len()), ("dx", Layout::Input, dx.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::linear_backward_data(device, OP, shape, w, dy, dx, acc);
+    }
+    let (w, dy, dx) = (host(OP, "w", w)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_backward_data(shape, w, dy, dx, acc),
         _ if shape.large::<T>() => {
@@ -172,9 +180,12 @@ pub fn linear_backward_weight<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     const OP: &str = "linear_backward_weight";
-    cx.require_cpu(OP)?;
-    let (x, dy, dw) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dw", dw)?);
     shape.check(OP, &[("x", Layout::Input, x.len()), ("dy", Layout::Output, dy.len()), ("dw", Layout::Weight, dw.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::linear_backward_weight(device, OP, shape, x, dy, dw, acc);
+    }
+    let (x, dy, dw) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dw", dw)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_backward_weight(shape, x, dy, dw, acc),
         _ if shape.large::<T>() => {
@@ -194,9 +205,12 @@ pub fn linear_backward_weight<T: Real>(
 /// As [`linear_forward`].
 pub fn linear_backward_bias<T: Real>(cx: &Context, shape: &LinearShape, dy: View<T>, db: ViewMut<T>, acc: Acc) -> Result<()> {
     const OP: &str = "linear_backward_bias";
-    cx.require_cpu(OP)?;
-    let (dy, db) = (host(OP, "dy", dy)?, host_mut(OP, "db", db)?);
     shape.check(OP, &[("dy", Layout::Output, dy.len()), ("db", Layout::Bias, db.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::linear_backward_bias(device, OP, shape, dy, db, acc);
+    }
+    let (dy, db) = (host(OP, "dy", dy)?, host_mut(OP, "db", db)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::linear_backward_bias(shape, dy, db, acc),
         isa => simd::linear_backward_bias(isa, shape, dy, db, acc),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// Inputs of one call of every function, and what the scalar definition gives in f64.
 struct Case<T> {
@@ -33,11 +33,20 @@ impl<T: Real> Case<T> {
         let Case { shape, x, w, b, dy } = self;
         let [mut plain, mut biased] = [vec![start; dy.len()], vec![start; dy.len()]];
         let [mut dx, mut dw, mut db] = [vec![start; x.len()], vec![start; w.len()], vec![start; b.len()]];
-        linear_forward(cx, shape, x.into(), w.into(), None, (&mut plain).into(), acc).unwrap();
-        linear_forward(cx, shape, x.into(), w.into(), Some(b.into()), (&mut biased).into(), acc).unwrap();
-        linear_backward_data(cx, shape, w.into(), dy.into(), (&mut dx).into(), acc).unwrap();
-        linear_backward_weight(cx, shape, x.into(), dy.into(), (&mut dw).into(), acc).unwrap();
-        linear_backward_bias(cx, shape, dy.into(), (&mut db).into(), acc).unwrap();
+        linear_forward(cx, shape, on(cx, x).view(), on(cx, w).view(), None, on_mut(cx, &mut plain).view_mut(), acc).unwrap();
+        linear_forward(
+            cx,
+            shape,
+            on(cx, x).view(),
+            on(cx, w).view(),
+            Some(on(cx, b).view()),
+            on_mut(cx, &mut biased).view_mut(),
+            acc,
+        )
+        .unwrap();
+        linear_backward_data(cx, shape, on(cx, w).view(), on(cx, dy).view(), on_mut(cx, &mut dx).view_mut(), acc).unwrap();
+        linear_backward_weight(cx, shape, on(cx, x).view(), on(cx, dy).view(), on_mut(cx, &mut dw).view_mut(), acc).unwrap();
+        linear_backward_bias(cx, shape, on(cx, dy).view(), on_mut(cx, &mut db).view_mut(), acc).unwrap();
         [plain, biased, dx, dw, db]
     }
 }
@@ -62,9 +71,9 @@ fn values_by_hand() {
             vec![-3.0, -3.0, -3.0, 14.0, 19.0, 24.0],
             vec![0.0, 5.0],
         ];
-        assert_eq!(case.results(&cx, f64::NAN, Acc::Set), want, "{}", cx.isa());
+        assert_eq!(case.results(&cx, f64::NAN, Acc::Set), want, "{}", variant(&cx));
         let added = want.map(|values| values.iter().map(|value| value + 0.5).collect::<Vec<f64>>());
-        assert_eq!(case.results(&cx, 0.5, Acc::Add), added, "{}", cx.isa());
+        assert_eq!(case.results(&cx, 0.5, Acc::Add), added, "{}", variant(&cx));
     }
 }
 
@@ -104,7 +113,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             let set = case.results(&cx, T::NAN, Acc::Set);
             let added = case.results(&cx, T::from_f64(0.5), Acc::Add);
             for (i, terms) in [inputs, inputs + 1, outputs, n, n].into_iter().enumerate() {
-                let what = format!("{} {} {} n={n} {inputs}->{outputs}", RESULTS[i], cx.isa(), T::DTYPE.name());
+                let what = format!("{} {} {} n={n} {inputs}->{outputs}", RESULTS[i], variant(&cx), T::DTYPE.name());
                 let tolerance = tolerance * (terms as f64 + 1.0);
                 assert_close(&what, &set[i], &wanted[i], tolerance);
                 assert_close(&format!("{what}, added"), &added[i], &wanted_on_half[i], tolerance);
@@ -128,8 +137,17 @@ fn backward_is_the_derivative_of_forward() {
             // The loss is linear in each argument, so that central differences are exact up to rounding.
             let loss = |x: &[f64], w: &[f64], b: &[f64]| {
                 let mut y = vec![f64::NAN; n * outputs];
-                let b = Some(b.into());
-                linear_forward(&cx, &case.shape, x.into(), w.into(), b, (&mut y).into(), Acc::Set).unwrap();
+                let b = on(&cx, b);
+                linear_forward(
+                    &cx,
+                    &case.shape,
+                    on(&cx, x).view(),
+                    on(&cx, w).view(),
+                    Some(b.view()),
+                    on_mut(&cx, &mut y).view_mut(),
+                    Acc::Set,
+                )
+                .unwrap();
                 y.iter().zip(&case.dy).map(|(y, dy)| y * dy).sum::<f64>()
             };
             let difference = |values: &[f64], loss: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
@@ -170,7 +188,7 @@ fn rows_do_not_depend_on_the_batch<T: Real>() {
                     if first + n > n_whole || at(n).large::<T>() != at(n_whole).large::<T>() {
                         continue;
                     }
-                    let what = format!("{} rows {first} + {n} of {n_whole}, {inputs}->{outputs}", cx.isa());
+                    let what = format!("{} rows {first} + {n} of {n_whole}, {inputs}->{outputs}", variant(&cx));
                     assert_eq!(dx, whole_dx[first * inputs..][..n * inputs], "dx {what}");
                     if way(n) == way(n_whole) {
                         assert_eq!(y, whole_y[first * outputs..][..n * outputs], "y {what}");

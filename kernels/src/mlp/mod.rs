@@ -13,6 +13,8 @@
 //! A replica's parameters are its layers in order, each a row-major weight (outputs x inputs) and then its bias if it has
 //! one. A replica's bits do not depend on the other replicas of a call, nor on how its steps are divided into calls.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -133,13 +135,16 @@ pub fn mlp_sgd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "mlp_sgd";
-    cx.require_cpu(OP)?;
-    let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     shape.check(OP, Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() })?;
     if steps.batch != 1 {
         return Err(Error::Shape { op: OP, what: "batch", got: steps.batch, expected: "1: one sample a step".to_owned() });
     }
     steps.check(OP, shape.n, shape.replicas)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::mlp_sgd(device, OP, shape, rule, [x, y], steps, params, diverged);
+    }
+    let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let mut live = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
     let task = Task { shape: *shape, rule: *rule, x, y, lr: steps.lr };
     match VARIANTS.runs_under(cx.isa()) {

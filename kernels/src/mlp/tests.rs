@@ -1,6 +1,6 @@
 use super::*;
 use crate::mse::MseScale;
-use crate::testing::{Cases, assert_close, contexts, largest_error};
+use crate::testing::{Cases, assert_close, contexts, largest_error, on, on_mut, variant};
 
 const NETWORKS: [&[usize]; 22] = [
     &[1, 1],
@@ -86,8 +86,8 @@ impl<T: Real> Case<T> {
     fn sgd(&mut self, cx: &Context, rule: StepRule<T>, order: &[u32], lr: &[T]) -> Vec<Option<usize>> {
         let mut diverged = vec![None; self.shape.replicas];
         let steps = Steps { order, batch: 1, lr };
-        let params = (&mut self.params).into();
-        mlp_sgd(cx, &self.shape, &rule, (&self.x).into(), (&self.y).into(), steps, params, &mut diverged).unwrap();
+        let (x, y, mut params) = (on(cx, &self.x), on(cx, &self.y), on_mut(cx, &mut self.params));
+        mlp_sgd(cx, &self.shape, &rule, x.view(), y.view(), steps, params.view_mut(), &mut diverged).unwrap();
         diverged
     }
 }
@@ -132,7 +132,7 @@ fn a_step_by_hand() {
         let want = |factor: f64, keep: f64| -> Vec<f64> {
             start.iter().zip(gradient).map(|(w, g)| keep * w - 0.25 * factor * g).collect()
         };
-        assert_eq!(step(plain()), want(1.0, 1.0), "{}", cx.isa());
+        assert_eq!(step(plain()), want(1.0, 1.0), "{}", variant(&cx));
         assert_eq!(step(StepRule { scale: MseScale::Full, ..plain() }), want(2.0, 1.0));
         assert_eq!(step(StepRule { weight_decay: 0.5, ..plain() }), want(1.0, 0.875));
         let norm = 112f64.sqrt();
@@ -148,7 +148,7 @@ fn the_derivative_of_relu_at_zero_is_zero() {
         let shape = MlpShape { widths: &[1, 1, 1], bias: Bias::First, activation: Hidden::Relu, n: 1, stride: 1, replicas: 1 };
         let mut case = Case { shape, x: vec![1.0f32], y: vec![1.0], params: vec![1.0, -1.0, 3.0] };
         case.sgd(&cx, plain(), &[0], &[0.5]);
-        assert_eq!(case.params, [1.0, -1.0, 3.0], "{}", cx.isa());
+        assert_eq!(case.params, [1.0, -1.0, 3.0], "{}", variant(&cx));
     }
 }
 
@@ -253,7 +253,7 @@ fn against_the_references<T: Real>(tolerance: f64) {
         for cx in contexts() {
             let mut got = case.clone();
             assert_eq!(got.sgd(&cx, rule, &order, &lr), [None; 3]);
-            assert_close(&format!("{} {what}", cx.isa()), &got.params, &oracle.params, tolerance);
+            assert_close(&format!("{} {what}", variant(&cx)), &got.params, &oracle.params, tolerance);
         }
     });
     assert!(moved > cases * 9 / 10, "relu must be alive in most of the {cases} cases, {moved} move");
@@ -281,7 +281,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                         one.sgd(&cx, rule, &order[from..to], &lr[from..to]);
                     }
                     let got = &together.params[r * one.params.len()..][..one.params.len()];
-                    assert_eq!(got, one.params, "{} replica {r} {what}", cx.isa());
+                    assert_eq!(got, one.params, "{} replica {r} {what}", variant(&cx));
                 }
             }
         });
@@ -305,7 +305,7 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, rule: StepR
         (order[STEPS + 7], order[3 * STEPS]) = (4, 4);
         let lr = step_sizes::<T>(widths, STEPS);
         let mut got = case.clone();
-        let what = format!("{} {widths:?} {activation:?} {}", cx.isa(), T::DTYPE.name());
+        let what = format!("{} {widths:?} {activation:?} {}", variant(&cx), T::DTYPE.name());
         assert_eq!(got.sgd(&cx, rule, &order, &lr), [None, Some(7), None, Some(0), None], "{what}");
         for (r, steps) in [STEPS, 7, STEPS, 0, STEPS].into_iter().enumerate() {
             let mut one = case.replica(r);
@@ -315,8 +315,9 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, rule: StepR
         }
         let (mut again, mut entries) = (got.clone(), [Some(9); 5]);
         let steps = Steps { order: &order, batch: 1, lr: &lr };
-        let params = (&mut again.params).into();
-        mlp_sgd(&cx, &case.shape, &rule, (&case.x).into(), (&case.y).into(), steps, params, &mut entries).unwrap();
+        let (x, y, mut params) = (on(&cx, &case.x), on(&cx, &case.y), on_mut(&cx, &mut again.params));
+        mlp_sgd(&cx, &case.shape, &rule, x.view(), y.view(), steps, params.view_mut(), &mut entries).unwrap();
+        drop(params);
         assert_eq!((again.params, entries), (got.params, [Some(9); 5]), "{what}: left alone");
     }
 }

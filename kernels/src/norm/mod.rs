@@ -2,6 +2,8 @@
 //!
 //! Sums are in the number type itself: `‖x‖` of `f32` overflows beyond 1.8e19 and is 0 below 3.7e-23.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
@@ -18,9 +20,13 @@ pub const VARIANTS: Variants = Variants { op: "norm", isas: &[Isa::Scalar, Isa::
 /// If x is empty or not on the context's device.
 pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
     const OP: &str = "norm";
-    cx.require_cpu(OP)?;
-    let x = host(OP, "x", x)?;
     positive(OP, &[("the number of elements", x.len())])?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        let x = crate::device::on(device, OP, "x", x)?;
+        return cuda::sum_of_products(device, x, x, cuda::Take::Root);
+    }
+    let x = host(OP, "x", x)?;
     Ok(sum_of_products(cx, x, x).sqrt())
 }
 
@@ -30,10 +36,14 @@ pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
 /// If the lengths differ or are zero, or a view is not on the context's device.
 pub fn inner_product<T: Real>(cx: &Context, a: View<T>, b: View<T>) -> Result<T> {
     const OP: &str = "inner_product";
-    cx.require_cpu(OP)?;
-    let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
     positive(OP, &[("the number of elements", a.len())])?;
     exact(OP, "b", b.len(), a.len(), "as many as a")?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        let (a, b) = (crate::device::on(device, OP, "a", a)?, crate::device::on(device, OP, "b", b)?);
+        return cuda::sum_of_products(device, a, b, cuda::Take::Sum);
+    }
+    let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
     Ok(sum_of_products(cx, a, b))
 }
 
@@ -48,26 +58,27 @@ pub(crate) fn sum_of_products<T: Real>(cx: &Context, a: &[T], b: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close, contexts};
+    use crate::testing::{Cases, assert_close, contexts, on, variant};
 
     #[test]
     fn values_by_hand() {
         for cx in contexts() {
-            assert_eq!(norm(&cx, (&[3.0, -4.0]).into()).unwrap(), 5.0);
-            assert_eq!(inner_product(&cx, (&[3.0, -4.0, 2.0]).into(), (&[1.0f32, 0.5, 8.0]).into()).unwrap(), 17.0);
-            assert!(norm(&cx, (&[1.0, f64::NAN]).into()).unwrap().is_nan());
+            assert_eq!(norm(&cx, on(&cx, &[3.0, -4.0]).view()).unwrap(), 5.0);
+            assert_eq!(inner_product(&cx, on(&cx, &[3.0, -4.0, 2.0]).view(), on(&cx, &[1.0f32, 0.5, 8.0]).view()).unwrap(), 17.0);
+            assert!(norm(&cx, on(&cx, &[1.0, f64::NAN]).view()).unwrap().is_nan());
         }
     }
 
     fn against_the_oracle<T: Real>(tolerance: f64) {
-        for len in [1, 2, 3, 7, 8, 9, 16, 31, 33, 63, 65, 127, 129, 1000] {
+        for len in [1, 2, 3, 7, 8, 9, 16, 31, 33, 63, 65, 127, 129, 1000, 4096, 4097, 9001] {
             let mut cases = Cases::new(len as u64);
             let (a, b): (Vec<T>, Vec<T>) = (cases.reals(len), cases.reals(len));
             let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
             let want = [scalar::inner_product(&wide(&a), &wide(&a)).sqrt(), scalar::inner_product(&wide(&a), &wide(&b))];
             for cx in contexts() {
-                let got = [norm(&cx, (&a).into()).unwrap(), inner_product(&cx, (&a).into(), (&b).into()).unwrap()];
-                assert_close(&format!("{} {} {len}", cx.isa(), T::DTYPE.name()), &got, &want, tolerance * len as f64);
+                let got =
+                    [norm(&cx, on(&cx, &a).view()).unwrap(), inner_product(&cx, on(&cx, &a).view(), on(&cx, &b).view()).unwrap()];
+                assert_close(&format!("{} {} {len}", variant(&cx), T::DTYPE.name()), &got, &want, tolerance * len as f64);
             }
         }
     }

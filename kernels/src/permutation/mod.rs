@@ -6,6 +6,8 @@
 //! Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Both sides are close to the root of n, so that it is rare for
 //! n above 64.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 
@@ -55,7 +57,10 @@ impl Permutation {
 /// If the view is not on the context's device.
 pub fn permutation_fill(cx: &Context, permutation: &Permutation, first: u32, out: ViewMut<u32>) -> Result<()> {
     const OP: &str = "permutation_fill";
-    cx.require_cpu(OP)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::permutation_fill(device, OP, permutation, first, out);
+    }
     let out = host_mut(OP, "out", out)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::permutation_fill(permutation, first, out),
@@ -82,7 +87,7 @@ fn mix(x: u32, key: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, contexts};
+    use crate::testing::{Cases, contexts, on_mut, variant};
 
     fn permutation(n: u32) -> Permutation {
         Permutation::new(n, Cases::new(u64::from(n)).indices(ROUNDS, u32::MAX as usize).try_into().unwrap())
@@ -96,9 +101,9 @@ mod tests {
                 for first in [0, 1, n / 2, n - 1] {
                     for len in [0, 1, 31, 64, 65, 200] {
                         let mut got = vec![u32::MAX; len];
-                        permutation_fill(&cx, &permutation, first, (&mut got).into()).unwrap();
+                        permutation_fill(&cx, &permutation, first, on_mut(&cx, &mut got).view_mut()).unwrap();
                         let places = (0..len as u64).map(|k| ((u64::from(first) + k) % u64::from(n)) as u32);
-                        assert!(places.map(|place| permutation.at(place)).eq(got), "{} n = {n} from {first}", cx.isa());
+                        assert!(places.map(|place| permutation.at(place)).eq(got), "{} n = {n} from {first}", variant(&cx));
                     }
                 }
             }
@@ -110,9 +115,9 @@ mod tests {
         for cx in contexts() {
             for n in [1, 2, 3, 4, 7, 9, 80, 1000, 65_536, 65_537] {
                 let mut items = vec![u32::MAX; n as usize];
-                permutation_fill(&cx, &permutation(n), 0, (&mut items).into()).unwrap();
+                permutation_fill(&cx, &permutation(n), 0, on_mut(&cx, &mut items).view_mut()).unwrap();
                 items.sort_unstable();
-                assert!(items.into_iter().eq(0..n), "{} n = {n}", cx.isa());
+                assert!(items.into_iter().eq(0..n), "{} n = {n}", variant(&cx));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 //! (SC 2011): a block of four random words is a pure function of a counter and a key.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 
@@ -36,7 +38,10 @@ impl Words {
 /// If the view is not on the context's device.
 pub fn philox_below(cx: &Context, words: &Words, n: u32, start: u64, out: ViewMut<u32>) -> Result<()> {
     const OP: &str = "philox_below";
-    cx.require_cpu(OP)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::philox_below(device, OP, words, n, start, out);
+    }
     let out = host_mut(OP, "out", out)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::philox_below(words, n, start, out),
@@ -55,7 +60,7 @@ pub fn scale(word: u32, n: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::contexts;
+    use crate::testing::{contexts, on_mut, variant};
 
     const WORDS: Words = Words { key: [0xa409_3822, 0x299f_31d0], upper: [0x1319_8a2e, 0x0370_7344] };
 
@@ -85,10 +90,10 @@ mod tests {
                 for len in [0, 1, 2, 3, 5, 63, 64, 65, 127, 128, 129, 301] {
                     for n in [0, 1, 80, u32::MAX] {
                         let mut got = vec![u32::MAX; len];
-                        philox_below(&cx, &WORDS, n, start, (&mut got).into()).unwrap();
+                        philox_below(&cx, &WORDS, n, start, on_mut(&cx, &mut got).view_mut()).unwrap();
                         let word = |p: u64| WORDS.block(p / 4)[(p % 4) as usize];
                         let want = (start..start + len as u64).map(|p| ((u64::from(word(p)) * u64::from(n)) >> 32) as u32);
-                        assert!(want.eq(got.iter().copied()), "{} from {start}, {len} below {n}", cx.isa());
+                        assert!(want.eq(got.iter().copied()), "{} from {start}, {len} below {n}", variant(&cx));
                     }
                 }
             }

@@ -8,6 +8,8 @@
 //!
 //! Source: `torch.optim.SGD`, PyTorch 2.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -105,18 +107,21 @@ pub fn sgd_update<T: Real>(
     params: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "sgd_update";
-    cx.require_cpu(OP)?;
-    let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
-    let buffer = host_mut(OP, "momentum_buffer", momentum_buffer)?;
     rule.check(OP)?;
     positive(OP, &[("the number of parameters", params.len())])?;
     exact(OP, "gradient", gradient.len(), params.len(), "as many as params")?;
-    exact(OP, "momentum_buffer", buffer.len(), rule.buffer(params.len()), "as many as params, none without momentum")?;
+    exact(OP, "momentum_buffer", momentum_buffer.len(), rule.buffer(params.len()), "as many as params, none without momentum")?;
     let momentum = match (rule.momentum == 0.0, first) {
         (true, _) => Momentum::None,
         (false, true) => Momentum::First,
         (false, false) => Momentum::Later,
     };
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::sgd_update(device, OP, momentum, rule.factors(lr), gradient, momentum_buffer, params);
+    }
+    let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
+    let buffer = host_mut(OP, "momentum_buffer", momentum_buffer)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::sgd_update(momentum, rule.factors(lr), gradient, buffer, params),
         isa => simd::sgd_update(isa, momentum, rule.factors(lr), gradient, buffer, params),

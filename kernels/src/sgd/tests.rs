@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 const START: [f64; 3] = [0.5, -1.25, 2.0];
 const GRADIENTS: [[f64; 3]; 3] = [[0.3, -0.7, 1.1], [-0.2, 0.9, 0.4], [1.3, -0.1, -0.6]];
@@ -45,8 +45,17 @@ fn steps_of_pytorch() {
         for (rule, steps, last_buffer) in from_pytorch() {
             let (mut w, mut buffer) = (START, vec![f64::NAN; rule.buffer(3)]);
             for (t, (gradient, want)) in GRADIENTS.iter().zip(&steps).enumerate() {
-                sgd_update(&cx, &rule, 0.1, t == 0, gradient.into(), (&mut buffer).into(), (&mut w).into()).unwrap();
-                assert_close(&format!("{} {rule:?} step {t}", cx.isa()), &w, want, 1e-15);
+                sgd_update(
+                    &cx,
+                    &rule,
+                    0.1,
+                    t == 0,
+                    on(&cx, gradient).view(),
+                    on_mut(&cx, &mut buffer).view_mut(),
+                    on_mut(&cx, &mut w).view_mut(),
+                )
+                .unwrap();
+                assert_close(&format!("{} {rule:?} step {t}", variant(&cx)), &w, want, 1e-15);
             }
             assert_close("buffer", &buffer, last_buffer.as_ref().map_or(&[], |buffer| &buffer[..]), 1e-15);
         }
@@ -64,14 +73,32 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             let (mut want, mut want_buffer) = (wide(&start), vec![f64::NAN; rule.buffer(len)]);
             for (t, gradient) in gradients.iter().enumerate() {
                 let (gradient, buffer) = (wide(gradient), (&mut want_buffer).into());
-                sgd_update(&oracle, &rule, 0.1, t == 0, (&gradient).into(), buffer, (&mut want).into()).unwrap();
+                sgd_update(
+                    &oracle,
+                    &rule,
+                    0.1,
+                    t == 0,
+                    on(&oracle, &gradient).view(),
+                    buffer,
+                    on_mut(&oracle, &mut want).view_mut(),
+                )
+                .unwrap();
             }
             for cx in contexts() {
                 let (mut w, mut buffer) = (start.clone(), vec![T::NAN; rule.buffer(len)]);
                 for (t, gradient) in gradients.iter().enumerate() {
-                    sgd_update(&cx, &rule, 0.1, t == 0, gradient.into(), (&mut buffer).into(), (&mut w).into()).unwrap();
+                    sgd_update(
+                        &cx,
+                        &rule,
+                        0.1,
+                        t == 0,
+                        on(&cx, gradient).view(),
+                        on_mut(&cx, &mut buffer).view_mut(),
+                        on_mut(&cx, &mut w).view_mut(),
+                    )
+                    .unwrap();
                 }
-                let what = format!("{} {} {len} {rule:?}", cx.isa(), T::DTYPE.name());
+                let what = format!("{} {} {len} {rule:?}", variant(&cx), T::DTYPE.name());
                 assert_close(&what, &w, &want, tolerance);
                 assert_close(&what, &buffer, &want_buffer, tolerance);
             }

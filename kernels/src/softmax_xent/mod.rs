@@ -9,6 +9,8 @@
 //! The largest logit of each sample is subtracted first, so that nothing overflows. Sums are in `f64`, in order, and results
 //! are rounded once.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 
 use crate::context::{host, host_mut};
@@ -58,10 +60,14 @@ impl SoftmaxShape {
 /// If a size is zero, a length disagrees with the shape, a label is no class, or a view is not on the context's device.
 pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View<T>, labels: &[u32]) -> Result<T> {
     const OP: &str = "softmax_xent_forward";
-    cx.require_cpu(OP)?;
-    let y = host(OP, "y", y)?;
     shape.check(OP, "y", y.len())?;
     shape.check_labels(OP, labels)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_forward(device, OP, shape, y, labels);
+    }
+    cx.require_cpu(OP)?;
+    let y = host(OP, "y", y)?;
     Ok(scalar::softmax_xent_forward(shape, y, labels))
 }
 
@@ -79,11 +85,15 @@ pub fn softmax_xent_backward<T: Real>(
     dy: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "softmax_xent_backward";
-    cx.require_cpu(OP)?;
-    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
     shape.check(OP, "y", y.len())?;
     shape.check(OP, "dy", dy.len())?;
     shape.check_labels(OP, labels)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_backward(device, OP, shape, y, labels, dy);
+    }
+    cx.require_cpu(OP)?;
+    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
     scalar::softmax_xent_backward(shape, y, labels, dy);
     Ok(())
 }
@@ -103,12 +113,16 @@ pub fn softmax_xent_backward_tangent<T: Real>(
     dy_tangent: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "softmax_xent_backward_tangent";
-    cx.require_cpu(OP)?;
-    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
-    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     shape.check(OP, "y", y.len())?;
     shape.check(OP, "y_tangent", y_tangent.len())?;
     shape.check(OP, "dy_tangent", dy_tangent.len())?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::softmax_xent_backward_tangent(device, OP, shape, y, y_tangent, dy_tangent);
+    }
+    cx.require_cpu(OP)?;
+    let (y, y_tangent) = (host(OP, "y", y)?, host(OP, "y_tangent", y_tangent)?);
+    let dy_tangent = host_mut(OP, "dy_tangent", dy_tangent)?;
     scalar::softmax_xent_backward_tangent(shape, y, y_tangent, dy_tangent);
     Ok(())
 }
@@ -116,26 +130,35 @@ pub fn softmax_xent_backward_tangent<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close};
+    use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
     const Y: [f64; 6] = [0.2, -1.0, 3.0, 1000.0, 999.0, -1000.0];
     const TANGENT: [f64; 6] = [1.0, -2.0, 0.5, 0.25, 3.0, -1.0];
 
     fn values<T: Real>(tolerance: f64) {
-        let (cx, shape) = (Context::cpu().unwrap(), SoftmaxShape::new(2, 3));
-        let [y, tangent] = [Y, TANGENT].map(|values| values.map(T::from_f64));
-        let loss = softmax_xent_forward(&cx, &shape, (&y).into(), &[0, 1]).unwrap();
-        assert_close("loss", &[loss], &[2.0947064325840996], tolerance);
-        let mut dy = [T::NAN; 6];
-        softmax_xent_backward(&cx, &shape, (&y).into(), &[0, 1], (&mut dy).into()).unwrap();
-        let want =
-            [-0.47182438406392097, 0.008486332437008207, 0.4633380516269128, 0.36552928931500245, -0.36552928931500245, 0.0];
-        assert_close("dy", &dy, &want, tolerance);
-        let mut got = [T::NAN; 6];
-        softmax_xent_backward_tangent(&cx, &shape, (&y).into(), (&tangent).into(), (&mut got).into()).unwrap();
-        let want =
-            [0.01448948085191726, -0.02109484954481446, 0.006605368692897202, -0.2703414082070375, 0.27034140820703756, 0.0];
-        assert_close("dy_tangent", &got, &want, tolerance);
+        for cx in contexts() {
+            let shape = SoftmaxShape::new(2, 3);
+            let [y, tangent] = [Y, TANGENT].map(|values| values.map(T::from_f64));
+            let loss = softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), &[0, 1]).unwrap();
+            assert_close("loss", &[loss], &[2.0947064325840996], tolerance);
+            let mut dy = [T::NAN; 6];
+            softmax_xent_backward(&cx, &shape, on(&cx, &y).view(), &[0, 1], on_mut(&cx, &mut dy).view_mut()).unwrap();
+            let want =
+                [-0.47182438406392097, 0.008486332437008207, 0.4633380516269128, 0.36552928931500245, -0.36552928931500245, 0.0];
+            assert_close("dy", &dy, &want, tolerance);
+            let mut got = [T::NAN; 6];
+            softmax_xent_backward_tangent(
+                &cx,
+                &shape,
+                on(&cx, &y).view(),
+                on(&cx, &tangent).view(),
+                on_mut(&cx, &mut got).view_mut(),
+            )
+            .unwrap();
+            let want =
+                [0.01448948085191726, -0.02109484954481446, 0.006605368692897202, -0.2703414082070375, 0.27034140820703756, 0.0];
+            assert_close("dy_tangent", &got, &want, tolerance);
+        }
     }
 
     /// torch.nn.functional.cross_entropy and automatic differentiation of it twice, PyTorch 2.15 in f64.
@@ -147,39 +170,81 @@ mod tests {
 
     #[test]
     fn derivatives_are_those_of_central_differences() {
-        let (cx, shape, labels) = (Context::cpu().unwrap(), SoftmaxShape::new(3, 5), [4, 0, 2]);
-        let mut cases = Cases::new(1);
-        let [y, tangent] = [0; 2].map(|_| cases.reals::<f64>(15));
-        let loss = |y: &[f64]| softmax_xent_forward::<f64>(&cx, &shape, y.into(), &labels).unwrap();
-        let gradient = |y: &[f64]| {
-            let mut dy = vec![f64::NAN; 15];
-            softmax_xent_backward(&cx, &shape, y.into(), &labels, (&mut dy).into()).unwrap();
-            dy
-        };
-        let moved = |by: f64, along: &[f64]| -> Vec<f64> { y.iter().zip(along).map(|(y, along)| y + by * along).collect() };
-        let numeric: Vec<f64> = (0..15)
-            .map(|i| {
-                let along: Vec<f64> = (0..15).map(|k| if k == i { 1.0 } else { 0.0 }).collect();
-                (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
-            })
-            .collect();
-        assert_close("dy", &gradient(&y), &numeric, 1e-10);
-        let mut got = vec![f64::NAN; 15];
-        softmax_xent_backward_tangent(&cx, &shape, (&y).into(), (&tangent).into(), (&mut got).into()).unwrap();
-        let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
-        let numeric: Vec<f64> = up.iter().zip(&down).map(|(up, down)| (up - down) / 2e-5).collect();
-        assert_close("dy_tangent", &got, &numeric, 1e-10);
+        for cx in contexts() {
+            let (shape, labels) = (SoftmaxShape::new(3, 5), [4, 0, 2]);
+            let mut cases = Cases::new(1);
+            let [y, tangent] = [0; 2].map(|_| cases.reals::<f64>(15));
+            let loss = |y: &[f64]| softmax_xent_forward::<f64>(&cx, &shape, on(&cx, y).view(), &labels).unwrap();
+            let gradient = |y: &[f64]| {
+                let mut dy = vec![f64::NAN; 15];
+                softmax_xent_backward(&cx, &shape, on(&cx, y).view(), &labels, on_mut(&cx, &mut dy).view_mut()).unwrap();
+                dy
+            };
+            let moved = |by: f64, along: &[f64]| -> Vec<f64> { y.iter().zip(along).map(|(y, along)| y + by * along).collect() };
+            let numeric: Vec<f64> = (0..15)
+                .map(|i| {
+                    let along: Vec<f64> = (0..15).map(|k| if k == i { 1.0 } else { 0.0 }).collect();
+                    (loss(&moved(1e-5, &along)) - loss(&moved(-1e-5, &along))) / 2e-5
+                })
+                .collect();
+            assert_close("dy", &gradient(&y), &numeric, 1e-10);
+            let mut got = vec![f64::NAN; 15];
+            softmax_xent_backward_tangent(
+                &cx,
+                &shape,
+                on(&cx, &y).view(),
+                on(&cx, &tangent).view(),
+                on_mut(&cx, &mut got).view_mut(),
+            )
+            .unwrap();
+            let (up, down) = (gradient(&moved(1e-5, &tangent)), gradient(&moved(-1e-5, &tangent)));
+            let numeric: Vec<f64> = up.iter().zip(&down).map(|(up, down)| (up - down) / 2e-5).collect();
+            assert_close("dy_tangent", &got, &numeric, 1e-10);
+        }
     }
 
     #[test]
     fn far_logits_stay_finite_and_nan_stays_nan() {
-        let (cx, shape) = (Context::cpu().unwrap(), SoftmaxShape::new(1, 2));
-        let loss = |y: [f64; 2]| softmax_xent_forward(&cx, &shape, (&y).into(), &[0]).unwrap();
-        assert_eq!(loss([1e300, -1e300]), 0.0);
-        assert_eq!(loss([-1e300, 1e300]), 2e300);
-        assert!((loss([50.0, 0.0]) / (-50f64).exp() - 1.0).abs() <= 1e-15, "{}", loss([50.0, 0.0]));
-        assert_eq!(loss([0.0, f64::NEG_INFINITY]), 0.0);
-        assert!(loss([0.0, f64::NAN]).is_nan() && loss([f64::NAN, 0.0]).is_nan());
+        for cx in contexts() {
+            let shape = SoftmaxShape::new(1, 2);
+            let loss = |y: [f64; 2]| softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), &[0]).unwrap();
+            assert_eq!(loss([1e300, -1e300]), 0.0);
+            assert_eq!(loss([-1e300, 1e300]), 2e300);
+            assert!((loss([50.0, 0.0]) / (-50f64).exp() - 1.0).abs() <= 1e-15, "{}", loss([50.0, 0.0]));
+            assert_eq!(loss([0.0, f64::NEG_INFINITY]), 0.0);
+            assert!(loss([0.0, f64::NAN]).is_nan() && loss([f64::NAN, 0.0]).is_nan());
+        }
+    }
+
+    fn against_the_oracle<T: Real>(tolerance: f64) {
+        for (n, classes) in [(1, 1), (2, 31), (7, 32), (8, 33), (9, 2), (63, 10), (64, 3), (65, 5), (200, 70)] {
+            let (shape, mut cases) = (SoftmaxShape::new(n, classes), Cases::new(n as u64));
+            let y: Vec<T> = cases.reals::<T>(n * classes).iter().map(|&y| y * T::from_f64(8.0)).collect();
+            let (tangent, labels): (Vec<T>, _) = (cases.reals(n * classes), cases.indices(n, classes));
+            let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
+            let loss = scalar::softmax_xent_forward(&shape, &wide(&y), &labels);
+            let (mut want, mut want_tangent) = (vec![f64::NAN; n * classes], vec![f64::NAN; n * classes]);
+            scalar::softmax_xent_backward(&shape, &wide(&y), &labels, &mut want);
+            scalar::softmax_xent_backward_tangent(&shape, &wide(&y), &wide(&tangent), &mut want_tangent);
+            for cx in contexts() {
+                let what = format!("{} {} {n} x {classes}", variant(&cx), T::DTYPE.name());
+                let (y, tangent) = (on(&cx, &y), on(&cx, &tangent));
+                let got = softmax_xent_forward(&cx, &shape, y.view(), &labels).unwrap();
+                assert_close(&what, &[got], &[loss], tolerance);
+                let mut dy = vec![T::NAN; n * classes];
+                softmax_xent_backward(&cx, &shape, y.view(), &labels, on_mut(&cx, &mut dy).view_mut()).unwrap();
+                assert_close(&what, &dy, &want, tolerance);
+                let mut out = vec![T::NAN; n * classes];
+                softmax_xent_backward_tangent(&cx, &shape, y.view(), tangent.view(), on_mut(&cx, &mut out).view_mut()).unwrap();
+                assert_close(&what, &out, &want_tangent, tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn every_variant_matches_the_oracle() {
+        against_the_oracle::<f32>(1e-7);
+        against_the_oracle::<f64>(1e-14);
     }
 
     #[test]

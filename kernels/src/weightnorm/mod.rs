@@ -13,6 +13,8 @@
 //!
 //! Source: Salimans, Kingma 2016.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -20,7 +22,7 @@ mod tests;
 
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};
-use crate::norm::sum_of_products;
+use crate::norm::{inner_product, norm};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
@@ -43,11 +45,9 @@ pub struct Tangent<'a, T: Real> {
 /// If the lengths differ or are zero, `‖v‖` is 0, or a view is not on the context's device.
 pub fn weightnorm_forward<T: Real>(cx: &Context, v: View<T>, g: T, w: ViewMut<T>) -> Result<()> {
     const OP: &str = "weightnorm_forward";
-    let (v, norm) = direction(OP, cx, v)?;
-    let w = host_mut(OP, "w", w)?;
+    let norm = direction(OP, cx, v)?;
     exact(OP, "w", w.len(), v.len(), FORMULA)?;
-    combine(cx, [(g / norm, v)], w, Acc::Set);
-    Ok(())
+    combine(OP, cx, [(g / norm, v)], w, Acc::Set)
 }
 
 /// `dv = g/‖v‖ (dw - ⟨dw, v̂⟩ v̂)`, set or accumulated.
@@ -63,14 +63,12 @@ pub fn weightnorm_backward_direction<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     const OP: &str = "weightnorm_backward_direction";
-    let (v, norm) = direction(OP, cx, v)?;
-    let (dw, dv) = (host(OP, "dw", dw)?, host_mut(OP, "dv", dv)?);
+    let norm = direction(OP, cx, v)?;
     exact(OP, "dw", dw.len(), v.len(), FORMULA)?;
     exact(OP, "dv", dv.len(), v.len(), FORMULA)?;
-    let gain = sum_of_products(cx, dw, v) / norm;
+    let gain = inner_product(cx, dw, v)? / norm;
     let alpha = g / norm;
-    combine(cx, [(alpha, dw), (-(alpha * gain / norm), v)], dv, acc);
-    Ok(())
+    combine(OP, cx, [(alpha, dw), (-(alpha * gain / norm), v)], dv, acc)
 }
 
 /// `dg = ⟨dw, v̂⟩`.
@@ -79,10 +77,9 @@ pub fn weightnorm_backward_direction<T: Real>(
 /// As [`weightnorm_forward`].
 pub fn weightnorm_backward_gain<T: Real>(cx: &Context, v: View<T>, dw: View<T>) -> Result<T> {
     const OP: &str = "weightnorm_backward_gain";
-    let (v, norm) = direction(OP, cx, v)?;
-    let dw = host(OP, "dw", dw)?;
+    let norm = direction(OP, cx, v)?;
     exact(OP, "dw", dw.len(), v.len(), FORMULA)?;
-    Ok(sum_of_products(cx, dw, v) / norm)
+    Ok(inner_product(cx, dw, v)? / norm)
 }
 
 /// Derivative of [`weightnorm_forward`] along tangents of v and g.
@@ -98,14 +95,12 @@ pub fn weightnorm_forward_tangent<T: Real>(
     w_tangent: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "weightnorm_forward_tangent";
-    let (v, norm) = direction(OP, cx, v)?;
-    let (v_tangent, w_tangent) = (host(OP, "v_tangent", v_tangent)?, host_mut(OP, "w_tangent", w_tangent)?);
+    let norm = direction(OP, cx, v)?;
     exact(OP, "v_tangent", v_tangent.len(), v.len(), FORMULA)?;
     exact(OP, "w_tangent", w_tangent.len(), v.len(), FORMULA)?;
     let alpha = g / norm;
-    let stretch = sum_of_products(cx, v, v_tangent) / norm;
-    combine(cx, [(alpha, v_tangent), ((g_tangent - alpha * stretch) / norm, v)], w_tangent, Acc::Set);
-    Ok(())
+    let stretch = inner_product(cx, v, v_tangent)? / norm;
+    combine(OP, cx, [(alpha, v_tangent), ((g_tangent - alpha * stretch) / norm, v)], w_tangent, Acc::Set)
 }
 
 /// Derivative of [`weightnorm_backward_direction`] along tangents of v, g and dw, set or accumulated.
@@ -123,7 +118,6 @@ pub fn weightnorm_backward_direction_tangent<T: Real>(
 ) -> Result<()> {
     const OP: &str = "weightnorm_backward_direction_tangent";
     let point = Point::new(OP, cx, v, dw, tangent.v, tangent.dw)?;
-    let dv_tangent = host_mut(OP, "dv_tangent", dv_tangent)?;
     exact(OP, "dv_tangent", dv_tangent.len(), point.v.len(), FORMULA)?;
     let Point { v, dw, v_tangent, dw_tangent, norm, stretch, gain, gain_tangent } = point;
     let two = T::ONE + T::ONE;
@@ -131,8 +125,7 @@ pub fn weightnorm_backward_direction_tangent<T: Real>(
     let alpha_tangent = (tangent.g - alpha * stretch) / norm;
     let beta = alpha * gain / norm;
     let beta_tangent = ((tangent.g * gain + g * gain_tangent) / norm - two * beta * stretch) / norm;
-    combine(cx, [(alpha, dw_tangent), (alpha_tangent, dw), (-beta, v_tangent), (-beta_tangent, v)], dv_tangent, acc);
-    Ok(())
+    combine(OP, cx, [(alpha, dw_tangent), (alpha_tangent, dw), (-beta, v_tangent), (-beta_tangent, v)], dv_tangent, acc)
 }
 
 /// Derivative of [`weightnorm_backward_gain`] along tangents of v and dw.
@@ -150,11 +143,11 @@ pub fn weightnorm_backward_gain_tangent<T: Real>(
 }
 
 /// Where the backward pass is differentiated, along what, and the inner products that its derivatives share.
-struct Point<'a, T> {
-    v: &'a [T],
-    dw: &'a [T],
-    v_tangent: &'a [T],
-    dw_tangent: &'a [T],
+struct Point<'a, T: Real> {
+    v: View<'a, T>,
+    dw: View<'a, T>,
+    v_tangent: View<'a, T>,
+    dw_tangent: View<'a, T>,
     /// ρ
     norm: T,
     /// ρ̇
@@ -174,15 +167,13 @@ impl<'a, T: Real> Point<'a, T> {
         v_tangent: View<'a, T>,
         dw_tangent: View<'a, T>,
     ) -> Result<Point<'a, T>> {
-        let (v, norm) = direction(op, cx, v)?;
-        let dw = host(op, "dw", dw)?;
-        let (v_tangent, dw_tangent) = (host(op, "v_tangent", v_tangent)?, host(op, "dw_tangent", dw_tangent)?);
+        let norm = direction(op, cx, v)?;
         for (argument, got) in [("dw", dw.len()), ("v_tangent", v_tangent.len()), ("dw_tangent", dw_tangent.len())] {
             exact(op, argument, got, v.len(), FORMULA)?;
         }
-        let stretch = sum_of_products(cx, v, v_tangent) / norm;
-        let gain = sum_of_products(cx, dw, v) / norm;
-        let moved = sum_of_products(cx, dw_tangent, v) + sum_of_products(cx, dw, v_tangent);
+        let stretch = inner_product(cx, v, v_tangent)? / norm;
+        let gain = inner_product(cx, dw, v)? / norm;
+        let moved = inner_product(cx, dw_tangent, v)? + inner_product(cx, dw, v_tangent)?;
         let gain_tangent = (moved - gain * stretch) / norm;
         Ok(Point { v, dw, v_tangent, dw_tangent, norm, stretch, gain, gain_tangent })
     }
@@ -190,23 +181,37 @@ impl<'a, T: Real> Point<'a, T> {
 
 const FORMULA: &str = "as many as v";
 
-/// v and its norm, which must not be 0.
-fn direction<'a, T: Real>(op: &'static str, cx: &Context, v: View<'a, T>) -> Result<(&'a [T], T)> {
-    cx.require_cpu(op)?;
-    let v = host(op, "v", v)?;
+/// The norm of v, which must not be 0.
+fn direction<T: Real>(op: &'static str, cx: &Context, v: View<T>) -> Result<T> {
     positive(op, &[("the number of elements", v.len())])?;
-    let norm = sum_of_products(cx, v, v).sqrt();
+    let norm = norm(cx, v)?;
     if norm == T::ZERO {
         let expected = "more than 0, for a direction; start v away from 0";
         return Err(Error::Value { op, what: "the norm of `v`".to_owned(), got: 0.0, expected });
     }
-    Ok((v, norm))
+    Ok(norm)
 }
 
-/// `out = Σ_k c_k x_k`, set or accumulated, of slices as long as `out`.
-fn combine<T: Real, const N: usize>(cx: &Context, terms: [(T, &[T]); N], out: &mut [T], acc: Acc) {
-    match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => scalar::combine(terms, out, acc),
-        isa => simd::combine(isa, terms, out, acc),
+/// `out = Σ_k c_k x_k`, set or accumulated, of views as long as `out`.
+fn combine<T: Real, const N: usize>(
+    op: &'static str,
+    cx: &Context,
+    terms: [(T, View<T>); N],
+    out: ViewMut<T>,
+    acc: Acc,
+) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::combine(device, op, &terms, out, acc);
     }
+    let mut slices = [(T::ZERO, &[][..]); N];
+    for (slice, (coefficient, x)) in slices.iter_mut().zip(terms) {
+        *slice = (coefficient, host(op, "a term", x)?);
+    }
+    let out = host_mut(op, "the result", out)?;
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => scalar::combine(slices, out, acc),
+        isa => simd::combine(isa, slices, out, acc),
+    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Cases, assert_close, contexts};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// v, dw and their tangents.
 type Vectors<T> = [Vec<T>; 4];
@@ -7,15 +7,17 @@ type Vectors<T> = [Vec<T>; 4];
 /// w, ẇ, dv, dv̇, then dg and dġ; accumulated results on top of `start`.
 fn results<T: Real>(cx: &Context, [v, dw, v_tangent, dw_tangent]: &Vectors<T>, [g, g_tangent]: [T; 2]) -> [Vec<T>; 5] {
     let mut out = [0; 4].map(|_| vec![T::NAN; v.len()]);
+    let [v, dw, v_tangent, dw_tangent] = [v, dw, v_tangent, dw_tangent].map(|values| on(cx, values));
     let [w, w_tangent, dv, dv_tangent] = &mut out;
-    weightnorm_forward(cx, v.into(), g, w.into()).unwrap();
-    weightnorm_forward_tangent(cx, v.into(), g, v_tangent.into(), g_tangent, w_tangent.into()).unwrap();
-    weightnorm_backward_direction(cx, v.into(), g, dw.into(), dv.into(), Acc::Set).unwrap();
-    let along = Tangent { v: v_tangent.into(), g: g_tangent, dw: dw_tangent.into() };
-    weightnorm_backward_direction_tangent(cx, v.into(), g, dw.into(), along, dv_tangent.into(), Acc::Set).unwrap();
+    weightnorm_forward(cx, v.view(), g, on_mut(cx, w).view_mut()).unwrap();
+    weightnorm_forward_tangent(cx, v.view(), g, v_tangent.view(), g_tangent, on_mut(cx, w_tangent).view_mut()).unwrap();
+    weightnorm_backward_direction(cx, v.view(), g, dw.view(), on_mut(cx, dv).view_mut(), Acc::Set).unwrap();
+    let along = Tangent { v: v_tangent.view(), g: g_tangent, dw: dw_tangent.view() };
+    weightnorm_backward_direction_tangent(cx, v.view(), g, dw.view(), along, on_mut(cx, dv_tangent).view_mut(), Acc::Set)
+        .unwrap();
     let gains = vec![
-        weightnorm_backward_gain(cx, v.into(), dw.into()).unwrap(),
-        weightnorm_backward_gain_tangent(cx, v.into(), dw.into(), v_tangent.into(), dw_tangent.into()).unwrap(),
+        weightnorm_backward_gain(cx, v.view(), dw.view()).unwrap(),
+        weightnorm_backward_gain_tangent(cx, v.view(), dw.view(), v_tangent.view(), dw_tangent.view()).unwrap(),
     ];
     let [w, w_tangent, dv, dv_tangent] = out;
     [w, w_tangent, dv, dv_tangent, gains]
@@ -35,7 +37,7 @@ fn values_of_pytorch() {
     ];
     for cx in contexts() {
         for (got, want) in results(&cx, &vectors, [1.7, -0.35]).iter().zip(&want) {
-            assert_close(cx.isa().name(), got, want, 1e-15);
+            assert_close(&variant(&cx), got, want, 1e-15);
         }
     }
 }
@@ -57,18 +59,26 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
         for cx in contexts() {
             let got = results(&cx, &vectors, [T::from_f64(1.5), T::from_f64(-0.25)]);
             for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-                assert_close(&format!("result {i} {} {} {len}", cx.isa(), T::DTYPE.name()), got, want, tolerance);
+                assert_close(&format!("result {i} {} {} {len}", variant(&cx), T::DTYPE.name()), got, want, tolerance);
             }
-            let [v, dw, v_tangent, dw_tangent] = &vectors;
+            let [v, dw, v_tangent, dw_tangent] = vectors.each_ref().map(|values| on(&cx, values));
             let (g, g_tangent) = (T::from_f64(1.5), T::from_f64(-0.25));
             let (mut dv, mut dv_tangent) = (vec![T::ONE; len], vec![T::ONE; len]);
-            weightnorm_backward_direction(&cx, v.into(), g, dw.into(), (&mut dv).into(), Acc::Add).unwrap();
-            let along = Tangent { v: v_tangent.into(), g: g_tangent, dw: dw_tangent.into() };
-            let out = (&mut dv_tangent).into();
-            weightnorm_backward_direction_tangent(&cx, v.into(), g, dw.into(), along, out, Acc::Add).unwrap();
+            weightnorm_backward_direction(&cx, v.view(), g, dw.view(), on_mut(&cx, &mut dv).view_mut(), Acc::Add).unwrap();
+            let along = Tangent { v: v_tangent.view(), g: g_tangent, dw: dw_tangent.view() };
+            weightnorm_backward_direction_tangent(
+                &cx,
+                v.view(),
+                g,
+                dw.view(),
+                along,
+                on_mut(&cx, &mut dv_tangent).view_mut(),
+                Acc::Add,
+            )
+            .unwrap();
             for (got, want) in [(&dv, &want[2]), (&dv_tangent, &want[3])] {
                 let want: Vec<f64> = want.iter().map(|want| want + 1.0).collect();
-                assert_close(&format!("added {} {} {len}", cx.isa(), T::DTYPE.name()), got, &want, tolerance);
+                assert_close(&format!("added {} {} {len}", variant(&cx), T::DTYPE.name()), got, &want, tolerance);
             }
         }
     }
@@ -91,7 +101,7 @@ fn derivatives_are_those_of_central_differences() {
         let slope = |up: &[f64], down: &[f64]| -> Vec<f64> { up.iter().zip(down).map(|(up, down)| (up - down) / 2e-5).collect() };
         let loss = |v: &[f64], g: f64| {
             let mut w = vec![f64::NAN; 11];
-            weightnorm_forward(&cx, v.into(), g, (&mut w).into()).unwrap();
+            weightnorm_forward(&cx, on(&cx, v).view(), g, on_mut(&cx, &mut w).view_mut()).unwrap();
             w.iter().zip(dw).map(|(w, dw)| w * dw).sum::<f64>()
         };
         let [_, w_tangent, dv, dv_tangent, gains] = results(&cx, &vectors, [1.5, -0.25]);

@@ -1,0 +1,144 @@
+#include "races.h"
+
+namespace emulator {
+
+void Races::start(std::size_t shared_bytes, unsigned warp_count) {
+    cells.assign((shared_bytes + UNIT - 1) / UNIT, Cell());
+    reads.resize(cells.size() * warp_count);
+    warps = warp_count;
+    for (unsigned warp = 0; warp < warps; warp++) {
+        clock[warp] = 1;
+        std::memset(known[warp], 0, sizeof known[warp]);
+    }
+}
+
+// act(cell, which of its bytes) for all bytes.
+template <class Act> inline void Races::each_cell(std::size_t offset, std::size_t bytes, Act act) {
+    if (offset % UNIT == 0 && bytes == UNIT) return act(cells[offset / UNIT], 0xf);
+    for (std::size_t end = offset + bytes; offset < end;) {
+        std::size_t first = offset % UNIT, last = std::min(UNIT, first + end - offset);
+        act(cells[offset / UNIT], static_cast<uint8_t>((1u << last) - (1u << first)));
+        offset += last - first;
+    }
+}
+
+bool Races::written_before(const Cell& cell, const Thread& thread) const {
+    if (cell.writer == NOBODY || cell.writer == thread.linear) return true;
+    unsigned mine = thread.linear / WARP, other = cell.writer / WARP;
+    return other == mine ? cell.written < clock[mine] : cell.written <= known[mine][other];
+}
+
+bool Races::read_before(const Cell& cell, const Thread& thread, unsigned& other) const {
+    unsigned mine = thread.linear / WARP;
+    const uint32_t* read = &reads[reads_of(cell)];
+    for (uint32_t left = cell.readers; left; left &= left - 1) {
+        unsigned warp = __builtin_ctz(left), lane = read[warp] % (2 * WARP);
+        uint32_t when = read[warp] / (2 * WARP);
+        other = warp * WARP + lane % WARP;
+        if (warp == mine ? when == clock[mine] && lane != thread.lane() : when > known[mine][warp]) return false;
+    }
+    return true;
+}
+
+void Races::read(std::size_t offset, std::size_t bytes) {
+    const Thread& thread = *current;
+    unsigned warp = thread.linear / WARP;
+    each_cell(offset, bytes, [&](Cell& cell, uint8_t which) {
+        if (cell.in_flight) fail("race: reads offset %zu of shared memory, to which a copy is still under way", offset);
+        if (cell.bytes & which && !written_before(cell, thread)) {
+            fail("race: reads offset %zu of shared memory, which thread %u has written and no barrier since has ordered", offset,
+                 cell.writer);
+        }
+        uint32_t& read = reads[reads_of(cell) + warp];
+        bool again = cell.readers >> warp & 1 && read / (2 * WARP) == clock[warp];
+        read = clock[warp] * 2 * WARP + (again && read % (2 * WARP) != thread.lane() ? MANY : thread.lane());
+        cell.readers |= 1u << warp;
+    });
+}
+
+void Races::write(std::size_t offset, std::size_t bytes) {
+    const Thread& thread = *current;
+    each_cell(offset, bytes, [&](Cell& cell, uint8_t which) {
+        unsigned other = 0;
+        if (cell.in_flight) fail("race: writes offset %zu of shared memory, to which a copy is still under way", offset);
+        if (cell.bytes & which && !written_before(cell, thread)) {
+            fail("race: writes offset %zu of shared memory, which thread %u has written and no barrier since has ordered", offset,
+                 cell.writer);
+        }
+        if (!read_before(cell, thread, other)) {
+            fail("race: writes offset %zu of shared memory, which thread %u has read and no barrier since has ordered", offset,
+                 other);
+        }
+        cell.writer = thread.linear;
+        cell.bytes = which;
+        cell.written = clock[thread.linear / WARP];
+        cell.readers = 0;
+    });
+}
+
+void Races::start_copy(std::size_t offset, std::size_t bytes) {
+    write(offset, bytes);
+    each_cell(offset, bytes, [](Cell& cell, uint8_t) { cell.in_flight = true; });
+}
+
+void Races::end_copy(std::size_t offset, std::size_t bytes) {
+    each_cell(offset, bytes, [&](Cell& cell, uint8_t) {
+        cell.in_flight = false;
+        cell.written = clock[current->linear / WARP];
+    });
+}
+
+void Races::warps_met(uint32_t mask) {
+    uint32_t together[WARPS] = {};
+    for (unsigned warp = 0; warp < warps; warp++) {
+        if (!(mask >> warp & 1)) continue;
+        for (unsigned other = 0; other < warps; other++) together[other] = std::max(together[other], known[warp][other]);
+        together[warp] = std::max(together[warp], clock[warp]);
+    }
+    for (unsigned warp = 0; warp < warps; warp++) {
+        if (!(mask >> warp & 1)) continue;
+        std::memcpy(known[warp], together, sizeof together);
+        clock[warp]++;
+    }
+}
+
+namespace {
+
+// The offset in shared memory, if the address is there.
+inline bool is_shared(const void* address, std::size_t& offset) {
+    if (!current) return false;
+    offset = static_cast<const unsigned char*>(address) - current->block->shared;
+    return offset < current->block->shared_bytes;
+}
+
+inline void on_read(const void* address, std::size_t bytes) {
+    std::size_t offset;
+    if (is_shared(address, offset)) current->block->races->read(offset, std::min(bytes, current->block->shared_bytes - offset));
+}
+
+inline void on_write(const void* address, std::size_t bytes) {
+    std::size_t offset;
+    if (is_shared(address, offset)) current->block->races->write(offset, std::min(bytes, current->block->shared_bytes - offset));
+}
+
+} // namespace
+} // namespace emulator
+
+// ---- what instrumented code calls ----
+
+#define ACCESS(name, bytes)                                                                                                      \
+    extern "C" void __tsan_read##name(void* address) { emulator::on_read(address, bytes); }                                      \
+    extern "C" void __tsan_write##name(void* address) { emulator::on_write(address, bytes); }                                    \
+    extern "C" void __tsan_unaligned_read##name(void* address) { emulator::on_read(address, bytes); }                            \
+    extern "C" void __tsan_unaligned_write##name(void* address) { emulator::on_write(address, bytes); }
+ACCESS(1, 1)
+ACCESS(2, 2)
+ACCESS(4, 4)
+ACCESS(8, 8)
+ACCESS(16, 16)
+
+extern "C" void __tsan_read_range(void* address, unsigned long bytes) { emulator::on_read(address, bytes); }
+extern "C" void __tsan_write_range(void* address, unsigned long bytes) { emulator::on_write(address, bytes); }
+extern "C" void __tsan_init() {}
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}

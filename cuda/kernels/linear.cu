@@ -1,0 +1,56 @@
+// The fully connected layer y = x w' + b: kernels/src/linear. x n x inputs, w outputs x inputs, b outputs, y n x outputs.
+//
+// Forward and the gradients of x and w are products (product.cuh): 256 threads, 4 * 16 * 65 elements of shared memory, and a
+// grid of (columns/64, rows/64) of the matrix that is written, both rounded up. A bias is null where there is none. `add`: 1
+// accumulates, 0 sets and does not read.
+//
+// linear_backward_bias: outputs/32 blocks, rounded up, of 256 threads; 256 elements of shared memory.
+#include "product.cuh"
+
+#define FORWARD(T, suffix)                                                                                                       \
+    KERNEL(linear_forward_##suffix, PRODUCT_THREADS, const T* x, const T* w, const T* b, T* y, u32 n, u32 inputs, u32 outputs,   \
+           u32 add) {                                                                                                            \
+        product(Operand<T>{x, n, inputs, 1}, Operand<T>{w, outputs, inputs, 1}, inputs, [&](u32 row, u32 column, T value) {      \
+            put(y + row * u64(outputs) + column, b ? value + b[column] : value, add);                                            \
+        });                                                                                                                      \
+    }
+FOR_REALS(FORWARD)
+
+#define BACKWARD_DATA(T, suffix)                                                                                                 \
+    KERNEL(linear_backward_data_##suffix, PRODUCT_THREADS, const T* w, const T* dy, T* dx, u32 n, u32 inputs, u32 outputs,       \
+           u32 add) {                                                                                                            \
+        product(Operand<T>{dy, n, outputs, 1}, Operand<T>{w, inputs, 1, inputs}, outputs,                                        \
+                [&](u32 row, u32 column, T value) { put(dx + row * u64(inputs) + column, value, add); });                        \
+    }
+FOR_REALS(BACKWARD_DATA)
+
+#define BACKWARD_WEIGHT(T, suffix)                                                                                               \
+    KERNEL(linear_backward_weight_##suffix, PRODUCT_THREADS, const T* x, const T* dy, T* dw, u32 n, u32 inputs, u32 outputs,     \
+           u32 add) {                                                                                                            \
+        product(Operand<T>{dy, outputs, 1, outputs}, Operand<T>{x, inputs, 1, inputs}, n,                                        \
+                [&](u32 row, u32 column, T value) { put(dw + row * u64(inputs) + column, value, add); });                        \
+    }
+FOR_REALS(BACKWARD_WEIGHT)
+
+// A warp's lanes take neighbouring columns, the warps every eighth row; the first warp adds up what they have.
+template <class T> DEVICE void sum_columns(const T* dy, T* db, u32 n, u32 outputs, u32 add) {
+    T* sums = reinterpret_cast<T*>(shared_memory());
+    u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    u32 column = blockIdx.x * 32 + lane;
+    T sum = 0;
+    if (column < outputs) {
+        for (u32 row = warp; row < n; row += warps) sum += dy[row * u64(outputs) + column];
+    }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp == 0 && column < outputs) {
+        for (u32 other = 1; other < warps; other++) sum += sums[other * 32 + lane];
+        put(db + column, sum, add);
+    }
+}
+
+#define BACKWARD_BIAS(T, suffix)                                                                                                 \
+    KERNEL(linear_backward_bias_##suffix, 256, const T* dy, T* db, u32 n, u32 outputs, u32 add) {                                \
+        sum_columns(dy, db, n, outputs, add);                                                                                    \
+    }
+FOR_REALS(BACKWARD_BIAS)

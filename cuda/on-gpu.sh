@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# What a machine with a GPU is for: the kernels' tests on the device, and their speed. It needs no cargo and no network there.
+#
+#   cuda/on-gpu.sh build BINARIES         here: builds stripped executables into the folder BINARIES
+#   cuda/on-gpu.sh check BINARIES RESULTS there: every test on the device, the small ones under compute-sanitizer
+#   cuda/on-gpu.sh speed BINARIES RESULTS there: `handgrad bench` on the device, beside PyTorch where it is installed
+#
+# check and speed write RESULTS.json and RESULTS.txt, and fail if anything has failed. HANDGRAD_EMULATED=1 runs both on the
+# emulated device instead, which tests the script, not the kernels' speed.
+set -euo pipefail
+
+usage() { sed -n '4,6s/^#   //p' "$0" >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+[ $# -ge 2 ] || usage
+command=$1 binaries=$2 results=${3:-}
+
+# A test, a sanitizer's tool or a bench may take so many seconds.
+limit=${LIMIT:-300}
+# Tests that run few threads: a sanitizer slows each down a hundredfold.
+small='by_hand|values_of_pytorch|steps_of_pytorch|a_kernel_gets|a_graph_does'
+rows=$(mktemp)
+trap 'rm -f "$rows" "$rows".*' EXIT
+
+# Adds a row: group, name, result (a word or a number), unit, seconds.
+row() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$rows"; }
+
+build() {
+    mkdir -p "$binaries"
+    cd "$here/.."
+    cargo build --profile gpu --package handgrad --bin handgrad
+    cargo test --profile gpu --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r executable; do
+            name=$(basename "$executable")
+            cp "$executable" "$binaries/test-${name%-*}"
+        done
+    cp "${CARGO_TARGET_DIR:-target}/gpu/handgrad" "$binaries/"
+    git describe --always --dirty >"$binaries/version.txt"
+    du -sh "$binaries"
+}
+
+emulated() { [ "${HANDGRAD_EMULATED:-}" = 1 ]; }
+
+card() {
+    if emulated; then
+        echo "emulated on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)"
+    else
+        nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1
+    fi
+}
+
+# Runs every test of an executable on the device, one after the other, each with a time of its own.
+check_tests() {
+    local executable=$1 group=$2 test result started
+    "$executable" --list --format=terse | sed -n 's/: test$//p' >"$rows.tests"
+    # Those that others run in processes of their own.
+    "$executable" --list --format=terse --ignored | sed -n 's/: test$//p' >"$rows.ignored"
+    grep -vxFf "$rows.ignored" "$rows.tests" >"$rows.run" || true
+    while read -r test; do
+        started=$(date +%s.%N)
+        if REQUIRE=$required timeout "$limit" "$executable" --exact "$test" --test-threads=1 >"$rows.log" 2>&1 </dev/null; then
+            result=ok
+        else
+            result=FAILED
+            { echo "---- $test"; cat "$rows.log"; } >&2
+        fi
+        row "$group" "$test" "$result" test "$(awk "BEGIN { printf \"%.1f\", $(date +%s.%N) - $started }")"
+    done <"$rows.run"
+}
+
+# The small tests of an executable under the sanitizer's tools, if it is installed and there is a device for it.
+sanitize() {
+    local executable=$1 group=$2 tool result
+    if emulated || ! command -v compute-sanitizer >/dev/null; then
+        row "$group" compute-sanitizer SKIP "$(emulated && echo 'the device is emulated' || echo 'it is not installed')" 0
+        return
+    fi
+    "$executable" --list --format=terse | sed -n 's/: test$//p' | grep -E "$small" >"$rows.small" || return 0
+    for tool in memcheck racecheck initcheck synccheck; do
+        # shellcheck disable=SC2046 # one argument a test
+        if REQUIRE=$required timeout "$limit" compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
+            "$executable" --exact $(cat "$rows.small") --test-threads=1 >"$rows.log" 2>&1 </dev/null; then
+            result=ok
+        else
+            result=FAILED
+            { echo "---- compute-sanitizer $tool"; tail -40 "$rows.log"; } >&2
+        fi
+        row "$group" "compute-sanitizer $tool" "$result" "$(wc -l <"$rows.small") tests" 0
+    done
+}
+
+check() {
+    local executable group
+    for executable in "$binaries"/test-*; do
+        group=${executable##*/test-}
+        check_tests "$executable" "$group"
+        sanitize "$executable" "$group"
+    done
+}
+
+# The rate of `handgrad bench` with these arguments.
+bench() {
+    local name=$1 rate
+    shift
+    if timeout "$limit" "$binaries/handgrad" bench "$@" --device cuda >"$rows.log" 2>&1; then
+        rate=$(sed -n 's/.*"steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
+        row handgrad "$name" "${rate:-FAILED}" "steps/s" 0
+    else
+        row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
+    fi
+}
+
+# The same work by PyTorch, if it is installed; on the processor where the device is emulated.
+torch() {
+    local name=$1 rate device=cuda
+    shift
+    emulated && device=cpu
+    if ! python3 -c 'import torch' 2>/dev/null; then
+        row PyTorch "$name" SKIP "it is not installed" 0
+    elif timeout "$limit" python3 "$here/speed_torch.py" --device "$device" "$@" >"$rows.log" 2>&1; then
+        rate=$(sed -n 's/.*"steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
+        row PyTorch "$name" "${rate:-FAILED}" "steps/s" 0
+    else
+        row PyTorch "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
+    fi
+}
+
+speed() {
+    local replicas dtype steps=20000
+    emulated && steps=20
+    for dtype in f32 f64; do
+        for replicas in 1 132 1056; do
+            emulated && [ "$replicas" != 1 ] && continue
+            name="diagonal d=200 $dtype, $replicas replicas"
+            bench "$name" diagonal --n 80 --d 200 --dtype "$dtype" --steps "$steps" --replicas "$replicas"
+            torch "$name" --n 80 --d 200 --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
+        done
+    done
+}
+
+# The rows as JSON and as a table.
+write_results() {
+    local date version
+    date=$(date -u +%FT%TZ)
+    version=$(cat "$binaries/version.txt" 2>/dev/null || echo unknown)
+    {
+        printf '{\n  "what": "%s",\n  "date": "%s",\n  "card": "%s",\n  "version": "%s",\n  "rows": [\n' \
+            "$command" "$date" "$(card)" "$version"
+        awk -F'\t' '
+            function text(value) { gsub(/\\/, "\\\\", value); gsub(/"/, "\\\"", value); return "\"" value "\"" }
+            { printf "%s    {\"group\": %s, \"name\": %s, \"result\": %s, \"unit\": %s, \"seconds\": %s}", (NR > 1 ? ",\n" : ""),
+                text($1), text($2), ($3 ~ /^[0-9]/ ? $3 : text($3)), text($4), $5 }
+            END { print "" }' "$rows"
+        printf '  ]\n}\n'
+    } >"$results.json"
+    {
+        printf '%s on %s, %s, version %s\n\n' "$command" "$(card)" "$date" "$version"
+        awk -F'\t' '
+            { printf "%-18s %-90s %14s %s%s\n", $1, $2, $3, $4, ($5 > 0 ? sprintf(", %.1f s", $5) : "") }
+            $3 == "FAILED" { failed++ } $3 == "SKIP" { skipped++ }
+            END { printf "\n%d passed, %d failed, %d skipped\n", NR - failed - skipped, failed, skipped }' "$rows"
+    } >"$results.txt"
+    cat "$results.txt"
+    ! grep -q $'\tFAILED\t' "$rows"
+}
+
+required=cuda
+emulated && required=emulator
+case $command in
+build) build ;;
+check | speed)
+    [ -n "$results" ] || usage
+    "$command"
+    write_results
+    ;;
+*) usage ;;
+esac

@@ -1,0 +1,391 @@
+//! A CUDA device without a GPU: the kernels compiled for the host, behind a driver of their own.
+//!
+//! [`open`] compiles the emulator and every kernel with the system's C++ compiler (once: the objects are kept beside the
+//! running executable), and loads the result as this process's CUDA driver. From then on [`probe`](crate::probe()) finds one
+//! device, and everything above it runs unchanged. Nothing else ever looks for the library, so that it cannot stand in for a
+//! real driver by accident.
+//!
+//! What a GPU would do late, seldom or silently is an error at once, told on stderr with the kernel, block and thread: a
+//! deadlock, a race in shared memory, an access out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
+//!
+//! | variable | effect |
+//! |---|---|
+//! | `HANDGRAD_EMULATED` | 1: [`probe`](crate::probe()) calls [`open`] first, so that any program runs on the emulated device |
+//! | `HANDGRAD_EMULATOR_SEED` | not 0: threads run in an order drawn from it |
+//! | `HANDGRAD_EMULATOR_LATE` | 1: an asynchronous copy lands only where it is waited for |
+//! | `HANDGRAD_EMULATOR_THREADS` | OS threads that share the blocks of a launch; 1 if unset |
+//!
+//! Read when it is opened: `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler, and
+//! `HANDGRAD_EMULATOR_RACES=0` leaves out the search for unordered accesses to shared memory, which takes most of the time.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::c_int;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, io, thread};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+use crate::probe::find;
+use crate::{DeviceCode, Probe};
+
+/// The environment variable that asks for the emulated device.
+pub(crate) const VARIABLE: &str = "HANDGRAD_EMULATED";
+
+/// The name of the emulated device.
+pub const DEVICE_NAME: &str = "CUDA emulator";
+
+/// An emulated device could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmulatorError {
+    /// No C++ compiler was found.
+    #[error("no C++ compiler found to build the CUDA emulator with (tried {tried}); install g++, or name one in CXX")]
+    NoCompiler {
+        /// The commands tried.
+        tried: String,
+    },
+
+    /// The compiler refused a source.
+    #[error("cannot compile {file} for the CUDA emulator with {compiler}:\n{messages}")]
+    Compile {
+        /// The source, or the library.
+        file: String,
+        /// The compiler.
+        compiler: String,
+        /// What it said.
+        messages: String,
+    },
+
+    /// A patch fits no place or several of the source it is for.
+    #[error("the patch of {file} replaces {from:?}, which must be there once, but is there {found} times")]
+    Patch {
+        /// The source.
+        file: String,
+        /// The text to replace.
+        from: String,
+        /// How often it is there.
+        found: usize,
+    },
+
+    /// What is compiled could not be kept.
+    #[error("cannot write {path} for the CUDA emulator: {reason}; name a folder to write to in HANDGRAD_EMULATOR_CACHE")]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+
+    /// The library was compiled, but the system does not load it.
+    #[error("cannot load the CUDA emulator {path}: {reason}")]
+    Load {
+        /// The library.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+
+    /// The process has a CUDA driver already.
+    #[error("cannot open the CUDA emulator: this process has {found}; open the emulator before anything looks for a device")]
+    TooLate {
+        /// What it has.
+        found: String,
+    },
+}
+
+/// The device that [`open`] has made available; it lasts as long as the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emulated {
+    /// The library that stands for the driver.
+    pub library: PathBuf,
+}
+
+/// A change of a kernel's source, to plant a mistake that the emulator or a test must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Patch<'a> {
+    /// The name of the source, such as `linear.cu`.
+    pub file: &'a str,
+    /// The text to replace, which is there once.
+    pub from: &'a str,
+    /// What to put in its place.
+    pub to: &'a str,
+}
+
+/// Makes the emulated device this process's only CUDA device. To be called before anything looks for a device; later calls
+/// find it open and do nothing.
+///
+/// # Errors
+/// See [`EmulatorError`].
+pub fn open() -> Result<Emulated, EmulatorError> {
+    open_patched(&[])
+}
+
+/// As [`open`], with changed kernels. A process has one emulated device: once it is open, patches have no effect.
+///
+/// # Errors
+/// See [`EmulatorError`].
+pub fn open_patched(patches: &[Patch<'_>]) -> Result<Emulated, EmulatorError> {
+    static OPENED: Mutex<Option<Emulated>> = Mutex::new(None);
+    // A panic elsewhere leaves it open or not, both of which are right.
+    let mut opened = OPENED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(emulated) = opened.as_ref() {
+        return Ok(emulated.clone());
+    }
+    refuse_a_loaded_driver()?;
+    let library = build(patches)?;
+    load(&library)?;
+    // The bindings look for this name first; it leads to the library above.
+    load(&library.with_file_name(ALIAS))?;
+    match find() {
+        Probe::Devices(devices) if devices.iter().all(|device| device.name == DEVICE_NAME) => {}
+        found => return Err(EmulatorError::TooLate { found: format!("looked for a device before: {found}") }),
+    }
+    Ok(opened.insert(Emulated { library }).clone())
+}
+
+/// The driver's names, as every loader of it spells them.
+const LIBRARY: &str = "libcuda.so.1";
+const ALIAS: &str = "libcuda.so";
+
+/// A file of the emulator or a kernel.
+#[derive(Clone, Copy)]
+struct Source {
+    name: &'static str,
+    text: &'static str,
+}
+
+macro_rules! sources {
+    ($($name:ident: $folder:literal / $($file:literal),+;)+) => {
+        $(const $name: &[Source] =
+            &[$(Source { name: $file, text: include_str!(concat!("../", $folder, "/", $file)) }),+];)+
+    };
+}
+sources! {
+    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h";
+    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp";
+}
+
+fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
+    /// Of <dlfcn.h>: succeeds only for a library that is loaded.
+    const RTLD_NOLOAD: c_int = 4;
+    for name in [LIBRARY, ALIAS] {
+        // SAFETY: nothing is loaded, so that no code runs.
+        if unsafe { Library::open(Some(name), RTLD_NOW | RTLD_NOLOAD) }.is_ok() {
+            return Err(EmulatorError::TooLate { found: format!("the CUDA driver {name} loaded") });
+        }
+    }
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<(), EmulatorError> {
+    // SAFETY: this crate's own library, whose initialisers fill its table of kernels.
+    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
+        Ok(library) => {
+            // The bindings keep pointers into it.
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(error) => Err(EmulatorError::Load { path: path.to_owned(), reason: error.to_string() }),
+    }
+}
+
+/// The library with the emulator, the driver and all kernels; compiles what is not in the cache.
+fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
+    let compiler = Compiler::find()?;
+    let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
+    let sources = EMULATOR.iter().copied().chain(kernels).map(|source| Ok((source.name, patched(&source, patches)?)));
+    let sources: Vec<(&str, String)> = sources.collect::<Result<_, EmulatorError>>()?;
+    if let Some(patch) = patches.iter().find(|patch| !sources.iter().any(|(name, _)| *name == patch.file)) {
+        return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
+    }
+
+    let folder = folder(&compiler)?;
+    let objects = compile_all(&compiler, &folder, &sources)?;
+
+    let linked = folder.join(digest(&sources));
+    let (library, alias) = (linked.join(LIBRARY), linked.join(ALIAS));
+    make_folder(&linked)?;
+    if !library.exists() {
+        let name = format!("-Wl,-soname,{LIBRARY}");
+        compiler.run(&library, &[&["-shared", &name], &strings(&objects)[..], &["-pthread"]].concat())?;
+    }
+    if !alias.exists() {
+        let name = format!("-Wl,-soname,{ALIAS}");
+        let needed = ["-shared", &name, "-Wl,--no-as-needed", &library.to_string_lossy()].map(str::to_owned);
+        compiler.run(&alias, &needed.each_ref().map(String::as_str))?;
+    }
+    Ok(library)
+}
+
+/// The folder for what this compiler makes of these headers, which are there.
+fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
+    let headers = || {
+        let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
+        shared.chain(EMULATOR_HEADERS.iter().copied())
+    };
+    let texts: Vec<&str> = headers().map(|header| header.text).collect();
+    let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, compiler.watch, texts)));
+    make_folder(&folder)?;
+    for header in headers() {
+        write(&folder.join(header.name), header.text)?;
+    }
+    Ok(folder)
+}
+
+/// The text of a source with the patches for it.
+fn patched(source: &Source, patches: &[Patch<'_>]) -> Result<String, EmulatorError> {
+    let mut text = source.text.to_owned();
+    for patch in patches.iter().filter(|patch| patch.file == source.name) {
+        let found = text.matches(patch.from).count();
+        if found != 1 {
+            return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found });
+        }
+        text = text.replace(patch.from, patch.to);
+    }
+    Ok(text)
+}
+
+/// The objects of all sources, compiled side by side.
+fn compile_all(compiler: &Compiler, folder: &Path, sources: &[(&str, String)]) -> Result<Vec<PathBuf>, EmulatorError> {
+    let next = AtomicUsize::new(0);
+    let objects = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, text)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let object = compile(compiler, folder, name, text);
+                    objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(object);
+                }
+            });
+        }
+    });
+    objects.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_iter().collect()
+}
+
+fn compile(compiler: &Compiler, folder: &Path, name: &str, text: &str) -> Result<PathBuf, EmulatorError> {
+    let folder = folder.join(digest(&(name, text)));
+    let (source, object) = (folder.join(name), folder.join("object.o"));
+    if !object.exists() {
+        make_folder(&folder)?;
+        write(&source, text)?;
+        let include = format!("-I{}", folder.parent().unwrap_or(&folder).display());
+        // What runs in kernels calls the emulator for each access to memory: see races.h.
+        let watched = if EMULATOR.iter().any(|part| part.name == name) { None } else { compiler.watch };
+        let arguments = ["-c", &include, "-x", "c++", &source.to_string_lossy()].map(str::to_owned);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(watched).collect();
+        compiler.run(&object, &arguments)?;
+    }
+    Ok(object)
+}
+
+struct Compiler {
+    command: String,
+    version: String,
+    flags: Vec<&'static str>,
+    /// The flag that makes kernels tell the emulator of each access to memory.
+    watch: Option<&'static str>,
+}
+
+impl Compiler {
+    fn find() -> Result<Compiler, EmulatorError> {
+        let named = env::var("CXX").ok().filter(|name| !name.is_empty());
+        let candidates = || named.as_deref().into_iter().chain(["c++", "g++", "clang++"]);
+        for command in candidates() {
+            match Command::new(command).arg("--version").output() {
+                Ok(output) if output.status.success() => {
+                    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+                    let watch = (env::var("HANDGRAD_EMULATOR_RACES").as_deref() != Ok("0")).then_some("-fsanitize=thread");
+                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags(), watch });
+                }
+                _ => {}
+            }
+        }
+        Err(EmulatorError::NoCompiler { tried: candidates().collect::<Vec<_>>().join(", ") })
+    }
+
+    fn flags() -> Vec<&'static str> {
+        let mut flags = vec![
+            "-std=c++17",
+            "-O2",
+            "-fPIC",
+            "-fvisibility=hidden",
+            // The only fused operations are those that a kernel writes, as on the device.
+            "-ffp-contract=off",
+            "-fno-math-errno",
+            // Kernels keep different types in one shared memory.
+            "-fno-strict-aliasing",
+            // An index beyond a local array ends the launch, as does a stack that is used up.
+            "-fsanitize=bounds,shift",
+            "-fsanitize-undefined-trap-on-error",
+            "-fstack-clash-protection",
+        ];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            flags.extend(["-mavx2", "-mfma"]);
+        }
+        flags
+    }
+
+    /// Makes a file, which appears when it is whole: others may be making the same one.
+    fn run(&self, output: &Path, arguments: &[&str]) -> Result<(), EmulatorError> {
+        let unfinished = unfinished(output);
+        let mut command = Command::new(&self.command);
+        let failed = |messages| {
+            let file = arguments.last().and_then(|last| Path::new(last).file_name()).unwrap_or_default();
+            EmulatorError::Compile { file: file.to_string_lossy().into_owned(), compiler: self.command.clone(), messages }
+        };
+        let made = command.args(&self.flags).args(arguments).arg("-o").arg(&unfinished).output();
+        let made = made.map_err(|error| failed(error.to_string()))?;
+        if !made.status.success() {
+            return Err(failed(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        fs::rename(&unfinished, output).map_err(cannot_write(output))
+    }
+}
+
+/// The folder for what is compiled.
+fn cache() -> Result<PathBuf, EmulatorError> {
+    if let Some(named) = env::var_os("HANDGRAD_EMULATOR_CACHE") {
+        return Ok(PathBuf::from(named));
+    }
+    // Not a folder that all users share: libraries are loaded from it.
+    let executable = env::current_exe().map_err(cannot_write(Path::new("beside the executable")))?;
+    Ok(executable.with_file_name("cuda-emulator"))
+}
+
+fn digest(content: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn strings(paths: &[PathBuf]) -> Vec<&str> {
+    paths.iter().filter_map(|path| path.to_str()).collect()
+}
+
+fn make_folder(path: &Path) -> Result<(), EmulatorError> {
+    fs::create_dir_all(path).map_err(cannot_write(path))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), EmulatorError> {
+    let unfinished = unfinished(path);
+    fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(cannot_write(path))
+}
+
+/// A name that no other process or thread uses.
+fn unfinished(path: &Path) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_extension(format!("{}-{count}", std::process::id()))
+}
+
+fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> EmulatorError {
+    move |error| EmulatorError::Cache { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+use handgrad_cuda::{Context, Launch};
+
+use super::Words;
+use crate::device::{grid, on_mut};
+use crate::{Result, ViewMut};
+
+pub(super) fn philox_below(
+    device: &Context,
+    op: &'static str,
+    words: &Words,
+    n: u32,
+    start: u64,
+    out: ViewMut<u32>,
+) -> Result<()> {
+    let mut out = on_mut(device, op, "out", out)?;
+    let Words { key: [low, high], upper } = *words;
+    let count = out.len() as u64;
+    let launch = grid(Launch::new(device, "rng", "rng_philox_below")?, out.len()).write(&mut out).value(count);
+    let launch = launch.value(u64::from(high) << 32 | u64::from(low)).value(start);
+    let launch = launch.value(upper[0]).value(upper[1]).value(n);
+    // SAFETY: `out` has `count` elements.
+    Ok(unsafe { launch.queue() }?)
+}
