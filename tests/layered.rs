@@ -8,7 +8,7 @@ use common::{Quiet, golden};
 use handgrad::data::{Dataset, npz::Npz};
 use handgrad::draws::Draws;
 use handgrad::experiments;
-use handgrad::kernels::testing::{Cases, contexts};
+use handgrad::kernels::testing::{Cases, cpu_contexts};
 use handgrad::kernels::{Context, Real};
 use handgrad::loss::Loss;
 use handgrad::nets::{Activation, Architecture, Bias, Init, Training};
@@ -48,7 +48,7 @@ fn published_traces_are_followed() {
             assert!((got / want - 1.0).abs() <= 1e-12, "figure {figure}: η({iteration}) = {got}, published {want}");
         }
         for dtype in [Dtype::F32, Dtype::F64] {
-            for cx in contexts() {
+            for cx in cpu_contexts() {
                 let options = Replay {
                     net: net.clone(),
                     loss: Loss::Mse,
@@ -95,7 +95,7 @@ fn published_checkpoints_are_measured_exactly() {
         let (net, _) = published(figure);
         let options =
             Measure { net, loss: Loss::Mse, params: "checkpoint".to_owned(), ntk_rank: 1e-4, sparsity: sparsity.clone(), layer };
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             let measured = measure(&cx, &npz, &options).unwrap();
             let got = measured.ntk_rank.unwrap();
             assert!(got.abs_diff(rank) <= 1, "figure {figure}: rank {got}, published {rank}");
@@ -134,7 +134,7 @@ fn the_deep_linear_fixture_is_reproduced() {
         true => vec![(0, 5.000277823027291), (10, 4.8954092147046095), (100, 5.60e-16)],
     };
     for clip in [None, Some(1.0)] {
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             for composed in [false, true] {
                 let optimiser = Optimiser { clip, ..Optimiser::gd() };
                 let schedule = Schedule::Constant { peak: 0.01 };
@@ -200,7 +200,7 @@ fn the_product_of_two_weights_follows_its_published_path() {
             &[(1, 3.936, 0.744), (10, 3.133570, -0.0360004), (100, 3.13302321985, 0.0)],
         ),
     ];
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         for (name, optimiser, samples, path) in &paths {
             let (x, y) = samples.iter().copied().unzip();
             let data = Dataset { d: 1, x, y, ..Dataset::default() };
@@ -247,7 +247,7 @@ fn against_the_layers<T: Real>(tolerance: f64) {
         let data = Dataset { d, x: cases.reals(12 * d), y: cases.reals(12), ..Dataset::default() };
         let seeds: Vec<Seed> = (0..5).map(Seed::Own).collect();
         let draws: Vec<Draws> = seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, 12, STEPS).unwrap()).collect();
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             let schedule = Schedule::Cosine { peak: 0.05, floor: 0.01 };
             let training = || Training::<T>::new(&cx, &net, &data, loss, schedule.clone(), optimiser.clone(), STEPS).unwrap();
             assert_eq!(training().method(), name, "{net:?}");
@@ -322,7 +322,7 @@ fn rules_with_memory_are_their_formulas() {
                     };
             }
         }
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             let optimiser = Optimiser { rule, weight_decay: decay, ..Optimiser::gd() };
             let schedule = Schedule::Constant { peak: lr };
             let training = Training::<f64>::new(&cx, &net, &data, Loss::Mse, schedule, optimiser.clone(), 20).unwrap();

@@ -3,7 +3,7 @@
 use handgrad::data::Dataset;
 use handgrad::draws::Draws;
 use handgrad::kernels::Context;
-use handgrad::kernels::testing::{Cases, contexts};
+use handgrad::kernels::testing::{Cases, cpu_contexts};
 use handgrad::loss::Loss;
 use handgrad::nets::{Architecture, Training};
 use handgrad::optim::{Batch, LabelNoise, Optimiser, Sam, Sampling, Valley};
@@ -150,7 +150,7 @@ fn every_option_is_its_formula() {
             let difference = want.iter().zip(&moved).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(difference > 1e-4, "{name} must differ from plain gd to test anything: {difference:e}");
         }
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             let schedule = Schedule::Constant { peak: LR };
             let net = training(&cx, &data, schedule, &optimiser, STEPS as u64);
             let mut state = State::new(&[Seed::Own(2), Seed::Own(2)], |_| initial(), &optimiser);
@@ -175,7 +175,7 @@ fn valley_projection_is_gradient_descent_from_the_iterate() {
     let valley = Valley { lr: LR, steps: STEPS as u64 };
     let optimiser = Optimiser { valley_projection: Some(valley), ..Optimiser::gd() };
     let want = reference(&data, &Optimiser::gd(), &vec![(0..N).collect(); STEPS]).0;
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         let net = training(&cx, &data, Schedule::Constant { peak: 0.0 }, &optimiser, 1);
         let state = State::new(&[Seed::Own(0)], |_| initial(), &optimiser);
         close("valley", &net.valley_floor(&cx, &state, valley).unwrap(), &want);
@@ -186,7 +186,7 @@ fn valley_projection_is_gradient_descent_from_the_iterate() {
 #[test]
 fn divergence_on_the_composed_path_is_found_too() {
     let data = data();
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         for optimiser in [Optimiser::gd(), Optimiser { balancedness: 1e-9, ..Optimiser::gd() }] {
             let net = training(&cx, &data, Schedule::Constant { peak: 50.0 }, &optimiser, 1000);
             let mut state = State::new(&[Seed::Own(0)], |_| initial(), &optimiser);

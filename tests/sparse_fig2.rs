@@ -7,7 +7,7 @@ use common::{Quiet, fig2, golden, results};
 use handgrad::claims::diverged;
 use handgrad::data::npz::Npz;
 use handgrad::data::{Data, Generator};
-use handgrad::kernels::testing::contexts;
+use handgrad::kernels::testing::cpu_contexts;
 use handgrad::kernels::{Context, Isa};
 use handgrad::loss::Loss;
 use handgrad::nets::Architecture;
@@ -42,7 +42,7 @@ fn losses_follow_the_fixture_step_by_step() {
     let trace = Npz::read(&golden.join("sparse-features-fig2-trace.npz")).unwrap();
     let train = &trace.required("train_loss", &[1001]).unwrap().values;
     let test = &trace.required("test_loss", &[1001]).unwrap().values;
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         for (dtype, steps, tolerance) in [(Dtype::F64, 1001, 1e-9), (Dtype::F32, 31, 1e-3)] {
             let options = Replay {
                 net: Architecture::Diagonal { u: 0.1, v: 0.0 },
@@ -72,7 +72,7 @@ fn losses_follow_the_fixture_step_by_step() {
 fn the_small_step_size_ends_where_the_papers_does() {
     let spec = fig2(&["seed=0..0", "evaluate.first=1"]);
     let spec = handgrad::spec::Spec { runs: spec.runs[..1].to_vec(), ..spec };
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         let results = results(&cx, &spec, 2);
         let run = &results.runs[0];
         let replica = run.survivor(Seed::Paper).unwrap();

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
 use handgrad_kernels::mse::MseScale;
-use handgrad_kernels::testing::{Cases, contexts};
+use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::{Buffer, Context, Real, StepRule, Steps};
 
 const WIDTHS: [usize; 5] = [15, 15, 15, 15, 1];
@@ -32,7 +32,7 @@ fn clipped<T: Real>() -> StepRule<T> {
 
 fn sgd<T: Real>(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("deep_linear_sgd/{}", T::DTYPE.name()));
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         for (batch, replicas, steps) in [(1, 1, 20_000), (1, 2, 20_000), (32, 1, 5_000), (512, 1, 500)] {
             let mut problem = problem::<T>(&cx, replicas);
             let order = Cases::new(2).indices(replicas * steps * batch, SAMPLES);
@@ -56,7 +56,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
 fn gd<T: Real>(c: &mut Criterion) {
     const STEPS: usize = 20;
     let mut group = c.benchmark_group(format!("deep_linear_gd/{}", T::DTYPE.name()));
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         let mut problem = problem::<T>(&cx, 1);
         let lr = vec![T::from_f64(0.01); STEPS];
         group.throughput(Throughput::Elements(STEPS as u64));

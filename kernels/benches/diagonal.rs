@@ -2,7 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use handgrad_kernels::diagonal::{DiagonalShape, Steps, diagonal_gd, diagonal_sgd};
-use handgrad_kernels::testing::{Cases, contexts};
+use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::{Buffer, Context, Real};
 
 /// A data set with aligned rows and as many parameters as the replicas need.
@@ -25,7 +25,7 @@ fn problem<T: Real>(cx: &Context, replicas: usize) -> Problem<T> {
 fn sgd<T: Real>(c: &mut Criterion) {
     const STEPS: usize = 20_000;
     let mut group = c.benchmark_group(format!("diagonal_sgd/{}", T::DTYPE.name()));
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         for replicas in [1, 2] {
             let mut problem = problem::<T>(&cx, replicas);
             let order = Cases::new(2).indices(replicas * STEPS, problem.shape.n);
@@ -47,7 +47,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
 fn gd<T: Real>(c: &mut Criterion) {
     const STEPS: usize = 200;
     let mut group = c.benchmark_group(format!("diagonal_gd/{}", T::DTYPE.name()));
-    for cx in contexts() {
+    for cx in cpu_contexts() {
         let mut problem = problem::<T>(&cx, 1);
         let lr = vec![T::from_f64(0.05); STEPS];
         group.throughput(Throughput::Elements(STEPS as u64));

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use handgrad_kernels::permutation::{Permutation, ROUNDS, permutation_fill};
 use handgrad_kernels::philox::{Words, philox_below};
-use handgrad_kernels::testing::{Cases, contexts};
+use handgrad_kernels::testing::{Cases, cpu_contexts};
 
 const INDICES: usize = 4096;
 
@@ -15,7 +15,7 @@ fn draws(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("draws/{n}"));
         group.throughput(Throughput::Elements(INDICES as u64));
         let permutation = Permutation::new(n, keys);
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             group.bench_function(BenchmarkId::new("philox_below", cx.isa().name()), |bencher| {
                 bencher.iter(|| philox_below(&cx, &words, n, 0, (&mut out).into()).expect("host memory"));
             });

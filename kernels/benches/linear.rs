@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use handgrad_kernels::gemm::{GemmShape, gemm_forward};
 use handgrad_kernels::linear::{LinearShape, linear_backward_data, linear_backward_weight, linear_forward};
-use handgrad_kernels::testing::{Cases, contexts};
+use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::{Acc, Isa, Real};
 
 const SHAPES: [[usize; 3]; 9] = [
@@ -30,7 +30,7 @@ fn linear<T: Real>(c: &mut Criterion) {
         let forward = GemmShape { b: [1, inputs], ..GemmShape::row_major(n, outputs, inputs) };
         let data = GemmShape::row_major(n, inputs, outputs);
         let weight = GemmShape { a: [1, outputs], ..GemmShape::row_major(outputs, inputs, n) };
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             let id = |pass: &str| BenchmarkId::new(pass, cx.isa().name());
             group.bench_function(id("forward"), |bencher| {
                 bencher.iter(|| linear_forward(&cx, &shape, (&x).into(), (&w).into(), None, (&mut y).into(), Acc::Set));

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use handgrad_kernels::mlp::{Bias, Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
-use handgrad_kernels::testing::{Cases, contexts};
+use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::{Buffer, Real, StepRule, Steps};
 
 const STEPS: usize = 20_000;
@@ -23,7 +23,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
     for (widths, bias, activation, clip) in NETWORKS {
         let name = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
         let mut group = c.benchmark_group(format!("mlp_sgd/{name}/{}", T::DTYPE.name()));
-        for cx in contexts() {
+        for cx in cpu_contexts() {
             for replicas in [1, 2, 4] {
                 let stride = widths[0].next_multiple_of(64 / size_of::<T>());
                 let shape = MlpShape { widths, bias, activation, n: SAMPLES, stride, replicas };

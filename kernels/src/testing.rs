@@ -6,14 +6,13 @@ use crate::{Buffer, Context, Element, Isa, Real, View, ViewMut};
 /// for a real CUDA device, `emulator` for the emulated one.
 pub const REQUIRE: &str = "REQUIRE";
 
-/// One context per instruction set that this processor has, and one for a CUDA device: a real one, or else the emulated one.
-/// What is missing is printed, or an error if `REQUIRE` names it.
+/// One context per instruction set that this processor has. What is missing is printed, or an error if `REQUIRE` names it.
 ///
 /// # Panics
 /// If something required is missing.
-pub fn contexts() -> Vec<Context> {
+pub fn cpu_contexts() -> Vec<Context> {
     let required = std::env::var(REQUIRE).unwrap_or_default();
-    let on_the_host = Isa::ALL.into_iter().filter_map(|isa| {
+    let contexts = Isa::ALL.into_iter().filter_map(|isa| {
         let context = Context::cpu_with(isa).ok();
         if context.is_none() {
             let required = required.split(',').any(|name| name.trim() == isa.name());
@@ -22,7 +21,15 @@ pub fn contexts() -> Vec<Context> {
         }
         context
     });
-    on_the_host.chain(cuda_context()).collect()
+    contexts.collect()
+}
+
+/// [`cpu_contexts`], and one for a CUDA device: a real one, or else the emulated one.
+///
+/// # Panics
+/// As [`cpu_contexts`].
+pub fn contexts() -> Vec<Context> {
+    cpu_contexts().into_iter().chain(cuda_context()).collect()
 }
 
 #[cfg(feature = "cuda")]
