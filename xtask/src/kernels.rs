@@ -55,7 +55,7 @@ pub fn check(tools: &Tools, cuda: &Path) -> Result<()> {
                 println!("{name}: {} bytes, {}", image.len(), found.summary());
             }
             Ok(committed) => {
-                faults.push(format!("{name}: {} bytes committed, {} bytes compiled, or others", committed.len(), image.len()))
+                faults.push(format!("{name}: not what the compiler makes ({} bytes committed, {} compiled)", committed.len(), image.len()))
             }
             Err(error) => faults.push(format!("{name}: {error}")),
         }
