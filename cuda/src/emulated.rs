@@ -155,7 +155,7 @@ struct Source {
 macro_rules! sources {
     ($($name:ident: $folder:literal / $($file:literal),+;)+) => {
         $(const $name: &[Source] =
-            &[$(Source { name: $file, text: include_str!(concat!("../", $folder, "/", $file)) }),+];)+
+            &[$(Source { name: $file, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder, "/", $file)) }),+];)+
     };
 }
 sources! {
@@ -163,8 +163,8 @@ sources! {
     KERNELS: "kernels" /
         "activation.cu", "adam.cu", "clip.cu", "deep_linear.cu", "diagonal.cu", "gemm.cu", "linear.cu", "logistic.cu", "mlp.cu",
         "mse.cu", "norm.cu", "rng.cu", "sgd.cu", "softmax_xent.cu", "weightnorm.cu";
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h";
-    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp";
+    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h";
+    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp", "tensor.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
@@ -200,7 +200,7 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
 
-    let folder = folder(&compiler)?;
+    let folder = folder(&compiler, HEADERS.iter().chain(EMULATOR_HEADERS))?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -219,12 +219,11 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
 }
 
 /// The folder for what this compiler makes of these headers, which are there.
-fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
-    let headers = || HEADERS.iter().chain(EMULATOR_HEADERS);
-    let texts: Vec<&str> = headers().map(|header| header.text).collect();
+fn folder<'a>(compiler: &Compiler, headers: impl Iterator<Item = &'a Source> + Clone) -> Result<PathBuf, EmulatorError> {
+    let texts: Vec<&str> = headers.clone().map(|header| header.text).collect();
     let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, compiler.watch, texts)));
     make_folder(&folder)?;
-    for header in headers() {
+    for header in headers {
         write(&folder.join(header.name), header.text)?;
     }
     Ok(folder)
