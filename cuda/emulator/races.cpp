@@ -58,11 +58,15 @@ void Races::require_order(const Cell& cell, std::size_t offset, uint8_t which, P
 void Races::read(std::size_t offset, std::size_t bytes, Proxy proxy) {
     const Thread& thread = *current;
     unsigned warp = thread.linear / WARP;
+    const uint32_t now = clock[warp] * 2 * WARP, by_me = now + thread.lane(), by_many = now + MANY;
     each_cell(offset, bytes, [&](Cell& cell, uint8_t which) {
-        require_order(cell, offset, which, proxy, "reads");
         uint32_t& read = reads[reads_of(cell) + warp];
-        bool again = cell.readers >> warp & 1 && read / (2 * WARP) == clock[warp];
-        read = clock[warp] * 2 * WARP + (again && read % (2 * WARP) != thread.lane() ? MANY : thread.lane());
+        bool again = cell.readers >> warp & 1 && read - now <= MANY;
+        bool whole = which == (1 << UNIT) - 1 && proxy == Proxy::GENERIC;
+        if (again && whole && read == by_me) return;
+        // What another warp has written is ordered for all lanes of this one, or for none.
+        if (!again || !whole || cell.writer / WARP == warp) require_order(cell, offset, which, proxy, "reads");
+        read = again && read != by_me ? by_many : by_me;
         cell.readers |= 1u << warp;
     });
 }
