@@ -5,6 +5,7 @@
 // that is no device pointer, too much shared memory), the call is refused and a line on stderr says why.
 #include "launch.h"
 #include "memory.h"
+#include "tensor.h"
 
 #include <chrono>
 #include <cstdarg>
@@ -654,10 +655,34 @@ API cuLaunchKernelEx(const LaunchConfig* config, Function* function, void** argu
     return launch(function, config->grid, config->block, cluster, config->shared, config->stream, arguments, extra);
 }
 
-// No kernel of the generic dialect copies by tensor maps.
-API cuTensorMapEncodeTiled(void*, int, unsigned, void*, const unsigned long long*, const unsigned long long*, const unsigned*,
-                           const unsigned*, int, int, int, int) {
-    return refuse(NOT_SUPPORTED, "tensor maps are not emulated");
+// ---- tensor maps ----
+
+API cuTensorMapEncodeTiled(void* result, int type, unsigned rank, void* address, const uint64_t* sizes, const uint64_t* strides,
+                           const unsigned* box, const unsigned* element_strides, int interleave, int swizzle, int,
+                           int fill) {
+    // By CUtensorMapDataType: u8, u16, u32, i32, u64, i64, f16, f32, f64, bf16.
+    static const unsigned BYTES[] = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2};
+    auto refused = [](const char* what) { return refuse(INVALID_VALUE, "tensor map: %s", what); };
+    if (type < 0 || type > 9 || rank != 2 || interleave != 0 || swizzle < 0 || swizzle > 3 || fill != 0) {
+        return refuse(NOT_SUPPORTED, "tensor map: only matrices of plain numbers, filled with zeros, are emulated");
+    }
+    if (element_strides[0] != 1 || element_strides[1] != 1) {
+        return refuse(NOT_SUPPORTED, "tensor map: only strides of one element are emulated");
+    }
+    unsigned bytes = BYTES[type], row = box[0] * bytes;
+    if (reinterpret_cast<uintptr_t>(result) % 64) return refused("it must be aligned to 64 bytes");
+    if (reinterpret_cast<uintptr_t>(address) % 16) return refused("the tensor must be aligned to 16 bytes");
+    if (strides[0] % 16 || strides[0] < sizes[0] * bytes) return refused("rows must be apart by a multiple of 16 bytes");
+    if (!sizes[0] || !sizes[1] || !box[0] || !box[1] || box[0] > 256 || box[1] > 256) return refused("sizes and box out of range");
+    if (row % 16) return refused("a row of the box must be a multiple of 16 bytes");
+    if (swizzle && row > 16u << swizzle) return refused("a row of the box is longer than the swizzle");
+    std::size_t extent = strides[0] * (sizes[1] - 1) + sizes[0] * bytes;
+    if (!emulator::is_device_memory(address, extent)) return refused("the tensor is not within one allocation of the device");
+    emulator::TensorMap map = {emulator::TensorMap::MARK, reinterpret_cast<uint64_t>(address), sizes[0], sizes[1], strides[0], bytes,
+                               static_cast<uint32_t>(swizzle), box[0], box[1]};
+    std::memset(result, 0, 128);
+    std::memcpy(result, &map, sizeof map);
+    return 0;
 }
 
 // ---- graphs ----

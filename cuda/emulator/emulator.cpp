@@ -1,6 +1,7 @@
 #include "launch.h"
 #include "memory.h"
 #include "races.h"
+#include "tensor.h"
 
 #include <atomic>
 #include <csetjmp>
@@ -71,6 +72,7 @@ struct Launch {
 struct Seat {
     Block block;
     Races races;
+    Tensors tensors{block};
     unsigned char* shared_end;
 
     Seat();
@@ -281,6 +283,7 @@ Seat::Seat() {
     shared_end = static_cast<unsigned char*>(room) + SHARED_ROOM;
     mprotect(shared_end, SHARED_GUARD, PROT_NONE);
     block.races = &races;
+    block.tensors = &tensors;
 }
 
 void Seat::prepare(const Launch& launch) {
@@ -301,6 +304,7 @@ void Seat::start() {
     std::memset(block.shared, UNSET, shared_end - block.shared);
     for (Barrier& barrier : block.barriers) barrier.arrived = barrier.warps = 0;
     races.start(block.shared_bytes, block.warps.size());
+    tensors.start();
     for (Warp& warp : block.warps) {
         warp.live = 0;
         warp.meetings.clear();
@@ -387,6 +391,7 @@ Outcome Worker::run_cluster(uint64_t number) {
     }
     schedule(launch->seed ? launch->seed * 2654435761u + static_cast<uint32_t>(number) : 0);
     for (Block* block : cluster.blocks) {
+        if (block->tensors->land()) return {FAILED, "the block has ended while a copy to its shared memory is under way"};
         Outcome outcome = seats[block->rank]->check_end();
         if (outcome.status != SUCCESS) return outcome;
     }
@@ -411,6 +416,10 @@ void Worker::schedule(uint32_t random) {
             enter(thread);
         }
         current = nullptr;
+        for (const Block* block : cluster.blocks) {
+            // Where copies come late, they come when nothing else is left to do.
+            if (!moved) moved = block->tensors->land();
+        }
         if (!moved) {
             failure = {DEADLOCK, deadlock()};
             siglongjmp(escape, 1);
@@ -594,7 +603,7 @@ void wait_copies(unsigned groups_in_flight) {
     for (std::size_t i = 0; i < end; i++) {
         if (current->block->late) land(copies[i]);
         auto offset = static_cast<unsigned char*>(copies[i].to) - current->block->shared;
-        current->block->races->end_copy(offset, copies[i].filled);
+        current->block->races->end_copy(offset, copies[i].filled, current->linear);
     }
     copies.erase(copies.begin(), copies.begin() + end);
     groups.erase(groups.begin(), groups.begin() + landing);

@@ -101,6 +101,7 @@ struct Copy {
 
 struct Block;
 class Races;
+class Tensors;
 
 struct Thread {
     Index index;
@@ -146,6 +147,7 @@ struct Block {
     // Whether asynchronous copies land only where they are waited for.
     bool late = false;
     Races* races = nullptr;
+    Tensors* tensors = nullptr;
 };
 
 inline Warp& Thread::warp() { return block->warps[linear / WARP]; }
@@ -235,6 +237,7 @@ inline unsigned in_segment(unsigned lane, unsigned to, unsigned width) { return 
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
+#define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
 
 #define threadIdx (emulator::current->index)

@@ -6,6 +6,7 @@ void Races::start(std::size_t shared_bytes, unsigned warp_count) {
     cells.assign((shared_bytes + UNIT - 1) / UNIT, Cell());
     reads.resize(cells.size() * warp_count);
     warps = warp_count;
+    std::memset(fences, 0, sizeof fences);
     for (unsigned warp = 0; warp < warps; warp++) {
         clock[warp] = 1;
         std::memset(known[warp], 0, sizeof known[warp]);
@@ -40,52 +41,77 @@ bool Races::read_before(const Cell& cell, const Thread& thread, unsigned& other)
     return true;
 }
 
-void Races::read(std::size_t offset, std::size_t bytes) {
+void Races::require_order(const Cell& cell, std::size_t offset, uint8_t which, Proxy proxy, const char* does) const {
+    if (cell.in_flight) fail("race: %s offset %zu of shared memory, to which a copy is still under way", does, offset);
+    if (!(cell.bytes & which)) return;
+    if (!written_before(cell, *current)) {
+        fail("race: %s offset %zu of shared memory, which thread %u has written and no barrier since has ordered", does, offset,
+             cell.writer);
+    }
+    if (proxy == Proxy::ASYNCHRONOUS && cell.proxy == Proxy::GENERIC && fences[cell.writer] == cell.fences) {
+        fail("race: a tensor instruction %s offset %zu of shared memory, which thread %u has written and not fenced "
+             "(fence.proxy.async)",
+             does, offset, cell.writer);
+    }
+}
+
+void Races::read(std::size_t offset, std::size_t bytes, Proxy proxy) {
     const Thread& thread = *current;
     unsigned warp = thread.linear / WARP;
+    const uint32_t now = clock[warp] * 2 * WARP, by_me = now + thread.lane(), by_many = now + MANY;
     each_cell(offset, bytes, [&](Cell& cell, uint8_t which) {
-        if (cell.in_flight) fail("race: reads offset %zu of shared memory, to which a copy is still under way", offset);
-        if (cell.bytes & which && !written_before(cell, thread)) {
-            fail("race: reads offset %zu of shared memory, which thread %u has written and no barrier since has ordered", offset,
-                 cell.writer);
-        }
         uint32_t& read = reads[reads_of(cell) + warp];
-        bool again = cell.readers >> warp & 1 && read / (2 * WARP) == clock[warp];
-        read = clock[warp] * 2 * WARP + (again && read % (2 * WARP) != thread.lane() ? MANY : thread.lane());
+        bool again = cell.readers >> warp & 1 && read - now <= MANY;
+        bool whole = which == (1 << UNIT) - 1 && proxy == Proxy::GENERIC;
+        if (again && whole && read == by_me) return;
+        // What another warp has written is ordered for all lanes of this one, or for none.
+        if (!again || !whole || cell.writer / WARP == warp) require_order(cell, offset, which, proxy, "reads");
+        read = again && read != by_me ? by_many : by_me;
         cell.readers |= 1u << warp;
     });
 }
 
-void Races::write(std::size_t offset, std::size_t bytes) {
+void Races::write(std::size_t offset, std::size_t bytes, Proxy proxy) {
     const Thread& thread = *current;
     each_cell(offset, bytes, [&](Cell& cell, uint8_t which) {
+        require_order(cell, offset, which, proxy, "writes");
         unsigned other = 0;
-        if (cell.in_flight) fail("race: writes offset %zu of shared memory, to which a copy is still under way", offset);
-        if (cell.bytes & which && !written_before(cell, thread)) {
-            fail("race: writes offset %zu of shared memory, which thread %u has written and no barrier since has ordered", offset,
-                 cell.writer);
-        }
         if (!read_before(cell, thread, other)) {
             fail("race: writes offset %zu of shared memory, which thread %u has read and no barrier since has ordered", offset,
                  other);
         }
         cell.writer = thread.linear;
         cell.bytes = which;
+        cell.proxy = proxy;
         cell.written = clock[thread.linear / WARP];
+        cell.fences = fences[thread.linear];
         cell.readers = 0;
     });
 }
 
-void Races::start_copy(std::size_t offset, std::size_t bytes) {
-    write(offset, bytes);
+void Races::start_copy(std::size_t offset, std::size_t bytes, Proxy proxy) {
+    write(offset, bytes, proxy);
     each_cell(offset, bytes, [](Cell& cell, uint8_t) { cell.in_flight = true; });
 }
 
-void Races::end_copy(std::size_t offset, std::size_t bytes) {
+void Races::end_copy(std::size_t offset, std::size_t bytes, unsigned starter) {
     each_cell(offset, bytes, [&](Cell& cell, uint8_t) {
         cell.in_flight = false;
-        cell.written = clock[current->linear / WARP];
+        cell.written = clock[starter / WARP];
+        cell.fences = fences[starter];
     });
+}
+
+void Races::release(uint32_t* told, unsigned thread) {
+    unsigned mine = thread / WARP;
+    for (unsigned warp = 0; warp < warps; warp++) told[warp] = std::max(told[warp], known[mine][warp]);
+    told[mine] = std::max(told[mine], clock[mine]);
+    clock[mine]++;
+}
+
+void Races::acquire(const uint32_t* told) {
+    uint32_t* mine = known[current->linear / WARP];
+    for (unsigned warp = 0; warp < warps; warp++) mine[warp] = std::max(mine[warp], told[warp]);
 }
 
 void Races::warps_met(uint32_t mask) {

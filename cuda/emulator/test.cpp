@@ -1,37 +1,6 @@
 // The emulator's own test: kernels with planted mistakes, each of which must be found, through the driver's interface.
 // It prints what fails and exits with 1, else it prints the reports that it asked for.
-#include "dev.cuh"
-#include "launch.h"
-#include "memory.h"
-
-#include <cstdio>
-#include <cstdlib>
-#include <string>
-
-extern "C" {
-int cuInit(unsigned);
-int cuDevicePrimaryCtxRetain(void**, int);
-int cuCtxSetCurrent(void*);
-int cuStreamCreate(void**, unsigned);
-int cuStreamDestroy_v2(void*);
-int cuStreamSynchronize(void*);
-int cuMemAlloc_v2(u64*, std::size_t);
-int cuMemFree_v2(u64);
-int cuMemcpyHtoDAsync_v2(u64, const void*, std::size_t, void*);
-int cuMemcpyDtoHAsync_v2(void*, u64, std::size_t, void*);
-int cuModuleLoadData(void**, const void*);
-int cuModuleGetFunction(void**, void*, const char*);
-int cuFuncSetAttribute(void*, int, int);
-int cuFuncGetParamInfo(void*, std::size_t, std::size_t*, std::size_t*);
-int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
-int cuStreamBeginCapture_v2(void*, int);
-int cuStreamEndCapture(void*, void**);
-int cuGraphInstantiateWithFlags(void**, void*, u64);
-int cuGraphLaunch(void*, void*);
-int cuGraphExecDestroy(void*);
-int cuGraphDestroy(void*);
-int cuGetExportTable(const void**, const void*);
-}
+#include "test.h"
 
 // ---- kernels ----
 
@@ -186,75 +155,12 @@ KERNEL(add_one, 256, float* out) { out[threadIdx.x] += 1; }
 
 // ---- the host's side ----
 
-static int failures = 0;
-
-#define CHECK(condition)                                                                                                         \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            failures++;                                                                                                          \
-            std::printf("test.cpp:%d: not so: %s\n", __LINE__, #condition);                                                      \
-        }                                                                                                                        \
-    } while (0)
-
-constexpr int INVALID_VALUE = 1, NOT_FOUND = 500, OUT_OF_RESOURCES = 701;
 constexpr unsigned THREADS = 64;
-
-static void* function(const char* name) {
-    std::string image = std::string(".version ") + name;
-    void *module = nullptr, *found = nullptr;
-    CHECK(cuModuleLoadData(&module, image.c_str()) == 0);
-    CHECK(cuModuleGetFunction(&found, module, name) == 0);
-    return found;
-}
-
-// Of floats, on the device.
-struct Array {
-    u64 start = 0;
-    std::size_t count;
-
-    explicit Array(std::size_t count) : count(count) { CHECK(cuMemAlloc_v2(&start, count * sizeof(float)) == 0); }
-    Array(const Array&) = delete;
-    ~Array() { CHECK(cuMemFree_v2(start) == 0); }
-
-    void set(const std::vector<float>& values) {
-        CHECK(cuMemcpyHtoDAsync_v2(start, values.data(), count * sizeof(float), nullptr) == 0);
-    }
-    template <class T = float> std::vector<T> get() {
-        std::vector<T> values(count);
-        CHECK(cuMemcpyDtoHAsync_v2(values.data(), start, count * sizeof(float), nullptr) == 0);
-        return values;
-    }
-};
-
-// The status with which a kernel of one block ends, on a stream of its own.
-template <class... A> static int run(const char* name, unsigned threads, unsigned shared, A... values) {
-    void *stream = nullptr, *arguments[] = {&values...};
-    CHECK(cuStreamCreate(&stream, 0) == 0);
-    int status = cuLaunchKernel(function(name), 1, 1, 1, threads, 1, 1, shared, stream, arguments, nullptr);
-    if (status == 0) status = cuStreamSynchronize(stream);
-    CHECK(cuStreamDestroy_v2(stream) == 0);
-    return status;
-}
-
-static void setting(const char* name, const char* value) {
-    if (value) {
-        setenv(name, value, 1);
-    } else {
-        unsetenv(name);
-    }
-}
 
 static std::vector<float> counting(std::size_t count) {
     std::vector<float> values(count);
     for (std::size_t i = 0; i < count; i++) values[i] = float(i);
     return values;
-}
-
-static bool has_nan(const std::vector<float>& values) {
-    for (float value : values) {
-        if (value != value) return true;
-    }
-    return false;
 }
 
 // A barrier makes threads see what others wrote; without it there is a race, in whatever order they run.
@@ -421,8 +327,8 @@ static void refusals() {
     CHECK(run("add_one", 1025, 0, out.start) == INVALID_VALUE);
     CHECK(run("add_one", 257, 0, out.start) == OUT_OF_RESOURCES);
     CHECK(run("add_one", 1, 48 * 1024 + 1, out.start) == INVALID_VALUE);
-    constexpr int SHARED_LIMIT = 8;
     CHECK(cuFuncSetAttribute(function("add_one"), SHARED_LIMIT, 227 * 1024) == 0);
+    CHECK(run("add_one", 1, 227 * 1024, out.start) == 0);
     CHECK(cuFuncSetAttribute(function("add_one"), SHARED_LIMIT, 227 * 1024 + 1) == INVALID_VALUE);
     CHECK(cuMemcpyHtoDAsync_v2(u64(&host), &host, 4, nullptr) == INVALID_VALUE);
     CHECK(cuMemcpyHtoDAsync_v2(out.start, &host, THREADS * 4 + 1, nullptr) == INVALID_VALUE);
@@ -475,6 +381,9 @@ static void graphs() {
     CHECK(cuGraphExecDestroy(executable) == 0 && cuGraphDestroy(graph) == 0 && cuStreamDestroy_v2(stream) == 0);
 }
 
+// In test_tensors.cpp.
+void tensors_and_clusters();
+
 int main() {
     void* context = nullptr;
     CHECK(cuMemAlloc_v2(nullptr, 4) != 0);
@@ -491,6 +400,7 @@ int main() {
     refusals();
     failed_streams();
     graphs();
+    tensors_and_clusters();
     std::printf(failures ? "%d checks failed\n" : "all is as it must be\n", failures);
     return failures != 0;
 }

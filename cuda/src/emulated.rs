@@ -161,12 +161,12 @@ struct Source {
 macro_rules! sources {
     ($($name:ident: $folder:literal / $($file:literal),+;)+) => {
         $(const $name: &[Source] =
-            &[$(Source { name: $file, text: include_str!(concat!("../", $folder, "/", $file)) }),+];)+
+            &[$(Source { name: $file, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $folder, "/", $file)) }),+];)+
     };
 }
 sources! {
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h";
-    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp";
+    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h";
+    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp", "tensor.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
@@ -203,7 +203,7 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
 
-    let folder = folder(&compiler)?;
+    let folder = folder(&compiler, headers())?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -221,16 +221,18 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     Ok(library)
 }
 
+/// What kernels and the emulator include.
+fn headers() -> impl Iterator<Item = Source> + Clone {
+    let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
+    shared.chain(EMULATOR_HEADERS.iter().copied())
+}
+
 /// The folder for what this compiler makes of these headers, which are there.
-fn folder(compiler: &Compiler) -> Result<PathBuf, EmulatorError> {
-    let headers = || {
-        let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
-        shared.chain(EMULATOR_HEADERS.iter().copied())
-    };
-    let texts: Vec<&str> = headers().map(|header| header.text).collect();
+fn folder(compiler: &Compiler, headers: impl Iterator<Item = Source> + Clone) -> Result<PathBuf, EmulatorError> {
+    let texts: Vec<&str> = headers.clone().map(|header| header.text).collect();
     let folder = cache()?.join(digest(&(&compiler.version, &compiler.flags, compiler.watch, texts)));
     make_folder(&folder)?;
-    for header in headers() {
+    for header in headers {
         write(&folder.join(header.name), header.text)?;
     }
     Ok(folder)

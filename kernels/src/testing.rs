@@ -42,6 +42,15 @@ fn cuda_context() -> Option<Context> {
     None
 }
 
+/// Whether a context's device is emulated, a thousand times slower than a real one: fewer and smaller cases are enough for it.
+pub fn is_emulated(cx: &Context) -> bool {
+    #[cfg(feature = "cuda")]
+    let emulated = cx.cuda().is_some_and(|device| device.device().name == handgrad_cuda::emulated::DEVICE_NAME);
+    #[cfg(not(feature = "cuda"))]
+    let emulated = cx.device() != crate::Device::Cpu;
+    emulated
+}
+
 /// What a context computes with, for messages: an instruction set or a device.
 pub fn variant(cx: &Context) -> String {
     match cx.device() {

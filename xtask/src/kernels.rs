@@ -54,9 +54,11 @@ pub fn check(tools: &Tools, cuda: &Path) -> Result<()> {
                 faults.extend(found.faults(&expected.of(code.name, arch)).into_iter().map(|fault| format!("{name}: {fault}")));
                 println!("{name}: {} bytes, {}", image.len(), found.summary());
             }
-            Ok(committed) => {
-                faults.push(format!("{name}: {} bytes committed, {} bytes compiled, or others", committed.len(), image.len()))
-            }
+            Ok(committed) => faults.push(format!(
+                "{name}: not what the compiler makes ({} bytes committed, {} compiled)",
+                committed.len(),
+                image.len()
+            )),
             Err(error) => faults.push(format!("{name}: {error}")),
         }
         Ok(())

@@ -1,6 +1,6 @@
 use super::*;
 use crate::mse::MseScale;
-use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
+use crate::testing::{Cases, assert_close, contexts, is_emulated, on, on_mut, variant};
 
 const NETWORKS: [&[usize]; 10] = [
     &[1, 1],
@@ -242,6 +242,9 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
             let lr = [T::from_f64(0.02); 15];
             let steps = Steps { order: &order, batch, lr: &lr };
             for (cx, rule) in contexts().iter().flat_map(|cx| rules().map(|rule| (cx, rule))) {
+                if is_emulated(cx) && replicas != 3 {
+                    continue;
+                }
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);
                 for (r, got) in params.chunks_exact(case.shape.params()).enumerate() {

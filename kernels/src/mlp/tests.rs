@@ -1,6 +1,6 @@
 use super::*;
 use crate::mse::MseScale;
-use crate::testing::{Cases, assert_close, contexts, largest_error, on, on_mut, variant};
+use crate::testing::{Cases, assert_close, contexts, is_emulated, largest_error, on, on_mut, variant};
 
 const NETWORKS: [&[usize]; 22] = [
     &[1, 1],
@@ -272,6 +272,9 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
             let order = Cases::new(3).indices(replicas * STEPS, case.shape.n);
             let lr: Vec<T> = step_sizes(case.shape.widths, STEPS);
             for cx in contexts().into_iter().filter(|cx| cx.isa() != Isa::Scalar) {
+                if is_emulated(&cx) && !(replicas == 3 && case.shape.bias == Bias::First) {
+                    continue;
+                }
                 let mut together = case.clone();
                 together.sgd(&cx, rule, &order, &lr);
                 for r in 0..replicas {
