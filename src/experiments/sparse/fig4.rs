@@ -26,7 +26,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
 fn declare(scale: Scale) -> Spec {
     let title = "Two-layer ReLU networks in one dimension: SGD with large step sizes learns sparse features, Figure 4";
     let mut spec = one_dimension::declare(&FIGURE, title, scale, 400.0);
-    spec.panels.push(Panel::new(SPARSITY_OF_TEXT, "Feature sparsity, |correlation| ≤ 0.95", false));
+    spec.panels.push(Panel::new(SPARSITY_OF_TEXT, "Sparsity, |correlation| ≤ 0.95", false));
     spec
 }
 

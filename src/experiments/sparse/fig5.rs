@@ -1,9 +1,9 @@
 //! Figure 5: how far the neurons of a two-layer ReLU network turn towards the teacher's. With a small step size, of SGD or of
 //! gradient descent, they stay near their start; with a large one they cluster along the teacher's.
 
-use super::two_layer::{self, CLUSTERING, MOVED, small};
+use super::two_layer::{self, CLUSTERING, MOVED, large, small};
 use super::{PAPER, SCHEDULES};
-use crate::claims::{Claim, Direction, each, paired, paired_by};
+use crate::claims::{Claim, Direction, each, finite, paired, paired_by};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::experiments::Figure;
@@ -26,6 +26,8 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
 const SMALL: &str = SCHEDULES[0];
 const LARGE: &str = SCHEDULES[3];
 const DESCENT: &str = "gd";
+/// Step sizes between the paper's two, with the schedule of the large one.
+const BETWEEN: [(&str, f64); 2] = [("eta-0.3", 0.3), ("eta-0.4", 0.4)];
 
 /// A share of ‖W(0)‖_F below which neurons have stayed near their start.
 const NEAR: f64 = 0.5;
@@ -37,8 +39,9 @@ fn declare(scale: Scale) -> Spec {
     let mut spec = two_layer::declare(&FIGURE, title, scale);
     spec.runs.retain(|run| run.name == SMALL || run.name == LARGE);
     spec.runs.push(small(DESCENT, "GD, η = 0.13", Optimiser::gd()));
+    spec.runs.extend(BETWEEN.map(|(name, peak)| large(name, peak, 0.5, 5.0)));
     spec.panels = vec![
-        Panel::new(CLUSTERING, "Clustering: mean cosine with the nearest teacher neuron", false),
+        Panel::new(CLUSTERING, "Mean cosine with the nearest teacher neuron", false),
         Panel::new(MOVED, "Way of the neurons, ‖W - W(0)‖_F", false),
     ];
     spec
@@ -77,6 +80,21 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             vec![clusters(SMALL), clusters(DESCENT)],
         ),
         Claim::all("along", "there they are along the teacher's", "Figure 5", vec![along]),
+        Claim::all(
+            "gradual",
+            "the larger the step size, the more they cluster",
+            "our check",
+            [SMALL, BETWEEN[0].0, BETWEEN[1].0, LARGE]
+                .windows(2)
+                .map(|pair| paired(results, CLUSTERING, pair[1], Direction::Above, pair[0]))
+                .collect(),
+        ),
+        Claim::all(
+            "trains",
+            "starts other than the paper's survive its large step size",
+            "our check",
+            vec![finite(results, LARGE)],
+        ),
     ])
 }
 
@@ -102,7 +120,7 @@ fn neurons(data: &Dataset, initial: &[f64], replica: &Replica, title: String, co
     let axis = |label: &str| Axis { range: Some((-extent, extent)), ..Axis::linear(label) };
     // The unit circle, which also makes the panel square.
     let grid: Vec<f64> = (0..=80).map(|k| extent * (f64::from(k) / 40.0 - 1.0)).collect();
-    let circle = Contours::of(|x, y| f64::from(x.hypot(y) > 1.0), grid.clone(), grid, vec![]);
+    let circle = Contours::of(f64::hypot, grid.clone(), grid, vec![1.0]);
     plot::Panel { title, x: axis("w₁"), y: axis("w₂"), contours: Some(circle), curves, ..plot::Panel::default() }
 }
 
@@ -115,7 +133,8 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         (Some(init), Seed::Paper) => init.clone(),
         _ => spec.net.initial(data.d, seed),
     };
-    let shown = results.runs.iter().zip(&spec.runs).enumerate().filter(|(_, (run, _))| run.name != DESCENT);
+    let shown =
+        results.runs.iter().zip(&spec.runs).enumerate().filter(|(_, (run, _))| [SMALL, LARGE].contains(&run.name.as_str()));
     let replicas: Vec<_> =
         shown.filter_map(|(colour, (run, declared))| Some((colour, run.replicas.first()?, declared))).collect();
     let weights = replicas.iter().flat_map(|(_, replica, _)| replica.params.iter().take(initial.len() / 3 * 2));

@@ -94,6 +94,16 @@ fn stable_near(results: &Results, run: &str, power: f64) -> Evidence {
     })
 }
 
+/// Does the loss of a run keep its level until the decay, rather than fall on?
+fn stays(results: &Results, run: &str) -> Evidence {
+    let what = format!("{run}: level over the last quarter before the decay at least half that over the quarter before");
+    each(results, &what, run, |run, replica| {
+        let decay = run.first_decay?;
+        let late = run.level(replica, "train_loss", decay / 4 * 3..=decay)?;
+        Some((late >= 0.5 * run.level(replica, "train_loss", decay / 2..=decay / 4 * 3)?, late))
+    })
+}
+
 /// What the paper says of teacher-student networks trained by the [`SCHEDULES`], with the feature sparsities of their layers.
 fn learn_sparse_features(results: &Results, sparsities: &[&str], figure: &str, section: &str) -> Vec<Claim> {
     /// A rank of the NTK features at or below which a predictor is all but constant.

@@ -43,14 +43,14 @@ pub(super) fn declare(figure: &Figure, title: &str, scale: Scale, factor: f64) -
         runs: vec![warmed(SHORT, factor, 0.02, 2.5), warmed(LONG, factor, 0.5, 3.0)],
         evaluate: Evaluate::even(100, grid),
         metrics: [RELU_RANK, SPARSITY, SPARSITY_OF_TEXT]
-            .map(|name| Metric::sparse(name, 10))
+            .map(|name| Metric { every: 3, ..Metric::sparse(name, 12) })
             .into_iter()
             .chain([Metric::always("train_loss")])
             .collect(),
         panels: vec![
             Panel::new("train_loss", "Training loss, mean squared error", true),
             Panel::new(RELU_RANK, "rank φ_θ(X), σ/σ₁ > 10⁻⁴", false),
-            Panel::new(SPARSITY, "Feature sparsity, |correlation| ≤ 0.999", false),
+            Panel::new(SPARSITY, "Sparsity, |correlation| ≤ 0.999", false),
         ],
         ..base(figure, title, scale)
     }
@@ -62,7 +62,7 @@ pub(super) fn warmed(name: &str, factor: f64, until: f64, divide: f64) -> Run {
     let (base, factor) = (2e-4, factor * until);
     let peak = base * (1.0 + (factor - 1.0) * until);
     let decays = vec![Decay { at: until, divide }];
-    let label = format!("η up to {peak:.4}, decay at {}%", 100.0 * until);
+    let label = format!("η up to {peak:.2e}, decay at {}%", 100.0 * until);
     Run::new(name, &label, 31_623, Schedule::PowerWarmup { base, factor, exponent: 1.0, until, decays }, Optimiser::sgd())
 }
 
