@@ -214,6 +214,14 @@ pub fn within_band(results: &Results, metric: &str, run: &str, reference: &str) 
     Evidence { rule: Rule::Band, detail, ..inside }
 }
 
+/// Does a run stay finite, whatever the seed?
+pub fn finite(results: &Results, run: &str) -> Evidence {
+    let what = format!("{run} stays finite");
+    let Some(run) = results.run(run) else { return Evidence::count(what, &[], 0, "the run is missing") };
+    let outcomes: Vec<bool> = run.own().map(|replica| replica.outcome == Outcome::Finished).collect();
+    Evidence::count(what, &outcomes, 0, "counted over all seeds")
+}
+
 /// Own seeds of a run that diverged.
 pub fn diverged(run: &RunResults) -> usize {
     run.own().filter(|replica| replica.outcome != Outcome::Finished).count()

@@ -39,8 +39,13 @@ impl Figure {
 pub const FIGURES: &[Figure] = &[
     sparse::fig2::FIGURE,
     sparse::fig3::FIGURE,
+    sparse::fig4::FIGURE,
+    sparse::fig5::FIGURE,
     sparse::fig6::FIGURE,
     sparse::fig8::FIGURE,
+    sparse::fig9::FIGURE,
+    sparse::fig10::FIGURE,
+    sparse::fig11::FIGURE,
     sparse::prop1::FIGURE,
     sparse::prop3::FIGURE,
     sparse::sde::FIGURE,

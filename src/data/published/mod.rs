@@ -9,12 +9,17 @@ use super::Dataset;
 use super::npz::Npz;
 use crate::error::Result;
 
-/// Whose arrays.
+/// Whose arrays, all of "SGD with large step sizes learns sparse features".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Published {
-    /// Figure 6 of "SGD with large step sizes learns sparse features": 50 inputs on the unit sphere of 5 dimensions, labels of a
-    /// 5-2-2-1 ReLU teacher, 1000 test samples; the start of a 5-10-10-1 student and 10,001 sample indices (seed 5).
+    /// Figures 4, 9 and 10: 12 points on a line; the start of a 1-100-1 network and 31,623 sample indices (seed 3).
+    SparseFig4,
+    /// Figures 5 and 11: 15 inputs on the unit circle, labels of 3 ReLU neurons, 1000 test samples; the start of a 2-20-1 student
+    /// and 14,126 sample indices (seed 0).
+    SparseFig5,
+    /// Figure 6: 50 inputs on the unit sphere of 5 dimensions, labels of a 5-2-2-1 ReLU teacher, 1000 test samples; the start of
+    /// a 5-10-10-1 student and 10,001 sample indices (seed 5).
     SparseFig6,
 }
 
@@ -22,6 +27,8 @@ impl Published {
     /// A short name.
     pub fn name(self) -> &'static str {
         match self {
+            Published::SparseFig4 => "the paper's 12 points on a line",
+            Published::SparseFig5 => "the paper's teacher-student data (3 neurons, n = 15, d = 2)",
             Published::SparseFig6 => "the paper's teacher-student data (5-2-2-1 teacher, n = 50)",
         }
     }
@@ -32,12 +39,15 @@ impl Published {
     /// Never, as long as the program is whole.
     pub fn load(self) -> Result<Dataset> {
         let (name, bytes): (&str, &[u8]) = match self {
+            Published::SparseFig4 => ("sparse-fig4.npz", include_bytes!("sparse-fig4.npz")),
+            Published::SparseFig5 => ("sparse-fig5.npz", include_bytes!("sparse-fig5.npz")),
             Published::SparseFig6 => ("sparse-fig6.npz", include_bytes!("sparse-fig6.npz")),
         };
         let npz = Npz::parse(Path::new(name), bytes)?;
         let data = Dataset::from_npz(&npz)?;
         let init = npz.optional("init", &[0])?.map(|init| init.values.clone());
+        let teacher_rows = npz.optional("teacher_rows", &[0, data.d])?.map(|rows| rows.values.clone());
         let order = Some(npz.indices("order", &[0], data.n())?);
-        Ok(Dataset { init, order, ..data })
+        Ok(Dataset { init, order, teacher_rows, ..data })
     }
 }

@@ -5,8 +5,8 @@
 //! dynamics are chaotic: a change of 1e-14 grows to 0.17 in 10,000 iterations, so that the paper's curves are one draw of
 //! many, and whether a run survives is chance too. The claims are asked of our own seeds.
 
-use super::{PAPER, RANK, SPARSITY, base, learning_panels};
-use crate::claims::{Claim, Direction, Evidence, each, falls_before_decay, paired};
+use super::{PAPER, RANK, SPARSITY, base, learning_panels, ordered, stable_near, stays};
+use crate::claims::{Claim, Direction, Evidence, falls_before_decay, paired};
 use crate::error::Result;
 use crate::experiments::Figure;
 use crate::optim::Optimiser;
@@ -56,32 +56,14 @@ fn declare(scale: Scale) -> Spec {
 }
 
 fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
-    let ordered = |metric| -> Vec<Evidence> {
-        RUNS.windows(2).map(|pair| paired(results, metric, pair[1], Direction::Below, pair[0])).collect()
-    };
+    let ordered = |metric| ordered(results, metric, &RUNS);
     let against_small = |metric| -> Vec<Evidence> {
         RUNS[1..].iter().map(|large| paired(results, metric, large, Direction::Below, RUNS[0])).collect()
     };
     let falls = |metric| falls_before_decay(results, metric, RUNS[3]);
-    let level = |name: &str| {
-        each(results, &format!("level of {name} within a factor 2 of 10^-1.5"), name, |run, replica| {
-            let level = run.stabilisation_level(replica)?;
-            Some(((level / 10f64.powf(-1.5)).log2().abs() <= 1.0, level))
-        })
-    };
-    let stays = each(
-        results,
-        "level over the last quarter before the decay at least half that over the quarter before",
-        RUNS[3],
-        |run, replica| {
-            let decay = run.first_decay?;
-            let late = run.level(replica, "train_loss", decay / 4 * 3..=decay)?;
-            Some((late >= 0.5 * run.level(replica, "train_loss", decay / 2..=decay / 4 * 3)?, late))
-        },
-    );
     Ok(vec![
         Claim::all("stabilisation", "with the large step size the training loss stabilises around 10^-1.5", "section 3.1, O1", {
-            RUNS[1..].iter().map(|name| level(name)).chain([stays]).collect()
+            RUNS[1..].iter().map(|run| stable_near(results, run, -1.5)).chain([stays(results, RUNS[3])]).collect()
         }),
         Claim::all(
             "large-generalises",

@@ -1,8 +1,8 @@
 //! Figure 6: three-layer ReLU networks (5-10-10-1) on 50 samples of a 5-2-2-1 teacher. The loss is the mean squared error, as in
 //! the paper's code; own seeds draw the start and the order, on the paper's data.
 
-use super::{PAPER, base};
-use crate::claims::{Claim, Direction, Evidence, each, falls_before_decay, paired};
+use super::{PAPER, RELU_RANK, SCHEDULES, base, learn_sparse_features, stable_near};
+use crate::claims::{Claim, each};
 use crate::data::{Data, Published};
 use crate::error::Result;
 use crate::experiments::Figure;
@@ -23,14 +23,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     draw: Figure::PANELS,
 };
 
-/// From the shortest to the longest phase of large steps; the medium constant step size first.
-const RUNS: [&str; 4] = ["constant", "large-10%", "large-30%", "large-50%"];
-
-const RANK: &str = "ntk_rank@1e-4";
 const SPARSITY: [&str; 2] = ["sparsity.1@0.99", "sparsity.2@0.99"];
-
-/// A rank of the NTK features at or below which a predictor is all but constant.
-const DEAD: f64 = 5.0;
 
 fn declare(scale: Scale) -> Spec {
     let (steps, seeds, grid, sparse) = match scale {
@@ -53,14 +46,14 @@ fn declare(scale: Scale) -> Spec {
         net: Architecture::Mlp { widths, bias, activation, init, weight_norm: None },
         seeds: Seeds { paper: true, own: (0..seeds).collect(), own_data: false },
         runs: vec![
-            run(RUNS[0], "η = 0.011", Schedule::Constant { peak: 0.011 }),
-            run(RUNS[1], "η up to 0.103, decay at 10%", large(0.1, 3.5)),
-            run(RUNS[2], "η up to 0.150, decay at 30%", large(0.3, 2.5)),
-            run(RUNS[3], "η up to 0.181, decay at 50%", large(0.5, 5.0)),
+            run(SCHEDULES[0], "η = 0.011", Schedule::Constant { peak: 0.011 }),
+            run(SCHEDULES[1], "η up to 0.103, decay at 10%", large(0.1, 3.5)),
+            run(SCHEDULES[2], "η up to 0.150, decay at 30%", large(0.3, 2.5)),
+            run(SCHEDULES[3], "η up to 0.181, decay at 50%", large(0.5, 5.0)),
         ],
         evaluate: Evaluate::even(100, grid),
         metrics: [
-            vec![Metric::always("train_loss"), Metric::always("test_loss"), Metric::sparse(RANK, sparse)],
+            vec![Metric::always("train_loss"), Metric::always("test_loss"), Metric::sparse(RELU_RANK, sparse)],
             SPARSITY.map(|name| Metric::sparse(name, sparse)).to_vec(),
             ["active.1", "active.2"].map(|name| Metric::sparse(name, sparse)).to_vec(),
         ]
@@ -68,7 +61,7 @@ fn declare(scale: Scale) -> Spec {
         panels: vec![
             Panel::new("train_loss", "Training loss, mean squared error", true),
             Panel::new("test_loss", "Test loss", true),
-            Panel::new(RANK, "rank φ_θ(X), σ/σ₁ > 10⁻⁴", false),
+            Panel::new(RELU_RANK, "rank φ_θ(X), σ/σ₁ > 10⁻⁴", false),
             Panel::new(SPARSITY[0], "Feature sparsity, hidden layer 1", false),
             Panel::new(SPARSITY[1], "Feature sparsity, hidden layer 2", false),
         ],
@@ -77,76 +70,26 @@ fn declare(scale: Scale) -> Spec {
 }
 
 fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
-    let ordered = |metric| -> Vec<Evidence> {
-        RUNS.windows(2).map(|pair| paired(results, metric, pair[1], Direction::Below, pair[0])).collect()
-    };
-    let ends = |metric| paired(results, metric, RUNS[3], Direction::Below, RUNS[0]);
-    let level = |name: &&str| {
-        each(results, &format!("level of {name} within a factor 2 of 10^-1.5"), name, |run, replica| {
-            let level = run.stabilisation_level(replica)?;
-            Some(((level / 10f64.powf(-1.5)).log2().abs() <= 1.0, level))
-        })
-    };
     let trained = |name: &&str| {
         each(results, &format!("final training loss of {name} within a factor 2 of 10^-3"), name, |run, replica| {
             let loss = run.last(replica, "train_loss")?;
             Some(((loss / 1e-3).log2().abs() <= 1.0, loss))
         })
     };
-    let alive =
-        each(results, &format!("rank of {} above {DEAD}: the predictor is not constant", RUNS[3]), RUNS[3], |run, replica| {
-            let rank = run.last(replica, RANK)?;
-            Some((rank > DEAD, rank))
-        });
-    Ok(vec![
+    let mut claims = vec![
         Claim::all(
             "stabilisation",
             "with the large step sizes the training loss stabilises around 10^-1.5",
             "section 4.2, O1",
-            RUNS[1..].iter().map(level).collect(),
+            SCHEDULES[1..].iter().map(|run| stable_near(results, run, -1.5)).collect(),
         ),
         Claim::all(
             "same-training-loss",
             "all methods end at the same training loss, 10^-3",
             "section 4.2",
-            RUNS.iter().map(trained).collect(),
+            SCHEDULES.iter().map(trained).collect(),
         ),
-        Claim::all(
-            "generalises",
-            "the longest schedule ends at a lower test loss than the constant one",
-            "section 4.2, O2",
-            vec![ends("test_loss")],
-        ),
-        Claim::all(
-            "longer-generalises",
-            "the longer the schedule, the lower the test loss",
-            "section 4.2, O2",
-            ordered("test_loss"),
-        ),
-        Claim::all(
-            "rank-falls",
-            "the rank of the NTK features falls while the loss is stable",
-            "Figure 6, O3",
-            vec![falls_before_decay(results, RANK, RUNS[3]), ends(RANK)],
-        ),
-        Claim::all("rank-ordered", "the longer the schedule, the lower the rank", "Figure 6, O3", ordered(RANK)),
-        Claim::all(
-            "sparsity-falls",
-            "the feature sparsity of both hidden layers falls while the loss is stable",
-            "Figure 6, O3",
-            SPARSITY.iter().flat_map(|metric| [falls_before_decay(results, metric, RUNS[3]), ends(metric)]).collect(),
-        ),
-        Claim::all(
-            "sparsity-ordered",
-            "the longer the schedule, the sparser the features of both hidden layers",
-            "Figure 6, O3",
-            SPARSITY.iter().flat_map(|metric| ordered(metric)).collect(),
-        ),
-        Claim::all(
-            "alive",
-            "what becomes sparse still predicts: the longest schedule leaves no constant predictor",
-            "our check",
-            vec![alive.every()],
-        ),
-    ])
+    ];
+    claims.extend(learn_sparse_features(results, &SPARSITY, "Figure 6", "section 4.2"));
+    Ok(claims)
 }

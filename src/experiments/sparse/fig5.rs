@@ -1,0 +1,149 @@
+//! Figure 5: how far the neurons of a two-layer ReLU network turn towards the teacher's. With a small step size, of SGD or of
+//! gradient descent, they stay near their start; with a large one they cluster along the teacher's.
+
+use super::two_layer::{self, CLUSTERING, MOVED, large, small};
+use super::{PAPER, SCHEDULES};
+use crate::claims::{Claim, Direction, each, finite, paired, paired_by};
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::experiments::Figure;
+use crate::optim::Optimiser;
+use crate::report::picture;
+use crate::report::plot::{self, Axis, Contours, Curve, Style, Symbol};
+use crate::run::{Replica, Results, RunResults};
+use crate::spec::{Panel, Scale, Seed, Spec};
+
+pub(in crate::experiments) const FIGURE: Figure = Figure {
+    id: "sparse/fig5",
+    paper: PAPER,
+    about: "neurons of two-layer ReLU networks from start to end: only large step sizes cluster them along the teacher's",
+    declare,
+    expect,
+    check: Figure::ANY,
+    draw,
+};
+
+const SMALL: &str = SCHEDULES[0];
+const LARGE: &str = SCHEDULES[3];
+const DESCENT: &str = "gd";
+/// Step sizes between the paper's two, with the schedule of the large one.
+const BETWEEN: [(&str, f64); 2] = [("eta-0.3", 0.3), ("eta-0.4", 0.4)];
+
+/// A share of ‖W(0)‖_F below which neurons have stayed near their start.
+const NEAR: f64 = 0.5;
+/// An average cosine above which they are along the teacher's.
+const ALONG: f64 = 0.95;
+
+fn declare(scale: Scale) -> Spec {
+    let title = "Two-layer ReLU networks: neurons cluster along the teacher's only with large step sizes, Figure 5";
+    let mut spec = two_layer::declare(&FIGURE, title, scale);
+    spec.runs.retain(|run| run.name == SMALL || run.name == LARGE);
+    spec.runs.push(small(DESCENT, "GD, η = 0.13", Optimiser::gd()));
+    spec.runs.extend(BETWEEN.map(|(name, peak)| large(name, peak, 0.5, 5.0)));
+    spec.panels = vec![
+        Panel::new(CLUSTERING, "Mean cosine with the nearest teacher neuron", false),
+        Panel::new(MOVED, "Way of the neurons, ‖W - W(0)‖_F", false),
+    ];
+    spec
+}
+
+/// ‖W - W(0)‖_F/‖W(0)‖_F of the neurons at the end.
+fn moved(run: &RunResults, replica: &Replica) -> Option<f64> {
+    Some(run.last(replica, MOVED)? / run.series(replica, "weight_norm.1").first()?.1)
+}
+
+fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
+    let stays = |name: &str| {
+        each(results, &format!("{name}: neurons move by less than {NEAR} of ‖W(0)‖_F"), name, |run, replica| {
+            let moved = moved(run, replica)?;
+            Some((moved < NEAR, moved))
+        })
+    };
+    let along = each(results, &format!("{LARGE}: {CLUSTERING} above {ALONG}"), LARGE, |run, replica| {
+        let cosine = run.last(replica, CLUSTERING)?;
+        Some((cosine > ALONG, cosine))
+    });
+    let further = |than| paired_by(results, "way of the neurons", LARGE, Direction::Above, than, moved);
+    let clusters = |than| paired(results, CLUSTERING, LARGE, Direction::Above, than);
+    Ok(vec![
+        Claim::all(
+            "lazy",
+            "with a small step size of SGD or GD the neurons stay close to their start",
+            "section 4.2, Figure 5",
+            vec![stays(SMALL), stays(DESCENT)],
+        ),
+        Claim::all("moves", "with the large one they move further", "Figure 5", vec![further(SMALL), further(DESCENT)]),
+        Claim::all(
+            "clusters",
+            "only with the large step size do they cluster along the teacher's",
+            "Figure 5",
+            vec![clusters(SMALL), clusters(DESCENT)],
+        ),
+        Claim::all("along", "there they are along the teacher's", "Figure 5", vec![along]),
+        Claim::all(
+            "gradual",
+            "the larger the step size, the more they cluster",
+            "our check",
+            [SMALL, BETWEEN[0].0, BETWEEN[1].0, LARGE]
+                .windows(2)
+                .map(|pair| paired(results, CLUSTERING, pair[1], Direction::Above, pair[0]))
+                .collect(),
+        ),
+        Claim::all(
+            "trains",
+            "starts other than the paper's survive its large step size",
+            "our check",
+            vec![finite(results, LARGE)],
+        ),
+    ])
+}
+
+/// Where every neuron of a replica starts and ends, over the teacher's, in the plane of the two inputs.
+fn neurons(data: &Dataset, initial: &[f64], replica: &Replica, title: String, colour: usize, extent: f64) -> plot::Panel {
+    let rows = |params: &[f64]| -> Vec<(f64, f64)> { params.chunks_exact(2).map(|row| (row[0], row[1])).collect() };
+    // Parameters are first weights, two per neuron, then one output weight per neuron.
+    let first = initial.len() / 3 * 2;
+    let (starts, ends) = (rows(&initial[..first]), rows(replica.params.get(..first).unwrap_or_default()));
+    let mut curves: Vec<Curve> = Vec::new();
+    let teacher = rows(data.teacher_rows.as_deref().unwrap_or_default());
+    for &(x, y) in &teacher {
+        let ray = vec![(0.0, 0.0), (2.0 * extent * x, 2.0 * extent * y)];
+        curves.push(Curve { colour: 7, style: Style::Dashed, points: ray, ..Curve::default() });
+    }
+    for (start, end) in starts.iter().zip(&ends) {
+        curves.push(Curve { colour, points: vec![*start, *end], ..Curve::default() });
+    }
+    let marks = |colour, symbol, points| Curve { colour, style: Style::Mark(symbol), points, ..Curve::default() };
+    curves.push(Curve { colour: 7, style: Style::Points, points: starts, ..Curve::default() });
+    curves.push(marks(colour, Symbol::Disc, ends));
+    curves.push(marks(7, Symbol::Star, teacher));
+    let axis = |label: &str| Axis { range: Some((-extent, extent)), ..Axis::linear(label) };
+    // The unit circle, which also makes the panel square.
+    let grid: Vec<f64> = (0..=80).map(|k| extent * (f64::from(k) / 40.0 - 1.0)).collect();
+    let circle = Contours::of(f64::hypot, grid.clone(), grid, vec![1.0]);
+    plot::Panel { title, x: axis("w₁"), y: axis("w₂"), contours: Some(circle), curves, ..plot::Panel::default() }
+}
+
+/// The neurons of the first seed for the small and the large step size, then the panels over iterations.
+fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
+    let mut figure = picture(spec, results);
+    let Some(&seed) = spec.seeds().first() else { return Ok(figure) };
+    let data = spec.dataset(&spec.runs[0], seed)?;
+    let initial = match (&data.init, seed) {
+        (Some(init), Seed::Paper) => init.clone(),
+        _ => spec.net.initial(data.d, seed),
+    };
+    let shown =
+        results.runs.iter().zip(&spec.runs).enumerate().filter(|(_, (run, _))| [SMALL, LARGE].contains(&run.name.as_str()));
+    let replicas: Vec<_> =
+        shown.filter_map(|(colour, (run, declared))| Some((colour, run.replicas.first()?, declared))).collect();
+    let weights = replicas.iter().flat_map(|(_, replica, _)| replica.params.iter().take(initial.len() / 3 * 2));
+    let extent = 1.1 * weights.chain(&initial).fold(1.0f64, |most, weight| most.max(weight.abs()));
+    let panels = replicas.iter().map(|(colour, replica, declared)| {
+        neurons(&data, &initial, replica, format!("Neurons, {}", declared.label), *colour, extent)
+    });
+    figure.panels.splice(0..0, panels.collect::<Vec<_>>());
+    let note = "Neurons: grey dots at the start, discs at the end; stars and dashed rays: the teacher's. ";
+    figure.footnote = figure.footnote.map(|footnote| format!("{note}{footnote}"));
+    Ok(figure)
+}
