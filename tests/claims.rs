@@ -2,58 +2,9 @@
 
 mod common;
 
-use handgrad::claims::Verdict::{self, Fails, Holds, HoldsUnder, Inconclusive};
-use handgrad::experiments;
-use handgrad::run::{Replica, Results, RunResults};
-use handgrad::spec::{Run, Scale, Seed, Spec};
-use handgrad::train::Outcome;
-
-fn declared(id: &str) -> Spec {
-    (experiments::find(id).unwrap().declare)(Scale::Laptop)
-}
-
-/// Results of a figure for 20 seeds in which `value(run, metric, updates done)` is measured.
-fn synthetic(id: &str, value: impl Fn(&Run, &str, u64) -> f64) -> Results {
-    let spec = declared(id);
-    let metrics: Vec<String> = spec.metrics.iter().map(|metric| metric.name.clone()).collect();
-    let run = |run: &Run| {
-        let points = spec.evaluate.points(run.steps);
-        let measured = points.iter().flat_map(|&step| metrics.iter().map(move |metric| (metric, step)));
-        let values: Vec<f64> = measured.map(|(metric, step)| value(run, metric, step)).collect();
-        let (outcome, trajectory, params) = (Outcome::Finished, vec![], vec![]);
-        let replica = |seed| Replica {
-            seed: Seed::Own(seed),
-            outcome,
-            values: values.clone(),
-            trajectory: trajectory.clone(),
-            params: params.clone(),
-        };
-        RunResults {
-            name: run.name.clone(),
-            steps: run.steps,
-            first_decay: run.schedule.first_decay(run.steps),
-            replicas: (0..20).map(replica).collect(),
-            points,
-            metrics: metrics.clone(),
-        }
-    };
-    Results { runs: spec.runs.iter().map(run).collect() }
-}
-
-/// Ends every replica of the runs of a name.
-fn diverge(results: &mut Results, prefix: &str) {
-    let runs = results.runs.iter_mut().filter(|run| run.name.starts_with(prefix));
-    runs.flat_map(|run| &mut run.replicas).for_each(|replica| replica.outcome = Outcome::Diverged { step: 10 });
-}
-
-/// The verdicts of the claims that are named.
-fn expect(id: &str, results: &Results, expected: &[(&str, Verdict)]) {
-    let claims = (experiments::find(id).unwrap().expect)(&declared(id), results).unwrap();
-    for (name, verdict) in expected {
-        let claim = claims.iter().find(|claim| claim.id == *name).unwrap_or_else(|| panic!("{id} has no claim {name}"));
-        assert_eq!(claim.verdict, *verdict, "{id} {name}: {:#?}", claim.evidence);
-    }
-}
+use common::told::{diverge, expect, synthetic, undecided};
+use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder};
+use handgrad::spec::Run;
 
 fn fraction(run: &Run, step: u64) -> f64 {
     step as f64 / run.steps as f64
@@ -303,56 +254,18 @@ fn figure_6() {
     expect("sparse/fig6", &figure(1.0, 0.1, 1.0, 0.0), &FIGURE_6.map(|id| (id, Fails)));
 }
 
-const FIGURE_10: [&str; 6] = ["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "unclipped-runs", "noise-removes"];
-
-#[test]
-fn support_figure_10() {
-    let figure = |left: fn(&str) -> f64| {
-        synthetic("support/fig10", move |run, metric, step| match metric {
-            "irrelevant_norm" if step > 0 => 4.0 * left(&run.name),
-            _ => 4.0,
-        })
-    };
-    let told = figure(|run| match run {
-        "gd" => 0.8,
-        "sgd-512" => 0.4,
-        "sgd-128" => 0.1,
-        "sgd-32" => 0.04,
-        _ => 0.01,
-    });
-    expect("support/fig10", &told, &FIGURE_10.map(|id| (id, Holds)));
-    let mut wrong = figure(|run| match run {
-        "gd" => 0.3,
-        "sgd-512" => 0.4,
-        "sgd-128" => 0.5,
-        "sgd-32" => 0.6,
-        _ => 0.7,
-    });
-    diverge(&mut wrong, "gd-unclipped");
-    diverge(&mut wrong, "sgd-32-unclipped");
-    expect("support/fig10", &wrong, &FIGURE_10.map(|id| (id, Fails)));
-}
-
 #[test]
 fn without_finite_seeds_nothing_that_runs_decide_is_decided() {
     for (id, claims) in [
         ("sparse/fig2", &FIGURE_2[..]),
         ("sparse/fig3", &["different", "gd-stabilises", "sgd-stabilises", "not-sufficient", "noise"]),
         ("sparse/fig6", &FIGURE_6),
-        ("support/fig10", &["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "noise-removes"]),
         ("sparse/fig8", &["stabilisation", "less-sparse", "test-loss", "sgd-generalises"]),
         ("sparse/prop1", &["equal", "mean", "variance", "covariance"]),
         ("sparse/prop3", &["bounces", "bands", "bounds-printed", "bounds"]),
         ("sparse/sde", &["noise", "sde", "claim-4", "off-support", "on-support"]),
         ("sparse/text", &["columns", "norm", "saddles", "batch"]),
     ] {
-        let mut lost = synthetic(id, |_, _, _| 1.0);
-        diverge(&mut lost, "");
-        for claim in (experiments::find(id).unwrap().expect)(&declared(id), &lost).unwrap() {
-            if claims.contains(&claim.id.as_str()) {
-                assert_eq!(claim.verdict, Inconclusive, "{id} {}", claim.id);
-                assert!(claim.evidence.iter().all(|part| part.diverged == 20), "{id} {}: divergences are counted", claim.id);
-            }
-        }
+        undecided(id, claims);
     }
 }

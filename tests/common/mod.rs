@@ -1,6 +1,8 @@
 //! What integration tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod told;
+
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -1,0 +1,36 @@
+//! Figure 16: Figure 13 with ReLU. Batches of more than one sample have no second moments to use here, so that smaller scales
+//! shorten the runs.
+
+use super::matrices::{self, FIRST_LAYER};
+use super::{ARMS, PAPER, arm, base, selection};
+use crate::data::Target;
+use crate::experiments::Figure;
+use crate::nets::Activation;
+use crate::spec::{Run, Scale, Seeds, Spec};
+
+pub(in crate::experiments) const FIGURE: Figure = Figure {
+    id: "support/fig16",
+    paper: PAPER,
+    about: "ReLU networks, sine target: first-layer weights and Gram matrices by batch size and with weight decay",
+    declare,
+    expect: |_, results| Ok(selection(results, &[""], "Figure 16, section C.3")),
+    check: Figure::ANY,
+    draw: |spec, results| matrices::draw(spec, results, &FIRST_LAYER, |_| true),
+};
+
+fn declare(scale: Scale) -> Spec {
+    let title = "ReLU 3x15 networks on a sine: the support in the first layer, Figure 16";
+    // Full and large batches cost the most.
+    let shortened = |name: &str, run: Run| match (scale, name) {
+        (Scale::Paper, _) => run,
+        (_, "gd" | "gd-decay") => Run { steps: run.steps / 20, ..run },
+        _ => Run { steps: run.steps / 10, ..run },
+    };
+    let spec = base(&FIGURE, title, scale, Target::Sine, Activation::Relu);
+    let own = if scale == Scale::Laptop { (0..4).collect() } else { spec.seeds.own.clone() };
+    Spec {
+        runs: ARMS.map(|name| shortened(name, arm("", name, 0.1, scale))).to_vec(),
+        seeds: Seeds { own, ..spec.seeds.clone() },
+        ..spec
+    }
+}
