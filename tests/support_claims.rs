@@ -60,7 +60,10 @@ fn figure_10() {
 #[test]
 fn figures_of_norms() {
     for id in ["support/fig3", "support/fig11", "support/fig14"] {
-        let rates: Vec<&str> = ["0.1", "0.2", "0.5"].into_iter().filter(|rate| declared(id).runs.iter().any(|run| run.name == format!("{rate}-gd"))).collect();
+        let rates: Vec<&str> = ["0.1", "0.2", "0.5"]
+            .into_iter()
+            .filter(|rate| declared(id).runs.iter().any(|run| run.name == format!("{rate}-gd")))
+            .collect();
         // ln(what is left) of SGD falls as η/b, up to the end at 3.2·32/b.
         let figure = |power: f64, small: f64, sharpness: f64| {
             synthetic(id, |run: &Run, metric, step| {
@@ -71,7 +74,13 @@ fn figures_of_norms() {
                         let eta: f64 = rate.parse().unwrap();
                         4.0 * (-3.2 * (32.0 / size * (eta / 0.1)).powf(power) * step as f64 / 200_000.0).exp()
                     }
-                    ("irrelevant_norm", Some(_), None) if step > 0 => if run.name.ends_with("decay") { 0.01 } else { 3.6 },
+                    ("irrelevant_norm", Some(_), None) if step > 0 => {
+                        if run.name.ends_with("decay") {
+                            0.01
+                        } else {
+                            3.6
+                        }
+                    }
                     ("irrelevant_norm", None, _) if step > 0 && run.name != "gd-stable" => 4.0 * small,
                     ("sharpness", ..) => sharpness,
                     _ => 4.0,
@@ -81,7 +90,14 @@ fn figures_of_norms() {
         let control: Vec<&str> = ["control-stable", "control-small-step", "control-label-noise"].to_vec();
         let control = &control[..if id == "support/fig14" { 2 } else { 3 }];
         let told = figure(1.0, 0.5, 10.0);
-        let all = |verdict| SELECTION.iter().chain(&["rate", "gd-converges", "control-unclipped"]).chain(control).map(|&claim| (claim, verdict)).collect::<Vec<_>>();
+        let all = |verdict| {
+            SELECTION
+                .iter()
+                .chain(&["rate", "gd-converges", "control-unclipped"])
+                .chain(control)
+                .map(|&claim| (claim, verdict))
+                .collect::<Vec<_>>()
+        };
         expect(id, &told, &all(Holds));
         let mut wrong = figure(0.5, 0.99, 30.0);
         diverge(&mut wrong, "gd-unclipped");
@@ -128,13 +144,13 @@ fn figure_12() {
     for run in ["sgd-32", "sgd-1"] {
         end(&mut told, run, |_| selected(1, 5));
     }
-    end(&mut told, "gd-decay", |_| selected(2, 3).iter().zip(selected(3, 3)).map(|(a, b)| a * b).collect());
+    end(&mut told, "decay", |_| selected(2, 3).iter().zip(selected(3, 3)).map(|(a, b)| a * b).collect());
     expect("support/fig12", &told, &ids.map(|id| (id, Holds)));
     let mut wrong = synthetic("support/fig12", |_, _, _| 1.0);
     for run in ["sgd-32", "sgd-1"] {
         end(&mut wrong, run, |_| selected(2, 3).iter().zip(selected(3, 3)).map(|(a, b)| a * b).collect());
     }
-    end(&mut wrong, "gd-decay", |_| selected(1, 5));
+    end(&mut wrong, "decay", |_| selected(1, 5));
     expect("support/fig12", &wrong, &ids.map(|id| (id, Fails)));
 }
 
@@ -143,6 +159,17 @@ fn figure_13_has_a_support_only_if_the_network_lives() {
     for (norm, verdict) in [(2.0, Holds), (1e-5, Fails)] {
         let told = synthetic("support/fig13", |_, metric, _| if metric == "weight_norm.1" { norm } else { 1e-6 });
         expect("support/fig13", &told, &[("decay-learns", verdict)]);
+    }
+}
+
+#[test]
+fn figure_16() {
+    for (left, verdict) in [(as_said as fn(&str) -> f64, Holds), (backwards, Fails)] {
+        let told = synthetic("support/fig16", |run, metric, step| match metric {
+            "irrelevant_norm" if step > 0 => left(&run.name),
+            _ => 1.0,
+        });
+        expect("support/fig16", &told, &[("confidence", verdict)]);
     }
 }
 
@@ -196,7 +223,10 @@ fn figure_4() {
 #[test]
 fn figure_9() {
     let figure = |gd: [f64; 2], sgd: [f64; 2], decay: [f64; 2], moving: f64| {
-        let mut told = synthetic("support/fig9", move |_, metric, step| if metric == "first_parameter" { moving * step as f64 } else { 1.0 });
+        let mut told = synthetic(
+            "support/fig9",
+            move |_, metric, step| if metric == "first_parameter" { moving * step as f64 } else { 1.0 },
+        );
         for (run, params) in [("gd", gd), ("sgd", sgd), ("gd-decay", decay)] {
             end(&mut told, run, |_| params.to_vec());
         }
@@ -214,7 +244,13 @@ fn chains(factor: impl Fn(usize) -> f64, speed: f64, half_step: f64) -> Results 
     let spec = declared("support/theorem2");
     let mut results = synthetic("support/theorem2", |_, _, _| f64::NAN);
     for (found, run) in results.runs.iter_mut().zip(&spec.runs) {
-        let depth = if run.name == "depth-3" { 3 } else if run.name == "depth-4" { 4 } else { 2 };
+        let depth = if run.name == "depth-3" {
+            3
+        } else if run.name == "depth-4" {
+            4
+        } else {
+            2
+        };
         let data = spec.data_of(run).load().unwrap();
         let square = data.x.iter().zip(&data.y).map(|(x, y)| (x * y).powi(2)).sum::<f64>() / data.n() as f64;
         let unit = run.optimiser.batch_size(data.n()) as f64 / (run.schedule.at(0, run.steps).powi(2) * square);
@@ -246,7 +282,11 @@ fn theorem_2() {
     expect(id, &told, &right.map(|claim| (claim, Holds)));
     expect(id, &told, &[("printed", Fails), ("time-printed", Fails), ("first-layer", HoldsUnder)]);
     let printed = chains(|_| 1e-4, 1.0, 0.1);
-    expect(id, &printed, &[("printed", Holds), ("time-printed", Holds), ("first-layer", Holds), ("freezes", Fails), ("never-outside", Fails)]);
+    expect(
+        id,
+        &printed,
+        &[("printed", Holds), ("time-printed", Holds), ("first-layer", Holds), ("freezes", Fails), ("never-outside", Fails)],
+    );
     let still = chains(|_| 1.0, 1.0, 1.0);
     expect(id, &still, &[("two-smallest", HoldsUnder), ("two-of-depth", Fails), ("first-layer", Fails)]);
     expect(id, &chains(|_| 1e-4, 4.0, 1.0), &[("time", Fails)]);
@@ -282,7 +322,11 @@ fn proposition_1() {
     expect(id, &told, &right.map(|claim| (claim, Holds)));
     expect(id, &told, &[("relu", HoldsUnder)]);
     let first = ends(&|_, _| Some(0));
-    expect(id, &first, &[("relu", Holds), ("smallest", Fails), ("uniform", Fails), ("all-first", Fails), ("relu-dead", HoldsUnder)]);
+    expect(
+        id,
+        &first,
+        &[("relu", Holds), ("smallest", Fails), ("uniform", Fails), ("all-first", Fails), ("relu-dead", HoldsUnder)],
+    );
     let never = ends(&|_, _| None);
     expect(id, &never, &[("learns", Fails), ("relu", Fails), ("relu-dead", Fails)]);
 }

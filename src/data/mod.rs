@@ -253,7 +253,9 @@ impl Data {
             Data::Support { n, d, .. } => (n.saturating_mul(2), d, 0),
             Data::TeacherStudent { n, d, test, .. } => (n, d, test),
             Data::Slope { n, .. } => (n, 1, 0),
-            Data::Listed { d, ref x, ref y, .. } if x.len() != d * y.len() || x.iter().chain(y).any(|value| !value.is_finite()) => {
+            Data::Listed { d, ref x, ref y, .. }
+                if x.len() != d * y.len() || x.iter().chain(y).any(|value| !value.is_finite()) =>
+            {
                 return refuse!(
                     "data: {} numbers in x and {} labels, expected d = {d} finite numbers per label",
                     x.len(),

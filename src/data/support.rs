@@ -30,14 +30,7 @@ impl Target {
 /// n rows x ~ N(0, I_d), whose columns from `support` on are centred and, if `decorrelated`, made orthogonal to the first
 /// columns and to the target; then [x, x] with labels f(x) + ε and f(x) - ε,
 /// ε ~ noise·N(0, 1): 2n samples, rounded to f32 as the paper's are.
-pub(super) fn draw(
-    (n, d): (usize, usize),
-    support: usize,
-    target: Target,
-    noise: f64,
-    decorrelated: bool,
-    seed: u64,
-) -> Dataset {
+pub(super) fn draw((n, d): (usize, usize), support: usize, target: Target, noise: f64, decorrelated: bool, seed: u64) -> Dataset {
     let mut stream = rng::sequential(seed, Stream::Data);
     let (mut x, mut epsilon) = (vec![0.0; n * d], vec![0.0; n]);
     rng::standard_normals(&mut stream, &mut x);

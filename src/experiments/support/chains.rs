@@ -87,7 +87,9 @@ fn median(run: &RunResults, of: impl Fn(&crate::run::Replica) -> Vec<f64>) -> Ve
 fn weights(run: &RunResults) -> Vec<Curve> {
     let depth = run.replicas.first().map_or(0, |replica| ranked(run, replica).len());
     let of_rank = |rank: usize| {
-        let values = median(run, |replica| ranked(run, replica).get(rank).into_iter().flat_map(|(_, series)| series.iter().map(|point| point.1)).collect());
+        let values = median(run, |replica| {
+            ranked(run, replica).get(rank).into_iter().flat_map(|(_, series)| series.iter().map(|point| point.1)).collect()
+        });
         Curve {
             label: RANKS.get(rank).copied().unwrap_or("").to_owned(),
             colour: rank,

@@ -24,8 +24,13 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
 const SOURCE: &str = "Figure 1";
 
 fn declare(scale: Scale) -> Spec {
-    let spec =
-        base(&FIGURE, "Which batch sizes find the support of a sine in the first layer, Figure 1", scale, Target::Sine, Activation::Identity);
+    let spec = base(
+        &FIGURE,
+        "Which batch sizes find the support of a sine in the first layer, Figure 1",
+        scale,
+        Target::Sine,
+        Activation::Identity,
+    );
     let metrics = spec.metrics.into_iter().map(|metric| Metric { every_own: metric.every_own.min(20), ..metric }).collect();
     Spec { runs: ARMS[..5].iter().map(|name| arm("", name, 0.1, scale)).collect(), metrics, ..spec }
 }
@@ -43,7 +48,12 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
     Ok(vec![
         Claim::all("identifies", "SGD with smaller batches identifies the support in the first layer", SOURCE, smaller.collect()),
         Claim::all("similar-loss", "all networks achieve a similar loss", SOURCE, ARMS[1..5].iter().map(similar).collect()),
-        Claim::all("learns", "they approximate the target: half of the loss of the constant 0 or less", SOURCE, learns(spec, results)?),
+        Claim::all(
+            "learns",
+            "they approximate the target: half of the loss of the constant 0 or less",
+            SOURCE,
+            learns(spec, results)?,
+        ),
     ])
 }
 

@@ -11,7 +11,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare: |scale| norms::declare(&FIGURE, TITLE, scale, Target::Linear, &RATES),
     expect: |spec, results| Ok(norms::expect(spec, results, &RATES, "Figure 11, section C.2")),
     check: Figure::ANY,
-    draw: Figure::PANELS,
+    draw: norms::draw,
 };
 
 const TITLE: &str = "Linear 3x15 networks on a linear target: irrelevant weights by step size, Figure 11";

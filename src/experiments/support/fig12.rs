@@ -67,7 +67,7 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "decay-carries-over",
             "weight decay removes columns above the first layer as well",
             "ours",
-            [2, 3].map(|layer| ask(layer, "gd-decay", 1)).to_vec(),
+            [2, 3].map(|layer| ask(layer, "decay", 1)).to_vec(),
         ),
     ])
 }

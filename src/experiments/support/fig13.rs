@@ -29,12 +29,12 @@ fn declare(scale: Scale) -> Spec {
 
 fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let mut claims = selection(results, &[""], "Figure 13, section C.3");
-    let what = "gd-decay: irrelevant weights below a hundredth of the relevant ones of W_1";
+    let what = "decay: irrelevant weights below a hundredth of the relevant ones of W_1";
     claims.push(Claim::all(
         "decay-learns",
         "with weight decay gradient descent finds the support, and is the ground truth",
         "Figure 13, section C.3",
-        vec![each(results, what, "gd-decay", |run, replica| {
+        vec![each(results, what, "decay", |run, replica| {
             let (irrelevant, all) = (run.last(replica, NORM)?, run.last(replica, "weight_norm.1")?);
             let relevant = (all * all - irrelevant * irrelevant).sqrt();
             // A network that collapses to 0 has no support to show.

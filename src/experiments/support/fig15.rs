@@ -21,7 +21,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     draw: |spec, results| matrices::draw(spec, results, &[0, 1, 2, 3].map(|seed| Row { layer: 1, gram: true, seed }), |_| true),
 };
 
-const RUNS: [&str; 5] = ["gd", "sgd-128", "sgd-32", "sgd-1", "gd-decay"];
+const RUNS: [&str; 5] = ["gd", "sgd-128", "sgd-32", "sgd-1", "decay"];
 
 fn declare(scale: Scale) -> Spec {
     let title = "Linear 3x15 networks on a sine: Gram matrices from four starts, Figure 15";

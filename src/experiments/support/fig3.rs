@@ -11,7 +11,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare: |scale| norms::declare(&FIGURE, TITLE, scale, Target::Linear, &RATES),
     expect: |spec, results| Ok(norms::expect(spec, results, &RATES, "Figure 3, section 3")),
     check: Figure::ANY,
-    draw: Figure::PANELS,
+    draw: norms::draw,
 };
 
 const TITLE: &str = "Linear 3x15 networks: irrelevant weights of the first layer over time, Figure 3";

@@ -13,7 +13,7 @@ use crate::optim::{Batch, Optimiser, Sampling};
 use crate::report::plot::{self, Axis, Curve, Style};
 use crate::run::{Replica, Results, RunResults};
 use crate::schedule::Schedule;
-use crate::spec::{Clock, Dtype, Evaluate, Metric, Run, SCHEMA, Scale, Seeds, Spacing, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, Metric, Panel, Run, SCHEMA, Scale, Seeds, Spacing, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "support/fig4",
@@ -74,7 +74,7 @@ fn declare(scale: Scale) -> Spec {
         ],
         evaluate: Evaluate { first: SHOWN + 1, grid: 121, spacing: Spacing::Logarithmic, after: false },
         metrics: vec![Metric::always("first_parameter"), Metric::always("l1")],
-        panels: Vec::new(),
+        panels: vec![Panel::new("first_parameter", "a", false)],
         clock: Clock::Iteration,
         trajectory: false,
     }
@@ -95,10 +95,12 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             (run.survivor(replica.seed).is_some()).then(|| of(*a, *b))
         })
     };
-    let origin = |run: &str| ends(run, "max(|a|, |b|) at the end below 0.01", &|a, b| {
-        let largest = a.abs().max(b.abs());
-        (largest < 0.01, largest)
-    });
+    let origin = |run: &str| {
+        ends(run, "max(|a|, |b|) at the end below 0.01", &|a, b| {
+            let largest = a.abs().max(b.abs());
+            (largest < 0.01, largest)
+        })
+    };
     let shown = |run: &str| {
         each(results, &format!("{run}: |a| below 0.4 after {SHOWN} iterations"), run, |run, replica| {
             let (a, _) = pair(run, replica, SHOWN)?;
@@ -143,11 +145,12 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             SOURCE,
             ["sgd-d1", "sgd-d1-reshuffled", "sgd-d1-replacement"].map(shown).to_vec(),
         ),
-        Claim::all("faster", "on D2 SGD shrinks b faster than gradient descent", SOURCE, vec![
-            faster("gd-d2", "sgd-d2"),
-            faster("gd-d2-code", "sgd-d2-code"),
-            faster("gd-d2-small", "sgd-d2-small"),
-        ]),
+        Claim::all(
+            "faster",
+            "on D2 SGD shrinks b faster than gradient descent",
+            SOURCE,
+            vec![faster("gd-d2", "sgd-d2"), faster("gd-d2-code", "sgd-d2-code"), faster("gd-d2-small", "sgd-d2-small")],
+        ),
         Claim::all(
             "stays",
             "on D2 SGD stops too: noise of the inputs alone does not move along the minima",
@@ -190,13 +193,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             u64::MAX,
             1e-8,
         ),
-        panel(
-            "D2 of the code: x = 1/3 and 3",
-            Axis::linear("iteration"),
-            &[("gd-d2-code", 2), ("sgd-d2-code", 3)],
-            60,
-            1e-12,
-        ),
+        panel("D2 of the code: x = 1/3 and 3", Axis::linear("iteration"), &[("gd-d2-code", 2), ("sgd-d2-code", 3)], 60, 1e-12),
     ];
     let footnote = "From a = 4, b = 1, η = 0.008, loss (abx - y)²; the samples in turn, or drawn with replacement (seed 0).";
     Ok(plot::Figure { title: spec.title.clone(), columns: 2, panels, footnote: Some(footnote.to_owned()) })

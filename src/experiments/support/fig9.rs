@@ -13,7 +13,7 @@ use crate::optim::{Batch, Optimiser, Rule, Sampling};
 use crate::report::plot::{self, Axis, Contours, Curve, Style, Symbol};
 use crate::run::{Replica, Results, RunResults};
 use crate::schedule::Schedule;
-use crate::spec::{Clock, Dtype, Evaluate, Metric, Run, SCHEMA, Scale, Seeds, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, Metric, Panel, Run, SCHEMA, Scale, Seeds, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "support/fig9",
@@ -57,7 +57,7 @@ fn declare(scale: Scale) -> Spec {
         ],
         evaluate: Evaluate { after: true, ..Evaluate::even(STEPS, 0) },
         metrics: vec![Metric::sparse("first_parameter", 25), Metric::sparse("train_loss", 25)],
-        panels: Vec::new(),
+        panels: vec![Panel::new("first_parameter", "a", false)],
         clock: Clock::Iteration,
         trajectory: true,
     }
@@ -73,15 +73,18 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
     };
     let minimum = |run: &str| ends(run, "|ab - 1| at the end at most 0.01", &|a, b| ((a * b - 1.0).abs() <= 0.01, a * b));
     // Half the gap of squares at the start, 4² - 2².
-    let balanced = |run: &str| ends(run, "|a² - b²| at the end below half of that at the start", &|a, b| {
-        let gap = (a * a - b * b).abs();
-        (gap < 6.0, gap)
-    });
-    let still = each(results, "gd: a moves by less than 1e-6 over the second half", "gd", |run: &RunResults, replica: &Replica| {
-        let late = run.within(replica, "first_parameter", STEPS / 2..);
-        let moved = (late.first()?.1 - late.last()?.1).abs();
-        Some((moved < 1e-6, moved))
-    });
+    let balanced = |run: &str| {
+        ends(run, "|a² - b²| at the end below half of that at the start", &|a, b| {
+            let gap = (a * a - b * b).abs();
+            (gap < 6.0, gap)
+        })
+    };
+    let still =
+        each(results, "gd: a moves by less than 1e-6 over the second half", "gd", |run: &RunResults, replica: &Replica| {
+            let late = run.within(replica, "first_parameter", STEPS / 2..);
+            let moved = (late.first()?.1 - late.last()?.1).abs();
+            Some((moved < 1e-6, moved))
+        });
     let root = 0.5_f64.sqrt();
     Ok(vec![
         Claim::all("gd", "gradient descent converges to the minima and ceases movement", SOURCE, vec![minimum("gd"), still]),

@@ -41,7 +41,7 @@ const RELEVANT: usize = 5;
 const NORM: &str = "irrelevant_norm";
 
 /// Every run of the paper's 3x15 networks: full batches, then ever smaller ones, then full ones with weight decay.
-const ARMS: [&str; 6] = ["gd", "sgd-512", "sgd-128", "sgd-32", "sgd-1", "gd-decay"];
+const ARMS: [&str; 6] = ["gd", "sgd-512", "sgd-128", "sgd-32", "sgd-1", "decay"];
 
 /// The synthetic data: 5000 draws, each twice, with labels target ± noise·N(0, 1).
 fn synthetic(target: Target, noise: f64) -> Data {
@@ -118,7 +118,7 @@ fn arm(prefix: &str, name: &str, eta: f64, scale: Scale) -> Run {
     let size = name.strip_prefix("sgd-").and_then(|size| size.parse::<usize>().ok());
     let (label, steps, optimiser) = match (name, size) {
         (_, Some(size)) => (format!("SGD, batch {size}"), 200_000, sgd(size)),
-        ("gd-decay", _) => ("GD, weight decay 0.1".to_owned(), 5_000, decayed),
+        ("decay", _) => ("GD, decay 0.1".to_owned(), 5_000, decayed),
         _ => ("GD".to_owned(), 20_000, Optimiser::gd()),
     };
     let schedule = Schedule::Constant { peak: eta };
@@ -155,7 +155,8 @@ fn agrees(counted: &Evidence, probability: f64) -> Evidence {
     let (n, share) = (*seeds as f64, *wins as f64 / *seeds as f64);
     let near = (share - probability).abs() <= 0.02 + 3.5 * (probability * (1.0 - probability) / n).sqrt();
     let detail = format!("{wins} of {seeds}, {share:.3} against {probability:.3}");
-    let found = Evidence::grid(format!("{what}, with probability {probability:.3}"), usize::from(near), usize::from(*seeds > 0), detail);
+    let found =
+        Evidence::grid(format!("{what}, with probability {probability:.3}"), usize::from(near), usize::from(*seeds > 0), detail);
     Evidence { diverged: counted.diverged, ..found }
 }
 
@@ -194,7 +195,7 @@ fn selection(results: &Results, prefixes: &[&str], source: &str) -> Vec<Claim> {
             "decay-removes",
             "gradient descent with weight decay removes them",
             source,
-            over(&["gd-decay"], &|run| leaves(results, run, Direction::Below, 0.05)),
+            over(&["decay"], &|run| leaves(results, run, Direction::Below, 0.05)),
         ),
     ]
 }

@@ -3,12 +3,15 @@
 use super::{ARMS, NORM, arm, base, clipped, finite, left, selection, sgd, shortened, synthetic};
 use crate::claims::{Claim, Evidence, each};
 use crate::data::Target;
+use crate::error::Result;
 use crate::experiments::Figure;
 use crate::nets::Activation;
 use crate::optim::Optimiser;
+use crate::report::picture;
+use crate::report::plot::{self, Axis};
 use crate::run::{Replica, Results, RunResults, line};
 use crate::schedule::Schedule;
-use crate::spec::{Metric, Panel, Run, Scale, Spec};
+use crate::spec::{Metric, Panel, Run, Scale, Seeds, Spec};
 
 /// The runs of [`ARMS`] at every step size, then the controls. A run's name begins with its step size.
 pub(super) fn declare(figure: &Figure, title: &str, scale: Scale, target: Target, rates: &[f64]) -> Spec {
@@ -24,16 +27,16 @@ pub(super) fn declare(figure: &Figure, title: &str, scale: Scale, target: Target
             run
         })
     });
-    let of_rate = |&eta: &f64| Panel::new(NORM, &format!("‖W₁[:, 5:]‖_F, clipped, η = {eta}"), false).only(&format!("{eta}-"));
+    let of_rate =
+        |&eta: &f64| Panel::new(NORM, &format!("As in the paper's code (clipped), η = {eta}"), false).only(&format!("{eta}-"));
     let spec = base(figure, title, scale, target, Activation::Identity);
+    // Four seeds are the fewest that decide.
+    let own = if rates.len() > 1 && scale != Scale::Paper { (0..4).collect() } else { spec.seeds.own.clone() };
     Spec {
         metrics: [spec.metrics.clone(), vec![Metric::sparse("sharpness", 1000).only(&format!("{}-gd", rates[0]))]].concat(),
-        panels: rates
-            .iter()
-            .map(of_rate)
-            .chain([Panel { only: named, ..Panel::new(NORM, "The same, controls", false) }])
-            .collect(),
+        panels: rates.iter().map(of_rate).chain([Panel { only: named, ..Panel::new(NORM, "Controls", false) }]).collect(),
         runs: arms.chain(controls).collect(),
+        seeds: Seeds { own, ..spec.seeds.clone() },
         ..spec
     }
 }
@@ -58,6 +61,23 @@ pub(super) fn controls(target: Target, scale: Scale) -> Vec<Run> {
         runs.push(Run { data: Some(synthetic(target, 1.0)), ..run("sgd-32-noise", noisy, 200_000, 0.01, sgd(32)) });
     }
     runs
+}
+
+/// Norms as shares of those at the start, which differ between seeds.
+pub(super) fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
+    let mut shares = results.clone();
+    for run in &mut shares.runs {
+        let (count, Some(column)) = (run.metrics.len(), run.metrics.iter().position(|metric| metric == NORM)) else { continue };
+        for replica in &mut run.replicas {
+            let first = replica.values.get(column).copied().unwrap_or(f64::NAN);
+            replica.values.iter_mut().skip(column).step_by(count).for_each(|value| *value /= first);
+        }
+    }
+    let mut figure = picture(spec, &shares);
+    for panel in &mut figure.panels {
+        panel.y = Axis { range: Some((0.0, 1.05)), ..Axis::linear("‖W₁[:, 5:]‖_F over its start") };
+    }
+    Ok(figure)
 }
 
 /// The claims of such a figure.
@@ -102,9 +122,9 @@ pub(super) fn expect(spec: &Spec, results: &Results, rates: &[f64], source: &str
     ));
     claims.push(Claim::all(
         "control-small-step",
-        "with clipping, at the small step size, single samples do",
+        "with clipping, at the small step size, single samples do: a twentieth or more of it",
         "control",
-        vec![stable("sgd-1-small", 0.9)],
+        vec![stable("sgd-1-small", 0.95)],
     ));
     if results.run("sgd-32-noise").is_some() {
         claims.push(Claim::all(

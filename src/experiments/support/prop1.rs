@@ -13,7 +13,7 @@ use crate::optim::Optimiser;
 use crate::report::plot::{self, Axis, Curve, Style};
 use crate::run::{Replica, Results};
 use crate::schedule::Schedule;
-use crate::spec::{Clock, Dtype, Evaluate, Metric, Run, SCHEMA, Scale, Seed, Seeds, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, Metric, Panel, Run, SCHEMA, Scale, Seed, Seeds, Spec};
 use crate::train::Outcome;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
@@ -75,7 +75,7 @@ fn declare(scale: Scale) -> Spec {
         runs: KINDS.into_iter().flat_map(|kind| DEPTHS.map(|depth| run(kind, depth))).collect(),
         evaluate: Evaluate::even(1, 101),
         metrics: vec![Metric::sparse("train_loss", 100)],
-        panels: Vec::new(),
+        panels: vec![Panel::new("train_loss", "Training loss", true)],
         clock: Clock::Iteration,
         trajectory: true,
     }
@@ -111,8 +111,7 @@ fn components(spec: &Spec, results: &Results, name: &str) -> (Vec<Vec<Component>
     };
     let of_seed = |replica: &Replica| {
         let start = spec.net_of(declared).initial(COMPONENTS, replica.seed);
-        let component =
-            |index| Component { start: Component::of(&start, index), end: Component::of(&replica.params, index) };
+        let component = |index| Component { start: Component::of(&start, index), end: Component::of(&replica.params, index) };
         (replica.outcome == Outcome::Finished && replica.params.len() == start.len())
             .then(|| (0..COMPONENTS).map(component).collect())
     };
@@ -133,14 +132,12 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
         let same = |component: &Component| Some(component.zero()? == smallest(&component.start));
         count(name, "the zero is where the smallest weight started", &same).every()
     };
-    let first = |name: &str| {
-        count(name, "of the zeros, those in the first layer", &|component| component.zero().map(|layer| layer == 0))
-    };
+    let first =
+        |name: &str| count(name, "of the zeros, those in the first layer", &|component| component.zero().map(|layer| layer == 0));
     let all_first = |(name, depth): &(String, usize), k: usize| {
         let (seeds, lost) = components(spec, results, name);
         let complete = seeds.iter().filter(|seed| seed[..k].iter().all(|component| component.zero().is_some()));
-        let outcomes: Vec<bool> =
-            complete.map(|seed| seed[..k].iter().all(|component| component.zero() == Some(0))).collect();
+        let outcomes: Vec<bool> = complete.map(|seed| seed[..k].iter().all(|component| component.zero() == Some(0))).collect();
         let what = format!("{name}: the first {k} components are all zeroed in the first layer");
         agrees(&Evidence::count(what, &outcomes, lost, ""), (*depth as f64).powi(-(k as i32)))
     };
@@ -183,7 +180,8 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "ours",
             relu.iter()
                 .map(|(name, depth)| {
-                    let same = count(name, "all weights stay as they started", &|component| Some(component.start == component.end));
+                    let same =
+                        count(name, "all weights stay as they started", &|component| Some(component.start == component.end));
                     agrees(&same, 1.0 - 0.5_f64.powi(*depth as i32 - 2))
                 })
                 .collect(),
@@ -204,7 +202,10 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             Curve { style: Style::Solid, ..curve(&format!("layer {}", layer + 1), layer, points) }
         };
         panels.push(plot::Panel {
-            title: format!("|w| of three components, {kind}, L = 3, seed {}", spec.seeds().first().copied().unwrap_or(Seed::Own(0))),
+            title: format!(
+                "|w| of three components, {kind}, L = 3, seed {}",
+                spec.seeds().first().copied().unwrap_or(Seed::Own(0))
+            ),
             x: Axis::linear("iteration"),
             y: Axis { range: Some((1e-8, 4.0)), ..Axis::log("") },
             curves: (0..replica.params.len()).map(weight).collect(),

@@ -57,7 +57,10 @@ pub(super) fn claims(seeds: &[u64]) -> Result<Vec<Claim>> {
             "26-right",
             "it shrinks their Frobenius norm, and about half of the entries grow",
             "ours",
-            vec![at("the Frobenius norm falls", &entries, 1).every(), at("share of entries that grow within 0.3 and 0.7", &entries, 2)],
+            vec![
+                at("the Frobenius norm falls", &entries, 1).every(),
+                at("share of entries that grow within 0.3 and 0.7", &entries, 2),
+            ],
         ),
         Claim::all(
             "27",
@@ -80,7 +83,10 @@ pub(super) fn claims(seeds: &[u64]) -> Result<Vec<Claim>> {
             "30",
             "once the relevant part is learned, a step never raises the irrelevant weights of a ReLU network",
             "Proposition 11",
-            vec![at("GD: ‖W₁,irr‖ does not grow", &learned, 0).every(), at("batches of 5: it does not grow", &learned, 1).every()],
+            vec![
+                at("GD: ‖W₁,irr‖ does not grow", &learned, 0).every(),
+                at("batches of 5: it does not grow", &learned, 1).every(),
+            ],
         ),
         Claim::all(
             "31",
@@ -99,7 +105,12 @@ pub(super) fn claims(seeds: &[u64]) -> Result<Vec<Claim>> {
             "32",
             "on (abx ∓ 1)² gradient descent converges to the closest zero, (4, 0)",
             "Appendix B",
-            vec![Evidence::grid("the limit within 0.01 of 4", usize::from((descent - 4.0).abs() <= 0.01), 1, format!("{descent:.4}"))],
+            vec![Evidence::grid(
+                "the limit within 0.01 of 4",
+                usize::from((descent - 4.0).abs() <= 0.01),
+                1,
+                format!("{descent:.4}"),
+            )],
         ),
         Claim::all(
             "32-right",
@@ -143,9 +154,8 @@ fn lemma_1(seed: u64, noise: f64) -> Found {
     let mut draws = vec![0.0; 400];
     crate::rng::standard_normals(&mut stream, &mut draws);
     let (x, epsilon) = draws.split_at(200);
-    let mean = |of: &dyn Fn(f64, f64) -> f64| {
-        x.iter().zip(epsilon).map(|(&x, &e)| of(x, 2.0 * x + noise * e)).sum::<f64>() / 200.0
-    };
+    let mean =
+        |of: &dyn Fn(f64, f64) -> f64| x.iter().zip(epsilon).map(|(&x, &e)| of(x, 2.0 * x + noise * e)).sum::<f64>() / 200.0;
     let variance = |of: &dyn Fn(f64, f64) -> f64| mean(&|x, y| of(x, y).powi(2)) - mean(of).powi(2);
     let at = |theta: f64| variance(&|x, y| theta * x * x - y * x);
     let (mut low, mut high) = (-10.0, 10.0);
@@ -216,9 +226,7 @@ fn expected_steps(cx: &Context, seed: u64) -> Result<Found> {
     let pairs: Vec<Vec<usize>> = all.iter().flat_map(|&i| all.iter().map(move |&k| vec![i, k])).collect();
     let distinct: Vec<Vec<usize>> = pairs.iter().filter(|pair| pair[0] != pair[1]).cloned().collect();
     let apart = |a: &[f64], b: &[f64]| norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
-    let twice = |eta: f64| -> Result<Vec<f64>> {
-        Ok(irrelevant(&descend(&all, eta, &descend(&all, eta, &start)?)?, 3, 2, 1))
-    };
+    let twice = |eta: f64| -> Result<Vec<f64>> { Ok(irrelevant(&descend(&all, eta, &descend(&all, eta, &start)?)?, 3, 2, 1)) };
     let (eta, before) = (0.02, irrelevant(&start, 3, 2, 1));
     let once = irrelevant(&descend(&all, eta, &start)?, 3, 2, 1);
     let one = apart(&mean(&single, eta)?, &once) / apart(&once, &before);
@@ -283,7 +291,7 @@ fn absolute_value(cx: &Context, seed: u64) -> Result<Found> {
 fn width_3(beside: bool) -> Evidence {
     let relu = |z: f64| if z > 0.0 { z } else { 0.0 };
     let (mut points, mut held) = (0, 0);
-    for alpha in [0.1, 0.3, 0.5, 0.7, 0.9] {
+    for alpha in [0.1, 0.3, 0.5, 0.7, 0.9_f64] {
         for x in [-2.0, -1.0, -0.5, 0.5, 1.0, 2.0_f64] {
             for s in [-1.9, -0.9, -0.4, 0.4, 0.9, 1.9_f64] {
                 let within = alpha.max(1.0 - alpha) * s.abs() < x.abs();

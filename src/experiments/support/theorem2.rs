@@ -13,7 +13,7 @@ use crate::nets::{Activation, Architecture};
 use crate::optim::Optimiser;
 use crate::run::{Replica, Results, RunResults};
 use crate::schedule::Schedule;
-use crate::spec::{Clock, Dtype, Evaluate, Metric, Run, SCHEMA, Scale, Seeds, Spec};
+use crate::spec::{Clock, Dtype, Evaluate, Metric, Panel, Run, SCHEMA, Scale, Seeds, Spec};
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "support/theorem2",
@@ -65,13 +65,8 @@ fn declare(scale: Scale) -> Spec {
         seeds: Seeds { paper: false, own: (0..seeds).collect(), own_data: false },
         runs: deep.into_iter().chain(slow).collect(),
         evaluate: Evaluate::even(1, 201),
-        metrics: vec![
-            weight(1),
-            weight(2),
-            only(&["depth-3", "depth-4"], weight(3)),
-            only(&["depth-4"], weight(4)),
-        ],
-        panels: Vec::new(),
+        metrics: vec![weight(1), weight(2), only(&["depth-3", "depth-4"], weight(3)), only(&["depth-4"], weight(4))],
+        panels: vec![Panel::new("weight_norm.1", "|w_1|", true)],
         clock: Clock::Iteration,
         trajectory: false,
     }
@@ -125,7 +120,8 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
     let mut times = Vec::new();
     for name in TIMES {
         let predicted = unit_of_time(spec, name)? * (1.0 / LEVEL).ln();
-        let what = format!("{name}: time to a gap of squares of {LEVEL} within a factor 1.5 of b ln(1/{LEVEL})/(η²R²) = {predicted:.0}");
+        let what =
+            format!("{name}: time to a gap of squares of {LEVEL} within a factor 1.5 of b ln(1/{LEVEL})/(η²R²) = {predicted:.0}");
         times.push(each(results, &what, name, |run, replica| {
             let time = time(run, replica)?;
             Some(((time / predicted).ln().abs() <= 1.5_f64.ln(), time))
@@ -138,9 +134,10 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
         Some((kept(run, replica, rank)? < ZERO, rank < 2))
     };
     let probable = |&(name, _): &(&str, usize)| {
-        let found = each(results, &format!("{name}: less than {ZERO} of the first layer's weight is left"), name, |run, replica| {
-            first(run, replica).map(|(zeroed, _)| (zeroed, f64::from(u8::from(zeroed))))
-        });
+        let found =
+            each(results, &format!("{name}: less than {ZERO} of the first layer's weight is left"), name, |run, replica| {
+                first(run, replica).map(|(zeroed, _)| (zeroed, f64::from(u8::from(zeroed))))
+            });
         Evidence { rule: Rule::Band, ..found }
     };
     let two_of = |depth: &(&str, usize)| agrees(&probable(depth), 2.0 / depth.1 as f64);

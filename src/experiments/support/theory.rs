@@ -95,7 +95,11 @@ fn declare(scale: Scale) -> Spec {
             net(linear, kaiming(std::f64::consts::SQRT_2)),
             run("kaiming", "GD, the paper's start", 10_000, 0.001, Optimiser::gd()),
         ),
-        with(data(0.0, true), net(linear, Init::Pytorch), run("small-start", "GD, a smaller start", 10_000, 0.001, Optimiser::gd())),
+        with(
+            data(0.0, true),
+            net(linear, Init::Pytorch),
+            run("small-start", "GD, a smaller start", 10_000, 0.001, Optimiser::gd()),
+        ),
     ];
     for eta in RATES {
         runs.push(distance("replacement", eta, Sampling::Replacement));
@@ -167,7 +171,8 @@ fn exponent(spec: &Spec, results: &Results, kind: &str, power: f64) -> Result<Ev
 fn cosine(spec: &Spec, run: &RunResults, replica: &Replica) -> Option<f64> {
     let declared = spec.runs.iter().find(|declared| declared.name == run.name)?;
     let start = spec.net_of(declared).initial(D, replica.seed);
-    let pairs = || start.iter().zip(&replica.params).take(8 * D).enumerate().filter(|(k, _)| k % D >= RELEVANT).map(|(_, pair)| pair);
+    let pairs =
+        || start.iter().zip(&replica.params).take(8 * D).enumerate().filter(|(k, _)| k % D >= RELEVANT).map(|(_, pair)| pair);
     let sum = |of: fn(f64, f64) -> f64| pairs().map(|(&a, &b)| of(a, b)).sum::<f64>();
     (!replica.params.is_empty()).then(|| sum(|a, b| a * b) / (sum(|a, _| a * a) * sum(|_, b| b * b)).sqrt())
 }
@@ -185,7 +190,9 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
         each(results, &what, name, |run, replica| {
             let declared = spec.runs.iter().find(|declared| declared.name == run.name)?;
             let start = spec.net_of(declared).initial(4, replica.seed);
-            let of = |params: &[f64]| -> Vec<f64> { params.iter().take(24).enumerate().filter(|(k, _)| k % 4 >= 2).map(|(_, &w)| w).collect() };
+            let of = |params: &[f64]| -> Vec<f64> {
+                params.iter().take(24).enumerate().filter(|(k, _)| k % 4 >= 2).map(|(_, &w)| w).collect()
+            };
             let (start, end) = (of(&start), of(&replica.params));
             let off = start.iter().zip(&end).map(|(a, b)| (b / (a * factor) - 1.0).abs()).fold(0.0, crate::run::nan_max);
             (!end.is_empty()).then_some((off <= tolerance, off))
@@ -234,7 +241,9 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "33",
             "SGD on noisy labels converges to a balanced solution",
             "section 1.2",
-            ["noise-1", "noise-4"].map(|name| unbalanced(name, "unbalancedness at the end below a hundredth of the start", |end, _| end < 0.01)).to_vec(),
+            ["noise-1", "noise-4"]
+                .map(|name| unbalanced(name, "unbalancedness at the end below a hundredth of the start", |end, _| end < 0.01))
+                .to_vec(),
         ),
         Claim::all(
             "33-falls",
@@ -242,7 +251,9 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "ours",
             vec![
                 unbalanced("noise-1", "unbalancedness at the end below 0.9 of the start", |end, _| end < 0.9),
-                unbalanced("quiet", "unbalancedness at the end within a hundredth of half-time", |end, half| (end - half).abs() < 0.01),
+                unbalanced("quiet", "unbalancedness at the end within a hundredth of half-time", |end, half| {
+                    (end - half).abs() < 0.01
+                }),
             ],
         ),
         Claim::all(
