@@ -162,38 +162,54 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
 
 /// a and b over the paper's iterations on either data set, and on D1 to the end.
 fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
-    let path = |name: &str, colour: usize, from: u64, to: u64| -> Vec<Curve> {
-        let (Some(run), Some(declared)) = (results.run(name), spec.runs.iter().find(|run| run.name == name)) else {
-            return Vec::new();
-        };
+    let path = |name: &str, label: &str, colour: usize, from: u64, to: u64| -> Vec<Curve> {
+        let Some(run) = results.run(name) else { return Vec::new() };
         let Some(replica) = run.replicas.first() else { return Vec::new() };
         let steps = || run.points.iter().copied().filter(|step| (from..=to).contains(step));
         let of = |side: fn((f64, f64)) -> f64| {
             steps().filter_map(|step| Some((step as f64, side(pair(run, replica, step)?)))).collect()
         };
-        let a = curve(&format!("|a|, {}", declared.label), colour, of(|pair| pair.0));
-        let b = Curve { style: Style::Dashed, ..curve(&format!("|b|, {}", declared.label), colour, of(|pair| pair.1)) };
+        let a = curve(&format!("|a|, {label}"), colour, of(|pair| pair.0));
+        let b = Curve { style: Style::Dashed, ..curve(&format!("|b|, {label}"), colour, of(|pair| pair.1)) };
         vec![a, b]
     };
-    let panel = |title: &str, x: Axis, names: &[(&str, usize)], to: u64, lowest: f64| plot::Panel {
+    let panel = |title: &str, x: Axis, names: &[(&str, &str, usize)], to: u64, lowest: f64| plot::Panel {
         title: title.to_owned(),
         y: Axis { range: Some((lowest, 6.0)), ..Axis::log("") },
-        curves: names.iter().flat_map(|&(name, colour)| path(name, colour, u64::from(x.log), to)).collect(),
+        curves: names.iter().flat_map(|&(name, label, colour)| path(name, label, colour, u64::from(x.log), to)).collect(),
         x,
         legend: true,
         ..plot::Panel::default()
     };
     let panels = vec![
-        panel("D1: labels ±1 at x = 1", Axis::linear("iteration"), &[("gd-d1", 0), ("sgd-d1", 1)], SHOWN, 1e-8),
-        panel("D2: labels 0 at x = 1 and 3", Axis::linear("iteration"), &[("gd-d2", 2), ("sgd-d2", 3)], 60, 1e-12),
+        panel(
+            "D1: labels ±1 at x = 1",
+            Axis::linear("iteration"),
+            &[("gd-d1", "GD", 0), ("sgd-d1", "SGD, in turn", 1)],
+            SHOWN,
+            1e-8,
+        ),
+        panel(
+            "D2: labels 0 at x = 1 and 3",
+            Axis::linear("iteration"),
+            &[("gd-d2", "GD", 0), ("sgd-d2", "SGD, in turn", 1)],
+            60,
+            1e-12,
+        ),
         panel(
             "D1, to the end",
             Axis::log("iteration"),
-            &[("gd-d1", 0), ("sgd-d1", 1), ("sgd-d1-replacement", 4)],
+            &[("gd-d1", "GD", 0), ("sgd-d1", "SGD, in turn", 1), ("sgd-d1-replacement", "SGD, with replacement", 4)],
             u64::MAX,
             1e-8,
         ),
-        panel("D2 of the code: x = 1/3 and 3", Axis::linear("iteration"), &[("gd-d2-code", 2), ("sgd-d2-code", 3)], 60, 1e-12),
+        panel(
+            "D2 of the code: x = 1/3 and 3",
+            Axis::linear("iteration"),
+            &[("gd-d2-code", "GD", 0), ("sgd-d2-code", "SGD, in turn", 1)],
+            60,
+            1e-12,
+        ),
     ];
     let footnote = "From a = 4, b = 1, η = 0.008, loss (abx - y)²; the samples in turn, or drawn with replacement (seed 0).";
     Ok(plot::Figure { title: spec.title.clone(), columns: 2, panels, footnote: Some(footnote.to_owned()) })

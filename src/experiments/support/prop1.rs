@@ -40,8 +40,8 @@ fn net(activation: Activation, depth: usize) -> Architecture {
 fn declare(scale: Scale) -> Spec {
     let (steps, seeds) = match scale {
         Scale::Smoke => (500, 20),
-        Scale::Laptop => (5_000, 100),
-        Scale::Paper => (10_000, 500),
+        Scale::Laptop => (10_000, 100),
+        Scale::Paper => (30_000, 500),
     };
     let run = |(kind, activation): (&str, Activation), depth: usize| Run {
         net: Some(net(activation, depth)),
@@ -239,6 +239,9 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             ..plot::Panel::default()
         });
     }
-    let footnote = format!("{} seeds, each with its own data and start; η = 0.1. Zero: |w| below {ZERO}.", spec.seeds.own.len());
+    let footnote = format!(
+        "{} seeds, each with its own data and start; η = 0.1. Zero: |w| below {ZERO}; some components are still on the way.",
+        spec.seeds.own.len()
+    );
     Ok(plot::Figure { title: spec.title.clone(), columns: 2, panels, footnote: Some(footnote) })
 }
