@@ -250,43 +250,12 @@ fn figure_6() {
     expect("sparse/fig6", &figure(1.0, 0.1, 1.0, 0.0), &FIGURE_6.map(|id| (id, Fails)));
 }
 
-const FIGURE_10: [&str; 6] = ["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "unclipped-runs", "noise-removes"];
-
-#[test]
-fn support_figure_10() {
-    let figure = |left: fn(&str) -> f64| {
-        synthetic("support/fig10", move |run, metric, step| match metric {
-            "irrelevant_norm" if step > 0 => 4.0 * left(&run.name),
-            _ => 4.0,
-        })
-    };
-    let told = figure(|run| match run {
-        "gd" => 0.8,
-        "sgd-512" => 0.4,
-        "sgd-128" => 0.1,
-        "sgd-32" => 0.04,
-        _ => 0.01,
-    });
-    expect("support/fig10", &told, &FIGURE_10.map(|id| (id, Holds)));
-    let mut wrong = figure(|run| match run {
-        "gd" => 0.3,
-        "sgd-512" => 0.4,
-        "sgd-128" => 0.5,
-        "sgd-32" => 0.6,
-        _ => 0.7,
-    });
-    diverge(&mut wrong, "gd-unclipped");
-    diverge(&mut wrong, "sgd-32-unclipped");
-    expect("support/fig10", &wrong, &FIGURE_10.map(|id| (id, Fails)));
-}
-
 #[test]
 fn without_finite_seeds_nothing_that_runs_decide_is_decided() {
     for (id, claims) in [
         ("sparse/fig2", &FIGURE_2[..]),
         ("sparse/fig3", &["different", "gd-stabilises", "sgd-stabilises", "not-sufficient", "noise"]),
         ("sparse/fig6", &FIGURE_6),
-        ("support/fig10", &["sgd-removes", "gd-stops", "smaller-faster", "decay-removes", "noise-removes"]),
         ("sparse/fig8", &["stabilisation", "less-sparse", "test-loss", "sgd-generalises"]),
         ("sparse/prop1", &["equal", "mean", "variance", "covariance"]),
         ("sparse/prop3", &["bounces", "bands", "bounds-printed", "bounds"]),

@@ -2,19 +2,12 @@
 
 mod common;
 
-use common::claims::{diverge, expect, fraction, synthetic, undecided};
+use common::claims::{diverge, end, expect, fraction, synthetic, undecided};
 use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder};
-use handgrad::run::Results;
 use handgrad::spec::Run;
 
 const FIGURE_4: [&str; 8] =
     ["stabilisation", "fits", "simpler", "rank-falls", "rank-lower", "sparsity-falls", "sparser", "sparser-0.95"];
-
-/// Every replica of a run ends at these parameters.
-fn end_at(results: &mut Results, run: &str, params: &[f64]) {
-    let runs = results.runs.iter_mut().filter(|one| one.name == run);
-    runs.flat_map(|run| &mut run.replicas).for_each(|replica| replica.params = params.to_vec());
-}
 
 /// One neuron with its kink in the middle, and two apart.
 const ONE_KINK: [f64; 3] = [1.0, 0.0, 1.0];
@@ -31,12 +24,12 @@ fn figure_4() {
         })
     };
     let mut told = figure(0.3, 1e-3, 30.0);
-    end_at(&mut told, "decay-50%", &ONE_KINK);
-    end_at(&mut told, "decay-2%", &TWO_KINKS);
+    end(&mut told, "decay-50%", |_| ONE_KINK.to_vec());
+    end(&mut told, "decay-2%", |_| TWO_KINKS.to_vec());
     expect("sparse/fig4", &told, &FIGURE_4.map(|id| (id, Holds)));
     let mut wrong = figure(0.01, 0.3, -30.0);
-    end_at(&mut wrong, "decay-50%", &TWO_KINKS);
-    end_at(&mut wrong, "decay-2%", &ONE_KINK);
+    end(&mut wrong, "decay-50%", |_| TWO_KINKS.to_vec());
+    end(&mut wrong, "decay-2%", |_| ONE_KINK.to_vec());
     expect("sparse/fig4", &wrong, &FIGURE_4.map(|id| (id, Fails)));
     expect("sparse/fig4", &figure(3.0, 1e-3, 30.0), &[("stabilisation", Fails)]);
 }
@@ -71,10 +64,12 @@ const FIGURE_9: [&str; 7] =
 
 #[test]
 fn figure_9() {
-    let factor = |run: &Run| match run.name.as_str() {
-        "decay-2%" => 0.0,
-        "decay-50%" => 500.0,
-        name => name.trim_start_matches("factor-").parse().unwrap(),
+    let factor = |run: &Run| -> f64 {
+        match run.name.as_str() {
+            "decay-2%" => 0.0,
+            "decay-50%" => 500.0,
+            name => name.trim_start_matches("factor-").parse().unwrap(),
+        }
     };
     let told = synthetic("sparse/fig9", |run, metric, _| match metric {
         "train_loss" => 0.3 * (factor(run) / 500.0).powi(2),

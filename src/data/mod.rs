@@ -63,8 +63,31 @@ pub enum Data {
         target: Target,
         /// Standard deviation of the labels' noise.
         noise: f64,
+        /// Whether the other columns are made orthogonal to the first ones and to the target.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        decorrelated: bool,
         /// Seed of our data stream.
         seed: u64,
+    },
+    /// One feature x ~ N(0, 1) divided by its root mean square, and every label 1/mean x: least squares has the slope 1.
+    Slope {
+        /// Training samples.
+        n: usize,
+        /// Which generator draws x.
+        generator: Generator,
+        /// Its seed; NumPy's has 32 bits.
+        seed: u64,
+    },
+    /// Samples written out.
+    Listed {
+        /// Features.
+        d: usize,
+        /// Inputs, row by row.
+        x: Vec<f64>,
+        /// Labels, one per row.
+        y: Vec<f64>,
+        /// Inputs from this one on do not matter to the target.
+        support: usize,
     },
     /// x ~ N(0, I_d) divided by its norm, labels by a random ReLU network without noise.
     TeacherStudent {
@@ -99,6 +122,23 @@ pub enum Generator {
     Numpy,
     /// Our data stream.
     Xoshiro,
+}
+
+impl Generator {
+    /// Standard normal numbers from this generator, so many at a time.
+    fn normals(self, seed: u64) -> Box<dyn FnMut(usize) -> Vec<f64>> {
+        match self {
+            Generator::Numpy => {
+                // `check` refuses seeds of more bits.
+                let mut state = RandomState::new(seed as u32);
+                Box::new(move |count| filled(count, |values| state.standard_normals(values)))
+            }
+            Generator::Xoshiro => {
+                let mut stream = rng::sequential(seed, Stream::Data);
+                Box::new(move |count| filled(count, |values| rng::standard_normals(&mut stream, values)))
+            }
+        }
+    }
 }
 
 /// 16 GiB of f64: more would only be met by the operating system's own end of the process.
@@ -212,6 +252,17 @@ impl Data {
             Data::Quadratic { n, .. } => (n, 1, 0),
             Data::Support { n, d, .. } => (n.saturating_mul(2), d, 0),
             Data::TeacherStudent { n, d, test, .. } => (n, d, test),
+            Data::Slope { n, .. } => (n, 1, 0),
+            Data::Listed { d, ref x, ref y, .. }
+                if x.len() != d * y.len() || x.iter().chain(y).any(|value| !value.is_finite()) =>
+            {
+                return refuse!(
+                    "data: {} numbers in x and {} labels, expected d = {d} finite numbers per label",
+                    x.len(),
+                    y.len()
+                );
+            }
+            Data::Listed { d, ref y, .. } => (y.len(), d, 0),
             Data::Npz { .. } | Data::Published { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
@@ -226,8 +277,8 @@ impl Data {
             Data::SparseRegression { support, .. } if !(1..=d).contains(&support) => {
                 refuse!("data.support is {support}, expected 1 to d = {d} non-zero entries of the teacher")
             }
-            Data::Support { support, .. } if !(1..=d).contains(&support) => {
-                refuse!("data.support is {support}, expected 1 to d = {d} features that the target depends on")
+            Data::Support { support, .. } | Data::Listed { support, .. } if support > d => {
+                refuse!("data.support is {support}, expected at most d = {d} features that the target depends on")
             }
             Data::TeacherStudent { ref teacher, .. } if !teacher.is_drawable() => {
                 refuse!("data.teacher is {teacher:?}, expected hidden widths of 1 to {} each", teacher::MAX_WIDTH)
@@ -235,7 +286,10 @@ impl Data {
             Data::Support { noise, .. } if !(noise.is_finite() && noise >= 0.0) => {
                 refuse!("data.noise is {noise}, expected a finite number >= 0")
             }
-            Data::SparseRegression { generator: Generator::Numpy, seed, .. } if u32::try_from(seed).is_err() => {
+            Data::SparseRegression { generator: Generator::Numpy, seed, .. }
+            | Data::Slope { generator: Generator::Numpy, seed, .. }
+                if u32::try_from(seed).is_err() =>
+            {
                 refuse!("data.seed is {seed}, expected at most {} with data.generator = numpy; or take xoshiro", u32::MAX)
             }
             Data::Quadratic { x_min, x_max, theta_star, .. }
@@ -268,12 +322,14 @@ impl Data {
                 let target = format!("{target:?}").to_lowercase();
                 format!("{target} target of {support} of {d} features, n = 2 x {n}, labels ± {noise}·N(0, 1)")
             }
+            Data::Slope { n, .. } => format!("one feature, slope 1, n = {n}"),
+            Data::Listed { d, y, .. } => format!("{} samples of {d} features", y.len()),
             Data::Published { figure } => figure.name().to_owned(),
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         }
     }
 
-    /// The same recipe drawn anew from our data stream, of seed `seed` further than the recipe's.
+    /// The same recipe drawn anew from our data stream, of seed `seed` further than the recipe's; listed samples stay.
     ///
     /// # Errors
     /// If the data are arrays of a file: there is nothing to draw.
@@ -289,9 +345,13 @@ impl Data {
             Data::TeacherStudent { n, d, test, teacher, seed: first } => {
                 Ok(Data::TeacherStudent { n, d, test, teacher, seed: first.wrapping_add(seed) })
             }
-            Data::Support { n, d, support, target, noise, seed: first } => {
-                Ok(Data::Support { n, d, support, target, noise, seed: first.wrapping_add(seed) })
+            Data::Support { n, d, support, target, noise, decorrelated, seed: first } => {
+                Ok(Data::Support { n, d, support, target, noise, decorrelated, seed: first.wrapping_add(seed) })
             }
+            Data::Slope { n, seed: first, .. } => {
+                Ok(Data::Slope { n, generator: Generator::Xoshiro, seed: first.wrapping_add(seed) })
+            }
+            Data::Listed { .. } => Ok(self.clone()),
             Data::Npz { .. } | Data::Published { .. } => {
                 refuse!("{}: arrays cannot be drawn anew for every seed; set seeds.own_data=false", self.name())
             }
@@ -307,25 +367,27 @@ impl Data {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
             Data::Published { figure } => figure.load(),
             Data::TeacherStudent { n, d, test, teacher, seed } => Ok(teacher::teacher_student(*n, *test, *d, teacher, *seed).0),
-            Data::Support { n, d, support, target, noise, seed } => Ok(support::draw(*n, *d, *support, *target, *noise, *seed)),
+            Data::Support { n, d, support, target, noise, decorrelated, seed } => {
+                Ok(support::draw((*n, *d), *support, *target, *noise, *decorrelated, *seed))
+            }
+            Data::Listed { d, x, y, support } => {
+                Ok(Dataset { d: *d, x: x.clone(), y: y.clone(), support: Some(*support), ..Dataset::default() })
+            }
             Data::SparseRegression { n, d, support, test, generator, seed } => {
-                let mut draw: Box<dyn FnMut(usize) -> Vec<f64>> = match generator {
-                    Generator::Numpy => {
-                        // `check` refuses seeds of more bits.
-                        let mut state = RandomState::new(*seed as u32);
-                        Box::new(move |count| filled(count, |values| state.standard_normals(values)))
-                    }
-                    Generator::Xoshiro => {
-                        let mut stream = rng::sequential(*seed, Stream::Data);
-                        Box::new(move |count| filled(count, |values| rng::standard_normals(&mut stream, values)))
-                    }
-                };
+                let mut draw = generator.normals(*seed);
                 let (x, x_test, mut beta) = (draw(n * d), draw(test * d), draw(*d));
                 beta[*support..].fill(0.0);
                 let norm = beta.iter().map(|z| z * z).sum::<f64>().sqrt();
                 beta.iter_mut().for_each(|z| *z = z.abs() / norm);
                 let (y, y_test) = (products(&x, &beta), products(&x_test, &beta));
                 Ok(Dataset { d: *d, x, y, x_test, y_test, teacher: Some(beta), ..Dataset::default() })
+            }
+            Data::Slope { n, generator, seed } => {
+                let mut x = generator.normals(*seed)(*n);
+                let root = (x.iter().map(|x| x * x).sum::<f64>() / *n as f64).sqrt();
+                x.iter_mut().for_each(|x| *x /= root);
+                let label = *n as f64 / x.iter().sum::<f64>();
+                Ok(Dataset { d: 1, x, y: vec![label; *n], ..Dataset::default() })
             }
             Data::Quadratic { n, x_min, x_max, theta_star, seed } => {
                 let mut stream = rng::sequential(*seed, Stream::Data);
@@ -349,53 +411,4 @@ fn products(x: &[f64], beta: &[f64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recipe(generator: Generator, seed: u64) -> Data {
-        Data::SparseRegression { n: 6, d: 10, support: 3, test: 4, generator, seed }
-    }
-
-    #[test]
-    fn targets_are_those_of_a_sparse_unit_teacher() {
-        for generator in [Generator::Numpy, Generator::Xoshiro] {
-            let data = recipe(generator, 1).load().unwrap();
-            assert_eq!((data.n(), data.d, data.x.len(), data.x_test.len(), data.y_test.len()), (6, 10, 60, 40, 4));
-            // Only the first three features matter: changing another one's column leaves no trace in y.
-            let other = recipe(generator, 2).load().unwrap();
-            assert_ne!(data.hash(), other.hash());
-            assert_eq!(data.hash(), recipe(generator, 1).load().unwrap().hash());
-        }
-    }
-
-    #[test]
-    fn an_impossible_support_is_refused() {
-        let data = Data::SparseRegression { n: 6, d: 10, support: 11, test: 0, generator: Generator::Numpy, seed: 0 };
-        assert!(data.check().unwrap_err().to_string().contains("data.support is 11, expected 1 to d = 10"));
-    }
-
-    #[test]
-    fn a_numpy_seed_of_more_than_32_bits_is_refused() {
-        assert!(recipe(Generator::Xoshiro, 1 << 40).check().is_ok());
-        assert!(recipe(Generator::Numpy, 1 << 40).check().unwrap_err().to_string().contains("expected at most 4294967295"));
-    }
-
-    #[test]
-    fn the_quadratic_toy_has_its_inputs_in_range() {
-        let data = Data::Quadratic { n: 1000, x_min: 1.0, x_max: 1.5, theta_star: 2.0, seed: 3 };
-        let drawn = data.load().unwrap();
-        assert!(drawn.x.iter().zip(&drawn.y).all(|(x, y)| (1.0..1.5).contains(x) && *y == 4.0 * x));
-        let mean = drawn.x.iter().sum::<f64>() / 1000.0;
-        assert!((mean - 1.25).abs() <= 0.025, "{mean}: five standard errors");
-        assert_ne!(drawn, data.redrawn(4).unwrap().load().unwrap());
-        let empty = Data::Quadratic { n: 1, x_min: 2.0, x_max: 1.0, theta_star: 1.0, seed: 0 };
-        assert!(empty.check().unwrap_err().to_string().contains("x_min = 2, x_max = 1"));
-    }
-
-    #[test]
-    fn redrawn_data_are_of_our_stream_and_the_seed() {
-        assert_eq!(recipe(Generator::Numpy, 1).redrawn(4).unwrap(), recipe(Generator::Xoshiro, 5));
-        let quadratic = |seed| Data::Quadratic { n: 10, x_min: 1.0, x_max: 1.5, theta_star: 2.0, seed };
-        assert_eq!(quadratic(3).redrawn(4).unwrap(), quadratic(7));
-    }
-}
+mod tests;

@@ -50,7 +50,20 @@ pub const FIGURES: &[Figure] = &[
     sparse::prop3::FIGURE,
     sparse::sde::FIGURE,
     sparse::text::FIGURE,
+    support::fig1::FIGURE,
+    support::fig3::FIGURE,
+    support::fig4::FIGURE,
+    support::fig9::FIGURE,
     support::fig10::FIGURE,
+    support::fig11::FIGURE,
+    support::fig12::FIGURE,
+    support::fig13::FIGURE,
+    support::fig14::FIGURE,
+    support::fig15::FIGURE,
+    support::fig16::FIGURE,
+    support::prop1::FIGURE,
+    support::theorem2::FIGURE,
+    support::theory::FIGURE,
 ];
 
 /// A figure by its id.

@@ -10,10 +10,11 @@ use crate::train::Outcome;
 pub fn picture(spec: &Spec, results: &Results) -> Figure {
     let panel = |panel: &crate::spec::Panel| Panel {
         title: panel.title.clone(),
-        x: Axis::linear(match spec.clock {
-            Clock::Iteration => "iteration",
-            Clock::Time => "time η(0)·t",
-        }),
+        x: match spec.clock {
+            Clock::Iteration => Axis::linear("iteration"),
+            Clock::Logarithmic => Axis::log("iteration"),
+            Clock::Time => Axis::linear("time η(0)·t"),
+        },
         y: if panel.log { Axis::log("") } else { Axis::linear("") },
         curves: drawn(spec, results, panel),
         legend: true,
@@ -51,15 +52,26 @@ fn papers(spec: &Spec) -> &'static str {
 }
 
 fn drawn(spec: &Spec, results: &Results, panel: &crate::spec::Panel) -> Vec<Curve> {
-    let runs = results.runs.iter().zip(&spec.runs).enumerate().filter(|(_, (_, declared))| applies(&panel.only, declared));
-    runs.flat_map(|(colour, (run, declared))| curves(spec, run, declared, colour, &panel.metric)).collect()
+    let mut labels: Vec<&str> = Vec::new();
+    let mut drawn = Vec::new();
+    for (run, declared) in results.runs.iter().zip(&spec.runs) {
+        // Runs of one label, in panels of their own, have one colour.
+        let colour = labels.iter().position(|label| *label == declared.label).unwrap_or_else(|| {
+            labels.push(&declared.label);
+            labels.len() - 1
+        });
+        if applies(&panel.only, declared) {
+            drawn.extend(curves(spec, run, declared, colour, &panel.metric));
+        }
+    }
+    drawn
 }
 
 fn curves(spec: &Spec, run: &RunResults, declared: &Run, colour: usize, metric: &str) -> Vec<Curve> {
     let label = &declared.label;
     let unit = match spec.clock {
         Clock::Time => declared.schedule.at(0, run.steps),
-        Clock::Iteration => 1.0,
+        Clock::Iteration | Clock::Logarithmic => 1.0,
     };
     let own = run.own().count();
     let mut curves = Vec::new();

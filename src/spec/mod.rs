@@ -253,6 +253,8 @@ pub enum Clock {
     /// Iterations t.
     #[default]
     Iteration,
+    /// Iterations t on a logarithmic axis, which leaves out t = 0.
+    Logarithmic,
     /// η(0)·t, for runs whose step sizes differ.
     Time,
 }

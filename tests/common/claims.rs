@@ -68,3 +68,9 @@ pub fn undecided(id: &str, claims: &[&str]) {
         }
     }
 }
+
+/// Gives every replica of a run its parameters at the end.
+pub fn end(results: &mut Results, run: &str, params: impl Fn(Seed) -> Vec<f64>) {
+    let run = results.runs.iter_mut().find(|found| found.name == run).unwrap();
+    run.replicas.iter_mut().for_each(|replica| replica.params = params(replica.seed));
+}
