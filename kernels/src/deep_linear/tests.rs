@@ -248,7 +248,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);
                 for (r, got) in params.chunks_exact(case.shape.params()).enumerate() {
-                    assert_eq!(got, alone(cx, &case, &rule, r, steps), "{} {widths:?} replica {r} of {replicas}", variant(&cx));
+                    assert_eq!(got, alone(cx, &case, &rule, r, steps), "{} {widths:?} replica {r} of {replicas}", variant(cx));
                 }
             }
         }

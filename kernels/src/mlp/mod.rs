@@ -1,7 +1,7 @@
 //! Small multilayer perceptrons with one output under squared error, and their fused batch-1 SGD.
 //!
 //! `h(x) = W_L φ(... φ(W_1 x + b_1) ...) + b_L` with φ the identity or relu, none after the last layer. With a_0 = x,
-//! a_l = φ(W_l a_{l-1} + b_l), the sample's loss s/2 r², r = h(x) - y, and s = 1 or 2 ([`MseScale`]):
+//! a_l = φ(W_l a_{l-1} + b_l), the sample's loss s/2 r², r = h(x) - y, and s = 1 or 2 ([`MseScale`](crate::mse::MseScale)):
 //!
 //! - `δ_L = 1`, `δ_l = (W_{l+1}ᵀ δ_{l+1}) ∘ φ'(a_l)`, where relu has the derivative 0 at 0
 //! - gradient: `∇W_l = s r δ_l a_{l-1}ᵀ`, `∇b_l = s r δ_l`, all from the weights before the step
