@@ -194,12 +194,7 @@ fn load(path: &Path) -> Result<(), EmulatorError> {
 /// The library with the emulator, the driver and all kernels; compiles what is not in the cache.
 fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     let compiler = Compiler::find()?;
-    let sources = EMULATOR.iter().chain(KERNELS).map(|source| Ok((source.name, patched(source, patches)?)));
-    let sources: Vec<(&str, String)> = sources.collect::<Result<_, EmulatorError>>()?;
-    if let Some(patch) = patches.iter().find(|patch| !sources.iter().any(|(name, _)| *name == patch.file)) {
-        return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
-    }
-
+    let sources = patched_sources(patches)?;
     let folder = folder(&compiler, HEADERS.iter().chain(EMULATOR_HEADERS))?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
@@ -216,6 +211,33 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
         compiler.run(&alias, &needed.each_ref().map(String::as_str))?;
     }
     Ok(library)
+}
+
+/// The names and texts of all sources. What a patch of a header changes is in the texts themselves: the header takes the place
+/// of the lines that include it, so that only the sources that it reaches are compiled anew.
+fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>, EmulatorError> {
+    let all = || EMULATOR.iter().chain(KERNELS).chain(HEADERS);
+    if let Some(patch) = patches.iter().find(|patch| !all().any(|source| source.name == patch.file)) {
+        return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
+    }
+    // In an order in which a header comes after those that it includes.
+    let mut inlined: Vec<(&str, String)> = Vec::new();
+    for header in HEADERS {
+        let text = inline(patched(header, patches)?, &inlined);
+        if text != header.text {
+            inlined.push((header.name, text.replace("#pragma once\n", "")));
+        }
+    }
+    let patched = EMULATOR.iter().chain(KERNELS).map(|source| Ok((source.name, inline(patched(source, patches)?, &inlined))));
+    patched.collect()
+}
+
+/// The text with these headers in the place of the lines that include them.
+fn inline(mut text: String, headers: &[(&str, String)]) -> String {
+    for (name, header) in headers {
+        text = text.replace(&format!("#include \"{name}\"\n"), header);
+    }
+    text
 }
 
 /// The folder for what this compiler makes of these headers, which are there.
