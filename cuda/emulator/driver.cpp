@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "tensor.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
@@ -139,7 +140,7 @@ Handles<Graph> executables;
 Handles<Module> modules;
 Handles<Function> functions;
 
-bool initialized = false;
+std::atomic<bool> initialized{false};
 // There is one context.
 char the_context;
 thread_local void* context_of_thread = nullptr;

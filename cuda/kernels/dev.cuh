@@ -264,6 +264,10 @@ template <class T> DEVICE void put(T* out, T value, u32 add) { *out = add ? *out
 
 constexpr u32 FULL_WARP = 0xffffffff;
 
+DEVICE u32 lane_of_thread() { return threadIdx.x % 32; }
+DEVICE u32 warp_of_thread() { return threadIdx.x / 32; }
+DEVICE u32 warps_of_block() { return blockDim.x / 32; }
+
 // Waits for all threads of a block.
 DEVICE void block_barrier() {
     // A warp alone need not ask the block's scheduler.
@@ -285,12 +289,10 @@ template <class T> DEVICE T warp_sum(T value) {
 // free again when the last thread has returned.
 template <class T> DEVICE T block_sum(T value, T* scratch) {
     value = warp_sum(value);
-    u32 warps = blockDim.x / 32;
-    if (warps == 1) return value;
-    u32 lane = threadIdx.x % 32;
-    if (lane == 0) scratch[threadIdx.x / 32] = value;
+    if (warps_of_block() == 1) return value;
+    if (lane_of_thread() == 0) scratch[warp_of_thread()] = value;
     __syncthreads();
-    value = warp_sum(lane < warps ? scratch[lane] : T(0));
+    value = warp_sum(lane_of_thread() < warps_of_block() ? scratch[lane_of_thread()] : T(0));
     __syncthreads();
     return value;
 }

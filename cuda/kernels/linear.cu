@@ -35,7 +35,7 @@ FOR_REALS(BACKWARD_WEIGHT)
 // A warp's lanes take neighbouring columns, the warps every eighth row; the first warp adds up what they have.
 template <class T> DEVICE void sum_columns(const T* dy, T* db, u32 n, u32 outputs, u32 add) {
     T* sums = reinterpret_cast<T*>(shared_memory());
-    u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    u32 lane = lane_of_thread(), warp = warp_of_thread(), warps = warps_of_block();
     u32 column = blockIdx.x * 32 + lane;
     T sum = 0;
     if (column < outputs) {

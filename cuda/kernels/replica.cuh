@@ -14,10 +14,6 @@ constexpr u32 BATCH_CHUNK = 32;
 // Rows this short are summed by one thread each.
 constexpr u32 SHORT_ROW = 16;
 
-DEVICE u32 lane_of_thread() { return threadIdx.x % 32; }
-DEVICE u32 warp_of_thread() { return threadIdx.x / 32; }
-DEVICE u32 warps_of_block() { return blockDim.x / 32; }
-
 // The part of dynamic shared memory that has not been taken.
 struct SharedMemory {
     u8* next = shared_memory();

@@ -13,8 +13,6 @@ struct Largest {
     u32 place;
 };
 
-DEVICE u32 lane_of_thread() { return threadIdx.x % 32; }
-
 // The largest logit of a row, the first of equals.
 template <class T> DEVICE Largest largest_of(const T* row, u32 classes) {
     Largest best{-1.0 / 0.0, 0};
@@ -47,7 +45,7 @@ template <class T> DEVICE double loss_of(const T* row, u32 label, u32 classes) {
 template <class T> DEVICE void partial_loss(const T* y, const u32* labels, double* partial, u32 n, u32 classes) {
     u32 first = blockIdx.x * SAMPLES_OF_BLOCK, last = min(first + SAMPLES_OF_BLOCK, n);
     double sum = 0.0;
-    for (u32 i = first + threadIdx.x / 32; i < last; i += blockDim.x / 32) {
+    for (u32 i = first + warp_of_thread(); i < last; i += warps_of_block()) {
         double loss = loss_of(y + i * u64(classes), labels[i], classes);
         if (lane_of_thread() == 0) sum += loss;
     }
@@ -56,7 +54,7 @@ template <class T> DEVICE void partial_loss(const T* y, const u32* labels, doubl
 }
 
 template <class T> DEVICE void backward(const T* y, const u32* labels, T* dy, u32 n, u32 classes) {
-    u32 i = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    u32 i = blockIdx.x * warps_of_block() + warp_of_thread();
     if (i >= n) return;
     const T* row = y + i * u64(classes);
     double largest = largest_of(row, classes).value;
@@ -68,7 +66,7 @@ template <class T> DEVICE void backward(const T* y, const u32* labels, T* dy, u3
 }
 
 template <class T> DEVICE void backward_tangent(const T* y, const T* y_tangent, T* dy_tangent, u32 n, u32 classes) {
-    u32 i = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    u32 i = blockIdx.x * warps_of_block() + warp_of_thread();
     if (i >= n) return;
     const T *row = y + i * u64(classes), *row_tangent = y_tangent + i * u64(classes);
     double largest = largest_of(row, classes).value;

@@ -196,14 +196,8 @@ fn load(path: &Path) -> Result<(), EmulatorError> {
 /// The library with the emulator, the driver and all kernels; compiles what is not in the cache.
 fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     let compiler = Compiler::find()?;
-    let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
-    let sources = EMULATOR.iter().copied().chain(kernels).map(|source| Ok((source.name, patched(&source, patches)?)));
-    let sources: Vec<(&str, String)> = sources.collect::<Result<_, EmulatorError>>()?;
-    if let Some(patch) = patches.iter().find(|patch| !sources.iter().any(|(name, _)| *name == patch.file)) {
-        return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
-    }
-
-    let folder = folder(&compiler, headers())?;
+    let sources = patched_sources(patches)?;
+    let folder = folder(&compiler, headers().chain(EMULATOR_HEADERS.iter().copied()))?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -221,10 +215,35 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     Ok(library)
 }
 
-/// What kernels and the emulator include.
+/// What kernels include, in an order in which a header comes after those that it includes.
 fn headers() -> impl Iterator<Item = Source> + Clone {
-    let shared = DeviceCode::headers().iter().map(|&(name, text)| Source { name, text });
-    shared.chain(EMULATOR_HEADERS.iter().copied())
+    DeviceCode::headers().iter().map(|&(name, text)| Source { name, text })
+}
+
+/// The names and texts of all sources. What a patch of a header changes is in the texts themselves: the header takes the place
+/// of the lines that include it, so that only the sources that it reaches are compiled anew.
+fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>, EmulatorError> {
+    let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
+    let sources = EMULATOR.iter().copied().chain(kernels);
+    if let Some(patch) = patches.iter().find(|patch| !sources.clone().chain(headers()).any(|source| source.name == patch.file)) {
+        return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
+    }
+    let mut inlined: Vec<(&str, String)> = Vec::new();
+    for header in headers() {
+        let text = inline(patched(&header, patches)?, &inlined);
+        if text != header.text {
+            inlined.push((header.name, text.replace("#pragma once\n", "")));
+        }
+    }
+    sources.map(|source| Ok((source.name, inline(patched(&source, patches)?, &inlined)))).collect()
+}
+
+/// The text with these headers in the place of the lines that include them.
+fn inline(mut text: String, headers: &[(&str, String)]) -> String {
+    for (name, header) in headers {
+        text = text.replace(&format!("#include \"{name}\"\n"), header);
+    }
+    text
 }
 
 /// The folder for what this compiler makes of these headers, which are there.

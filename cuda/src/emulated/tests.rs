@@ -84,6 +84,22 @@ fn a_patch_must_fit_once() {
     assert_eq!(patched(&source, &[Patch { file: "b.cu", ..patch("two") }]).unwrap(), source.text);
 }
 
+/// The sums of norm.cu do without the products that gemm.cu and linear.cu share.
+#[test]
+fn a_patched_header_changes_the_sources_that_it_reaches() {
+    let patch = |file, from| Patch { file, from, to: "PLANTED" };
+    let changed = |patch: Patch<'_>| -> Vec<&str> {
+        let sources = patched_sources(&[patch]).unwrap();
+        let changed = sources.iter().filter(|(_, text)| text.matches("PLANTED").count() == 1);
+        changed.map(|(name, _)| *name).collect()
+    };
+    assert_eq!(changed(patch("norm.cu", "norm_total_##suffix")), ["norm.cu"]);
+    assert_eq!(changed(patch("product.cuh", "wait_copies<1>()")), ["gemm.cu", "linear.cu"]);
+    let everywhere: Vec<&str> = DeviceCode::all().iter().map(|code| code.file).collect();
+    assert_eq!(changed(patch("dev.cuh", "value = warp_sum(value)")), everywhere);
+    assert!(patched_sources(&[patch("no.cu", "")]).is_err());
+}
+
 #[test]
 fn a_source_that_does_not_compile_is_told_with_the_compilers_words() {
     let Some(compiler) = compiler() else { return };
