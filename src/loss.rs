@@ -117,3 +117,37 @@ fn rows<T>(outputs: usize, y: &[T]) -> SoftmaxShape {
 fn classes<T: Real>(target: &[T]) -> Vec<u32> {
     target.iter().map(|target| target.to_f64() as u32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_targets_of_the_loss_are_let_in() {
+        for (loss, outputs, right) in [
+            (Loss::Mse, 2, &[0.3, -7.5][..]),
+            (Loss::HalfMse, 1, &[1e9]),
+            (Loss::Logistic, 1, &[1.0, -1.0, 1.0]),
+            (Loss::SoftmaxXent, 3, &[0.0, 2.0, 1.0]),
+        ] {
+            loss.check(outputs, right).unwrap();
+        }
+        for (loss, outputs, wrong, message) in [
+            (Loss::Logistic, 1, 0.5, "target 1 is 0.5, expected -1 or 1"),
+            (Loss::Logistic, 1, -2.0, "target 1 is -2, expected -1 or 1"),
+            (Loss::Logistic, 1, f64::NAN, "target 1 is NaN"),
+            (Loss::Logistic, 2, 1.0, "needs one output, the network has 2"),
+            (Loss::SoftmaxXent, 3, 3.0, "target 1 is 3, expected a class from 0 to 2"),
+            (Loss::SoftmaxXent, 3, -1.0, "target 1 is -1"),
+            (Loss::SoftmaxXent, 3, 0.5, "target 1 is 0.5"),
+        ] {
+            let error = loss.check(outputs, &[1.0, wrong]).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_one_target_and_squared_errors_have_one_for_each_output() {
+        assert_eq!([Loss::HalfMse, Loss::Mse, Loss::Logistic, Loss::SoftmaxXent].map(|loss| loss.targets(3)), [3, 3, 3, 1]);
+    }
+}

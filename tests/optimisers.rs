@@ -131,6 +131,8 @@ fn every_option_is_its_formula() {
         ("weight average of sgd", Optimiser { weight_average: 0.9, ..sgd(1) }),
         ("gaussian label noise", Optimiser { label_noise, ..gd.clone() }),
         ("gaussian label noise, sgd", Optimiser { label_noise, ..sgd(2) }),
+        ("static label noise", Optimiser { label_noise: LabelNoise::Static { variance: 0.3 }, ..gd.clone() }),
+        ("static label noise, sgd", Optimiser { label_noise: LabelNoise::Static { variance: 0.3 }, ..sgd(2) }),
         ("sampled label noise", Optimiser { label_noise: LabelNoise::Sampled, ..sgd(1) }),
         ("sampled label noise, batch 9 of 6", Optimiser { label_noise: LabelNoise::Sampled, ..sgd(9) }),
         ("sampled label noise, batch 4", Optimiser { label_noise: LabelNoise::Sampled, ..sgd(4) }),

@@ -6,7 +6,8 @@
 //! real driver by accident.
 //!
 //! What a GPU would do late, seldom or silently is an error at once, told on stderr with the kernel, block and thread: a
-//! deadlock, a race in shared memory, an access out of bounds, an argument that is no device pointer. Environment variables, read at each launch:
+//! deadlock, a race in shared memory, an access out of bounds, an argument that is no device pointer. Environment variables,
+//! read at each launch:
 //!
 //! | variable | effect |
 //! |---|---|
@@ -16,7 +17,7 @@
 //! | `HANDGRAD_EMULATOR_THREADS` | OS threads that share the blocks of a launch; 1 if unset |
 //!
 //! Read when it is opened: `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler, and
-//! `HANDGRAD_EMULATOR_RACES=0` leaves out the search for unordered accesses to shared memory, which takes most of the time.
+//! `HANDGRAD_EMULATOR_RACES=1` adds the search for unordered accesses to shared memory, which takes ten times as long.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::c_int;
@@ -146,6 +147,9 @@ pub fn open_patched(patches: &[Patch<'_>]) -> Result<Emulated, EmulatorError> {
     }
     Ok(opened.insert(Emulated { library }).clone())
 }
+
+/// Calls the emulator at every access to memory.
+const FIND_RACES: &str = "-fsanitize=thread";
 
 /// The driver's names, as every loader of it spells them.
 const LIBRARY: &str = "libcuda.so.1";
@@ -319,7 +323,8 @@ impl Compiler {
             match Command::new(command).arg("--version").output() {
                 Ok(output) if output.status.success() => {
                     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-                    let watch = (env::var("HANDGRAD_EMULATOR_RACES").as_deref() != Ok("0")).then_some("-fsanitize=thread");
+                    let races = env::var("HANDGRAD_EMULATOR_RACES").as_deref() == Ok("1");
+                    let watch = races.then_some(FIND_RACES);
                     return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags(), watch });
                 }
                 _ => {}

@@ -1,11 +1,12 @@
 use super::*;
 
-/// The compiler, or none after saying so; with `emulator` in REQUIRE, its absence is an error. It does not optimise: here the
-/// time goes into compiling.
+/// The compiler, or none after saying so; with `emulator` in REQUIRE, its absence is an error. It looks for races, and does not
+/// optimise: here the time goes into compiling.
 fn compiler() -> Option<Compiler> {
     match Compiler::find() {
         Ok(mut compiler) => {
             compiler.flags.retain(|&flag| flag != "-O2");
+            compiler.watch = Some(FIND_RACES);
             Some(compiler)
         }
         Err(error) => {
