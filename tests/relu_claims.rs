@@ -71,10 +71,12 @@ const FIGURE_9: [&str; 7] =
 
 #[test]
 fn figure_9() {
-    let factor = |run: &Run| match run.name.as_str() {
-        "decay-2%" => 0.0,
-        "decay-50%" => 500.0,
-        name => name.trim_start_matches("factor-").parse().unwrap(),
+    let factor = |run: &Run| -> f64 {
+        match run.name.as_str() {
+            "decay-2%" => 0.0,
+            "decay-50%" => 500.0,
+            name => name.trim_start_matches("factor-").parse().unwrap(),
+        }
     };
     let told = synthetic("sparse/fig9", |run, metric, _| match metric {
         "train_loss" => 0.3 * (factor(run) / 500.0).powi(2),
