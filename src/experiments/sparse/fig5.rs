@@ -37,9 +37,10 @@ const ALONG: f64 = 0.95;
 fn declare(scale: Scale) -> Spec {
     let title = "Two-layer ReLU networks: neurons cluster along the teacher's only with large step sizes, Figure 5";
     let mut spec = two_layer::declare(&FIGURE, title, scale);
-    spec.runs.retain(|run| run.name == SMALL || run.name == LARGE);
-    spec.runs.push(small(DESCENT, "GD, η = 0.13", Optimiser::gd()));
+    let (Some(slow), Some(fast)) = (spec.runs.first().cloned(), spec.runs.last().cloned()) else { return spec };
+    spec.runs = vec![small(DESCENT, "GD, η = 0.13", Optimiser::gd()), slow];
     spec.runs.extend(BETWEEN.map(|(name, peak)| large(name, peak, 0.5, 5.0)));
+    spec.runs.push(fast);
     spec.panels = vec![
         Panel::new(CLUSTERING, "Mean cosine with the nearest teacher neuron", false),
         Panel::new(MOVED, "Way of the neurons, ‖W - W(0)‖_F", false),
@@ -118,10 +119,11 @@ fn neurons(data: &Dataset, initial: &[f64], replica: &Replica, title: String, co
     curves.push(marks(colour, Symbol::Disc, ends));
     curves.push(marks(7, Symbol::Star, teacher));
     let axis = |label: &str| Axis { range: Some((-extent, extent)), ..Axis::linear(label) };
-    // The unit circle, which also makes the panel square.
-    let grid: Vec<f64> = (0..=80).map(|k| extent * (f64::from(k) / 40.0 - 1.0)).collect();
-    let circle = Contours::of(f64::hypot, grid.clone(), grid, vec![1.0]);
-    plot::Panel { title, x: axis("w₁"), y: axis("w₂"), contours: Some(circle), curves, ..plot::Panel::default() }
+    let circle = (0..=90).map(|k| (f64::from(k) * std::f64::consts::TAU / 90.0).sin_cos()).collect();
+    curves.insert(0, Curve { colour: 7, style: Style::Faint, points: circle, ..Curve::default() });
+    // Nothing but a ground that makes the panel square.
+    let ground = Contours::of(|_, _| 0.0, vec![-extent, extent], vec![-extent, extent], vec![]);
+    plot::Panel { title, x: axis("w₁"), y: axis("w₂"), contours: Some(ground), curves, ..plot::Panel::default() }
 }
 
 /// The neurons of the first seed for the small and the large step size, then the panels over iterations.
