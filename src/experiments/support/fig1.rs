@@ -36,7 +36,7 @@ fn declare(scale: Scale) -> Spec {
 }
 
 fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
-    let smaller = ARMS[..4].windows(2).map(|pair| paired_by(results, "share left", pair[1], Direction::Below, pair[0], left));
+    let smaller = ARMS[..5].windows(2).map(|pair| paired_by(results, "share left", pair[1], Direction::Below, pair[0], left));
     let similar = |run: &&str| {
         each(results, &format!("{run}: loss within a tenth of that of gd"), run, |run, replica| {
             let gd = results.run("gd")?;

@@ -180,9 +180,9 @@ fn selection(results: &Results, prefixes: &[&str], source: &str) -> Vec<Claim> {
     vec![
         Claim::all(
             "sgd-removes",
-            "SGD shrinks the weights of irrelevant inputs to zero",
+            "SGD shrinks the weights of irrelevant inputs to zero: below a tenth",
             source,
-            over(&["sgd-32", "sgd-1"], &|run| leaves(results, run, Direction::Below, 0.05)),
+            over(&["sgd-32", "sgd-1"], &|run| leaves(results, run, Direction::Below, 0.1)),
         ),
         Claim::all(
             "gd-stops",
@@ -193,9 +193,9 @@ fn selection(results: &Results, prefixes: &[&str], source: &str) -> Vec<Claim> {
         Claim::all("smaller-faster", "the smaller the batch, the more of them is gone", source, faster.collect()),
         Claim::all(
             "decay-removes",
-            "gradient descent with weight decay removes them",
+            "gradient descent with weight decay does so too",
             source,
-            over(&["decay"], &|run| leaves(results, run, Direction::Below, 0.05)),
+            over(&["decay"], &|run| leaves(results, run, Direction::Below, 0.1)),
         ),
     ]
 }

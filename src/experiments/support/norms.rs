@@ -45,7 +45,7 @@ pub(super) fn declare(figure: &Figure, title: &str, scale: Scale, target: Target
 /// and labels with a noise that matters.
 pub(super) fn controls(target: Target, scale: Scale) -> Vec<Run> {
     let run = |name: &str, label: &str, steps: u64, peak: f64, optimiser: Optimiser| {
-        Run::new(name, label, shortened(scale, steps), Schedule::Constant { peak }, optimiser)
+        Run::new(name, &format!("control: {label}"), shortened(scale, steps), Schedule::Constant { peak }, optimiser)
     };
     let noisy = "SGD, batch 32, no clipping, η = 0.01, label noise 1";
     let mut runs = vec![
