@@ -204,6 +204,8 @@ mod tests {
         let constant = Features::new(3, 2, &[0.3, 0.1, 0.6, 0.2, 0.9, 0.3]).unwrap().sparsity(0.5);
         assert_eq!((constant.coefficient, constant.live, constant.distinct), (1.0, 2, 2));
         assert_eq!(Features::new(2, 2, &[0.0; 4]).unwrap().sparsity(0.5), Sparsity { coefficient: 0.0, live: 0, distinct: 0 });
+        let negative = Features::new(2, 2, &[-1.0, 1.0, -2.0, 3.0]).unwrap().sparsity(1.0);
+        assert_eq!(negative, Sparsity { coefficient: 2.0 / 4.0, live: 1, distinct: 1 }, "never positive: not live");
         let single = Features::new(3, 2, &[0.0, 1.0, 0.0, 0.0, 0.0, 5.0]).unwrap().sparsity(0.5);
         assert_eq!(single, Sparsity { coefficient: 2.0 / 6.0, live: 1, distinct: 1 });
         assert_eq!(Features::new(1, 2, &[1.0, 2.0]).unwrap().sparsity(0.5).distinct, 2);
