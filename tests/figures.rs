@@ -209,6 +209,8 @@ fn what_cannot_be_is_refused() {
     refused("sparse/fig3", &["data={\"kind\":\"npz\",\"path\":\"x.npz\"}"], "cannot be drawn anew for every seed");
     refused("sparse/fig3", &["runs.sgd.data.d=50"], "runs.sgd.data differs from the spec's");
     refused("sparse/text", &["metrics=[{\"name\":\"l1\",\"every\":1,\"every_own\":1,\"only\":[\"huge\"]}]"], "begin with `huge`");
+    refused("sparse/fig4", &["net.bias=all"], "the neurons of ReLU networks 1-m-1 with bias = first");
+    refused("sparse/fig5", &["runs.gd.net.activation=tanh"], "runs.gd: the figure draws the neurons of ReLU networks 2-m-1");
     let nothing = ["evaluate.first=0", "evaluate.grid=1", "runs.sgd.steps=1"];
     refused("sparse/fig3", &nothing, "evaluate.first = 0 and evaluate.grid = 1 leave nothing to measure");
     refused("sparse/fig8", &["data.seed=4294967296"], "expected at most 4294967295");

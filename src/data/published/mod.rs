@@ -51,3 +51,32 @@ impl Published {
         Ok(Dataset { init, order, teacher_rows, ..data })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_fit_their_networks_and_runs() {
+        for (figure, n, params, steps) in [
+            (Published::SparseFig4, 12, 300, 31_623),
+            (Published::SparseFig5, 15, 60, 14_126),
+            (Published::SparseFig6, 50, 181, 10_001),
+        ] {
+            let data = figure.load().unwrap();
+            let sizes = (data.n(), data.init.unwrap().len(), data.order.unwrap().len());
+            assert_eq!(sizes, (n, params, steps), "{}", figure.name());
+        }
+    }
+
+    /// h(x) = relu(w_3·x) - relu(w_1·x) - relu(w_2·x), in single precision.
+    #[test]
+    fn labels_of_figure_5_are_the_teachers() {
+        let data = Published::SparseFig5.load().unwrap();
+        let rows = data.teacher_rows.unwrap();
+        for (x, y) in data.x.chunks_exact(2).chain(data.x_test.chunks_exact(2)).zip(data.y.iter().chain(&data.y_test)) {
+            let neuron = |j: usize| (rows[2 * j] * x[0] + rows[2 * j + 1] * x[1]).max(0.0);
+            assert!((neuron(2) - neuron(0) - neuron(1) - y).abs() <= 1e-6, "{x:?}");
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! Figure 10: predictors of Figure 4 over iterations. First the model is simplified, then it fits the points.
 
 use super::one_dimension::{self, LONG, MISSED, SPARSITY, fits, predictor, predictor_panel};
-use super::{PAPER, RELU_RANK};
+use super::{PAPER, RELU_RANK, draws_two_layers};
 use crate::claims::{Claim, Evidence, each};
 use crate::error::Result;
 use crate::experiments::Figure;
+use crate::nets::Bias;
 use crate::report::plot::{self, Curve};
 use crate::run::{Results, RunResults};
 use crate::spec::{Scale, Spec};
@@ -15,7 +16,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "predictors of Figure 4 over iterations: first simplified, then fitted",
     declare,
     expect,
-    check: Figure::ANY,
+    check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };
 

@@ -5,10 +5,11 @@
 //! when two neurons count as one: at a correlation of 0.999 in the paper's code, of 0.95 in its text. Both are measured.
 
 use super::one_dimension::{self, LONG, SHORT, SPARSITY, SPARSITY_OF_TEXT, final_predictors, fits, kinks, range};
-use super::{PAPER, RELU_RANK, stable_near};
+use super::{PAPER, RELU_RANK, draws_two_layers, stable_near};
 use crate::claims::{Claim, Direction, falls_before_decay, paired, paired_by};
 use crate::error::Result;
 use crate::experiments::Figure;
+use crate::nets::Bias;
 use crate::report::{picture, plot};
 use crate::run::Results;
 use crate::spec::{Panel, Scale, Spec};
@@ -19,7 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "two-layer ReLU networks in one dimension: final predictors, loss stabilisation, NTK rank and feature sparsity",
     declare,
     expect,
-    check: Figure::ANY,
+    check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };
 

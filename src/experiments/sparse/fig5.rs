@@ -2,11 +2,12 @@
 //! gradient descent, they stay near their start; with a large one they cluster along the teacher's.
 
 use super::two_layer::{self, CLUSTERING, MOVED, large, small};
-use super::{PAPER, SCHEDULES};
+use super::{PAPER, SCHEDULES, draws_two_layers};
 use crate::claims::{Claim, Direction, each, finite, paired, paired_by};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::experiments::Figure;
+use crate::nets::Bias;
 use crate::optim::Optimiser;
 use crate::report::picture;
 use crate::report::plot::{self, Axis, Contours, Curve, Style, Symbol};
@@ -19,7 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "neurons of two-layer ReLU networks from start to end: only large step sizes cluster them along the teacher's",
     declare,
     expect,
-    check: Figure::ANY,
+    check: |spec| draws_two_layers(spec, 2, Bias::None),
     draw,
 };
 
@@ -105,22 +106,17 @@ fn neurons(data: &Dataset, initial: &[f64], replica: &Replica, title: String, co
     // Parameters are first weights, two per neuron, then one output weight per neuron.
     let first = initial.len() / 3 * 2;
     let (starts, ends) = (rows(&initial[..first]), rows(replica.params.get(..first).unwrap_or_default()));
-    let mut curves: Vec<Curve> = Vec::new();
     let teacher = rows(data.teacher_rows.as_deref().unwrap_or_default());
-    for &(x, y) in &teacher {
-        let ray = vec![(0.0, 0.0), (2.0 * extent * x, 2.0 * extent * y)];
-        curves.push(Curve { colour: 7, style: Style::Dashed, points: ray, ..Curve::default() });
-    }
-    for (start, end) in starts.iter().zip(&ends) {
-        curves.push(Curve { colour, points: vec![*start, *end], ..Curve::default() });
-    }
-    let marks = |colour, symbol, points| Curve { colour, style: Style::Mark(symbol), points, ..Curve::default() };
-    curves.push(Curve { colour: 7, style: Style::Points, points: starts, ..Curve::default() });
-    curves.push(marks(colour, Symbol::Disc, ends));
-    curves.push(marks(7, Symbol::Star, teacher));
-    let axis = |label: &str| Axis { range: Some((-extent, extent)), ..Axis::linear(label) };
+    let grey = |style, points| Curve { colour: 7, style, points, ..Curve::default() };
     let circle = (0..=90).map(|k| (f64::from(k) * std::f64::consts::TAU / 90.0).sin_cos()).collect();
-    curves.insert(0, Curve { colour: 7, style: Style::Faint, points: circle, ..Curve::default() });
+    let mut curves = vec![grey(Style::Faint, circle)];
+    curves.extend(teacher.iter().map(|(x, y)| grey(Style::Dashed, vec![(0.0, 0.0), (2.0 * extent * x, 2.0 * extent * y)])));
+    let ways = starts.iter().zip(&ends).map(|(start, end)| vec![*start, *end]);
+    curves.extend(ways.map(|points| Curve { colour, points, ..Curve::default() }));
+    curves.push(grey(Style::Points, starts));
+    curves.push(Curve { colour, style: Style::Mark(Symbol::Disc), points: ends, ..Curve::default() });
+    curves.push(grey(Style::Mark(Symbol::Star), teacher));
+    let axis = |label: &str| Axis { range: Some((-extent, extent)), ..Axis::linear(label) };
     // Nothing but a ground that makes the panel square.
     let ground = Contours::of(|_, _| 0.0, vec![-extent, extent], vec![-extent, extent], vec![]);
     plot::Panel { title, x: axis("w₁"), y: axis("w₂"), contours: Some(ground), curves, ..plot::Panel::default() }

@@ -2,10 +2,11 @@
 //! point. Beside it, the long schedule with other factors: what the network can fit depends on the step sizes.
 
 use super::one_dimension::{self, LONG, MISSED, SHORT, SPARSITY, final_predictors, fits, warmed};
-use super::{PAPER, RELU_RANK};
+use super::{PAPER, RELU_RANK, draws_two_layers};
 use crate::claims::{Claim, Direction, each, paired};
 use crate::error::Result;
 use crate::experiments::Figure;
+use crate::nets::Bias;
 use crate::report::picture;
 use crate::report::plot::{self, Axis, Curve, Style, Symbol};
 use crate::run::Results;
@@ -17,7 +18,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "Figure 4 with still larger step sizes: over-regularised networks that miss points",
     declare,
     expect,
-    check: Figure::ANY,
+    check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };
 

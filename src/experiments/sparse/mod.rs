@@ -22,8 +22,9 @@ mod two_layer;
 use super::Figure;
 use crate::claims::{Claim, Direction, Evidence, each, falls_before_decay, paired};
 use crate::data::{Data, Generator};
+use crate::error::{Result, refuse};
 use crate::loss::Loss;
-use crate::nets::Architecture;
+use crate::nets::{Activation, Architecture, Bias};
 use crate::run::Results;
 use crate::spec::{Clock, Dtype, Evaluate, Panel, SCHEMA, Scale, Seeds, Spec};
 
@@ -79,6 +80,26 @@ fn base(figure: &Figure, title: &str, scale: Scale) -> Spec {
 /// The paper's data: NumPy seed 0, 1000 test samples.
 fn sparse_regression(n: usize, d: usize, support: usize) -> Data {
     Data::SparseRegression { n, d, support, test: 1000, generator: Generator::Numpy, seed: 0 }
+}
+
+/// Refuses networks that a picture of single neurons cannot show.
+fn draws_two_layers(spec: &Spec, inputs: usize, bias: Bias) -> Result<()> {
+    for run in &spec.runs {
+        let shown = match spec.net_of(run) {
+            Architecture::Mlp { widths, bias: has, activation: Activation::Relu, weight_norm: None, .. } => {
+                matches!(widths[..], [first, _, 1] if first == inputs) && *has == bias
+            }
+            _ => false,
+        };
+        if !shown {
+            let biases = format!("{bias:?}").to_lowercase();
+            return refuse!(
+                "spec: runs.{}: the figure draws the neurons of ReLU networks {inputs}-m-1 with bias = {biases}; keep that net, or set figure=null",
+                run.name
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Is the last value of a metric of every run below that of the run before it?
