@@ -43,9 +43,10 @@ const NORM: &str = "irrelevant_norm";
 /// Every run of the paper's 3x15 networks: full batches, then ever smaller ones, then full ones with weight decay.
 const ARMS: [&str; 6] = ["gd", "sgd-512", "sgd-128", "sgd-32", "sgd-1", "decay"];
 
-/// The synthetic data: 5000 draws, each twice, with labels target ± noise·N(0, 1).
-fn synthetic(target: Target, noise: f64) -> Data {
-    Data::Support { n: 5000, d: FEATURES, support: RELEVANT, target, noise, decorrelated: false, seed: 0 }
+/// The synthetic data: 5000 draws (a tenth of that at smoke scale), each twice, with labels target ± noise·N(0, 1).
+fn synthetic(scale: Scale, target: Target, noise: f64) -> Data {
+    let n = if scale == Scale::Smoke { 500 } else { 5000 };
+    Data::Support { n, d: FEATURES, support: RELEVANT, target, noise, decorrelated: false, seed: 0 }
 }
 
 /// The standard deviation of the paper's labels.
@@ -86,7 +87,7 @@ fn base(figure: &Figure, title: &str, scale: Scale, target: Target, activation: 
         overrides: Vec::new(),
         dtype: Dtype::F32,
         loss: Loss::Mse,
-        data: synthetic(target, NOISE),
+        data: synthetic(scale, target, NOISE),
         net: three_by_fifteen(activation),
         seeds: seeds(scale),
         runs: Vec::new(),

@@ -47,18 +47,18 @@ pub(super) fn controls(target: Target, scale: Scale) -> Vec<Run> {
     let run = |name: &str, label: &str, steps: u64, peak: f64, optimiser: Optimiser| {
         Run::new(name, &format!("control: {label}"), shortened(scale, steps), Schedule::Constant { peak }, optimiser)
     };
-    let noisy = "SGD, batch 32, no clipping, η = 0.01, label noise 1";
+    let noisy = "batch 32, unclipped, η = 0.01, label noise 1";
     let mut runs = vec![
-        run("gd-unclipped", "GD, no clipping, η = 0.1", 20_000, 0.1, Optimiser::gd()),
-        run("sgd-32-unclipped", "SGD, batch 32, no clipping, η = 0.1", 200_000, 0.1, sgd(32)),
-        run("sgd-1-unclipped", "SGD, batch 1, no clipping, η = 0.1", 200_000, 0.1, sgd(1)),
-        run("gd-stable", "GD, no clipping, η = 0.01", 20_000, 0.01, Optimiser::gd()),
-        run("sgd-32-stable", "SGD, batch 32, no clipping, η = 0.01", 200_000, 0.01, sgd(32)),
-        run("sgd-1-stable", "SGD, batch 1, no clipping, η = 0.01", 200_000, 0.01, sgd(1)),
-        run("sgd-1-small", "SGD, batch 1, clipped, η = 0.01", 200_000, 0.01, clipped(sgd(1))),
+        run("gd-unclipped", "GD, unclipped, η = 0.1", 20_000, 0.1, Optimiser::gd()),
+        run("sgd-32-unclipped", "batch 32, unclipped, η = 0.1", 200_000, 0.1, sgd(32)),
+        run("sgd-1-unclipped", "batch 1, unclipped, η = 0.1", 200_000, 0.1, sgd(1)),
+        run("gd-stable", "GD, unclipped, η = 0.01", 20_000, 0.01, Optimiser::gd()),
+        run("sgd-32-stable", "batch 32, unclipped, η = 0.01", 200_000, 0.01, sgd(32)),
+        run("sgd-1-stable", "batch 1, unclipped, η = 0.01", 200_000, 0.01, sgd(1)),
+        run("sgd-1-small", "batch 1, clipped, η = 0.01", 200_000, 0.01, clipped(sgd(1))),
     ];
     if target == Target::Linear {
-        runs.push(Run { data: Some(synthetic(target, 1.0)), ..run("sgd-32-noise", noisy, 200_000, 0.01, sgd(32)) });
+        runs.push(Run { data: Some(synthetic(scale, target, 1.0)), ..run("sgd-32-noise", noisy, 200_000, 0.01, sgd(32)) });
     }
     runs
 }

@@ -147,7 +147,7 @@ fn distances(spec: &Spec, results: &Results, kind: &str) -> Result<Vec<(f64, f64
     for eta in RATES {
         let name = format!("{kind}-{eta}");
         let (Some(run), Some(declared)) = (results.run(&name), spec.runs.iter().find(|run| run.name == name)) else { continue };
-        let (mut sum, mut count) = (0.0, 0.0);
+        let (mut sum, mut count) = (0.0_f64, 0.0);
         for replica in run.own().filter(|replica| run.survivor(replica.seed).is_some()) {
             let data = spec.dataset(declared, replica.seed)?;
             let moment = |other: &[f64]| data.x.iter().zip(other).map(|(x, other)| x * other).sum::<f64>();
@@ -156,7 +156,7 @@ fn distances(spec: &Spec, results: &Results, kind: &str) -> Result<Vec<(f64, f64
             count += 1.0;
         }
         if count > 0.0 {
-            points.push((eta, (sum / count as f64).sqrt()));
+            points.push((eta, (sum / count).sqrt()));
         }
     }
     Ok(points)
