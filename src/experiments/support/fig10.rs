@@ -3,8 +3,8 @@
 
 use super::matrices::{self, FIRST_LAYER};
 use super::norms::controls;
-use super::{ARMS, PAPER, arm, base, finite, leaves, selection};
-use crate::claims::{Claim, Direction};
+use super::{ARMS, PAPER, arm, base, leaves, selection};
+use crate::claims::{Claim, Direction, finite};
 use crate::data::Target;
 use crate::error::Result;
 use crate::experiments::Figure;

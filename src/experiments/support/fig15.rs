@@ -48,8 +48,8 @@ fn expect(spec: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "Figure 15, section C.3",
             vec![
                 leaves(results, "gd", Direction::Above, 0.5),
-                leaves(results, "sgd-32", Direction::Below, 0.1),
-                leaves(results, "sgd-1", Direction::Below, 0.1),
+                leaves(results, "sgd-32", Direction::Below, 0.05),
+                leaves(results, "sgd-1", Direction::Below, 0.05),
             ],
         ),
         Claim::all(

@@ -141,14 +141,6 @@ fn leaves(results: &Results, run: &str, direction: Direction, limit: f64) -> Evi
     })
 }
 
-/// How many seeds stay finite; a divergence is a loss here, not a missing case.
-fn finite(results: &Results, run: &str) -> Evidence {
-    let found = results.run(run);
-    let alive = |replica: &Replica| found.is_some_and(|run| run.survivor(replica.seed).is_some());
-    let outcomes: Vec<bool> = found.into_iter().flat_map(RunResults::own).map(alive).collect();
-    Evidence::count(format!("{run} stays finite"), &outcomes, 0, "clipping off")
-}
-
 /// Whether a count is one that a probability explains: within 0.02 and 3.5 standard deviations (what has not reached zero yet
 /// may be one in fifty). One case, decided by all of them.
 fn agrees(counted: &Evidence, probability: f64) -> Evidence {
@@ -181,9 +173,9 @@ fn selection(results: &Results, prefixes: &[&str], source: &str) -> Vec<Claim> {
     vec![
         Claim::all(
             "sgd-removes",
-            "SGD shrinks the weights of irrelevant inputs to zero: below a tenth",
+            "SGD shrinks the weights of irrelevant inputs to zero: below a twentieth",
             source,
-            over(&["sgd-32", "sgd-1"], &|run| leaves(results, run, Direction::Below, 0.1)),
+            over(&["sgd-32", "sgd-1"], &|run| leaves(results, run, Direction::Below, 0.05)),
         ),
         Claim::all(
             "gd-stops",
@@ -196,7 +188,7 @@ fn selection(results: &Results, prefixes: &[&str], source: &str) -> Vec<Claim> {
             "decay-removes",
             "gradient descent with weight decay does so too",
             source,
-            over(&["decay"], &|run| leaves(results, run, Direction::Below, 0.1)),
+            over(&["decay"], &|run| leaves(results, run, Direction::Below, 0.05)),
         ),
     ]
 }
