@@ -201,7 +201,7 @@ fn load(path: &Path) -> Result<(), EmulatorError> {
 fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
     let compiler = Compiler::find()?;
     let sources = patched_sources(patches)?;
-    let folder = folder(&compiler, headers().chain(EMULATOR_HEADERS.iter().copied()))?;
+    let folder = folder(&compiler, headers())?;
     let objects = compile_all(&compiler, &folder, &sources)?;
 
     let linked = folder.join(digest(&sources));
@@ -220,8 +220,13 @@ fn build(patches: &[Patch<'_>]) -> Result<PathBuf, EmulatorError> {
 }
 
 /// What kernels include, in an order in which a header comes after those that it includes.
-fn headers() -> impl Iterator<Item = Source> + Clone {
+fn kernel_headers() -> impl Iterator<Item = Source> + Clone {
     DeviceCode::headers().iter().map(|&(name, text)| Source { name, text })
+}
+
+/// What kernels and the emulator include.
+fn headers() -> impl Iterator<Item = Source> + Clone {
+    kernel_headers().chain(EMULATOR_HEADERS.iter().copied())
 }
 
 /// The names and texts of all sources. What a patch of a header changes is in the texts themselves: the header takes the place
@@ -229,11 +234,13 @@ fn headers() -> impl Iterator<Item = Source> + Clone {
 fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>, EmulatorError> {
     let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
     let sources = EMULATOR.iter().copied().chain(kernels);
-    if let Some(patch) = patches.iter().find(|patch| !sources.clone().chain(headers()).any(|source| source.name == patch.file)) {
+    if let Some(patch) =
+        patches.iter().find(|patch| !sources.clone().chain(kernel_headers()).any(|source| source.name == patch.file))
+    {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
     let mut inlined: Vec<(&str, String)> = Vec::new();
-    for header in headers() {
+    for header in kernel_headers() {
         let text = inline(patched(&header, patches)?, &inlined);
         if text != header.text {
             inlined.push((header.name, text.replace("#pragma once\n", "")));
