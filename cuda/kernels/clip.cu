@@ -5,8 +5,7 @@
 
 #define BY_NORM(T, suffix)                                                                                                       \
     KERNEL(clip_by_norm_##suffix, 256, const T* norm, T* gradient, u64 n, T max_norm) {                                          \
-        T factor = max_norm / (norm[0] + T(1e-6));                                                                               \
-        /* A NaN norm leaves the gradient as it is. */                                                                           \
+        T factor = clip_factor(max_norm, norm[0]);                                                                               \
         if (!(factor < T(1))) return;                                                                                            \
         FOR_ELEMENTS(i, n) gradient[i] *= factor;                                                                                \
     }

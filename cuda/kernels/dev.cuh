@@ -253,6 +253,12 @@ DEVICE double root(double x) { return ::sqrt(x); }
 DEVICE bool is_finite(float x) { return fabsf(x) <= 3.40282346638528859812e38f; }
 DEVICE bool is_finite(double x) { return ::fabs(x) <= 1.79769313486231570815e308; }
 
+// The factor of a gradient of this norm that is not to be longer than `clip`: 1 for a NaN norm, as kernels/src/clip has it.
+template <class T> DEVICE T clip_factor(T clip, T norm) {
+    norm = norm + T(1e-6);
+    return clip < norm ? clip / norm : T(1);
+}
+
 // `out = value`, or `out = out + value` if `add`.
 template <class T> DEVICE void put(T* out, T value, u32 add) { *out = add ? *out + value : value; }
 

@@ -79,8 +79,7 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
                 T columns = square_sum(activations + at, widths[l - 1], scratch) + T(has_bias(bias, l) ? 1 : 0);
                 squared_norm = fused(rows, columns, squared_norm);
             }
-            T norm = root(squared_norm);
-            coefficient = clip < norm + T(1e-6) ? clip / (norm + T(1e-6)) : T(1);
+            coefficient = clip_factor(clip, root(squared_norm));
         }
         T rate = lr[step];
         T* layer = weights;

@@ -64,12 +64,6 @@ template <class T> DEVICE T square_sum(const T* vector, u32 count, T* scratch) {
     return block_sum(sum, scratch);
 }
 
-// The factor of a gradient of this norm that is not to be longer than `clip`; NaN stays NaN.
-template <class T> DEVICE T clip_factor(T clip, T norm) {
-    T ratio = clip / (norm + T(1e-6));
-    return ratio > T(1) ? T(1) : ratio;
-}
-
 // Where a replica's weights are while it trains: a copy in shared memory, or `params` itself where that has no room.
 template <class T> DEVICE T* load_weights(T* params, u32 count, bool resident, SharedMemory& memory) {
     if (!resident) return params;

@@ -29,6 +29,20 @@ impl<T: Real> Case<T> {
         Case { shape: self.shape, x: wide(&self.x), y: wide(&self.y), params: wide(&self.params) }
     }
 
+    /// `diagonal_backward_weight` at its own parameters.
+    fn backward(&self, cx: &Context, dy: &[T], dparams: &mut [T], acc: Acc) {
+        diagonal_backward_weight(
+            cx,
+            &self.shape,
+            on(cx, &self.x).view(),
+            on(cx, &self.params).view(),
+            on(cx, dy).view(),
+            on_mut(cx, dparams).view_mut(),
+            acc,
+        )
+        .unwrap();
+    }
+
     fn sgd(&self, cx: &Context, steps: Steps<'_, T>, params: &mut [T], diverged: &mut [Option<usize>]) {
         diagonal_sgd(
             cx,
@@ -98,17 +112,7 @@ fn backward_is_the_derivative_of_the_loss() {
             mse_backward(&cx, MseScale::Half, on(&cx, &y).view(), on(&cx, &case.y).view(), on_mut(&cx, &mut dy).view_mut())
                 .unwrap();
             let mut dparams = vec![f64::NAN; 2 * d];
-            let (x, params) = (on(&cx, &case.x), on(&cx, &case.params));
-            diagonal_backward_weight(
-                &cx,
-                &case.shape,
-                x.view(),
-                params.view(),
-                on(&cx, &dy).view(),
-                on_mut(&cx, &mut dparams).view_mut(),
-                Acc::Set,
-            )
-            .unwrap();
+            case.backward(&cx, &dy, &mut dparams, Acc::Set);
             let numeric: Vec<f64> = (0..2 * d)
                 .map(|j| {
                     let at = |shift: f64| {
@@ -144,27 +148,9 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
                 diagonal_forward(&cx, &case.shape, x.view(), params.view(), on_mut(&cx, &mut got).view_mut()).unwrap();
                 assert_close(&what("forward"), &got, &y, tolerance * d as f64);
                 let mut got = vec![T::NAN; 6 * d];
-                diagonal_backward_weight(
-                    &cx,
-                    &case.shape,
-                    x.view(),
-                    params.view(),
-                    on(&cx, &dy).view(),
-                    on_mut(&cx, &mut got).view_mut(),
-                    Acc::Set,
-                )
-                .unwrap();
+                case.backward(&cx, &dy, &mut got, Acc::Set);
                 assert_close(&what("backward"), &got, &dparams, tolerance * n as f64);
-                diagonal_backward_weight(
-                    &cx,
-                    &case.shape,
-                    x.view(),
-                    params.view(),
-                    on(&cx, &dy).view(),
-                    on_mut(&cx, &mut got).view_mut(),
-                    Acc::Add,
-                )
-                .unwrap();
+                case.backward(&cx, &dy, &mut got, Acc::Add);
                 let twice: Vec<f64> = dparams.iter().map(|value| 2.0 * value).collect();
                 assert_close(&what("backward, added"), &got, &twice, 2.0 * tolerance * n as f64);
             }
@@ -226,16 +212,7 @@ fn one_step_is_the_gradient_step() {
         let (x, start) = (on(&cx, &case.x), on(&cx, &case.params));
         diagonal_forward(&cx, &case.shape, x.view(), start.view(), on_mut(&cx, &mut y).view_mut()).unwrap();
         mse_backward(&cx, MseScale::Half, on(&cx, &y).view(), on(&cx, &case.y).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
-        diagonal_backward_weight(
-            &cx,
-            &case.shape,
-            x.view(),
-            start.view(),
-            on(&cx, &dy).view(),
-            on_mut(&cx, &mut gradient).view_mut(),
-            Acc::Set,
-        )
-        .unwrap();
+        case.backward(&cx, &dy, &mut gradient, Acc::Set);
         let want: Vec<f64> = case.params.iter().zip(&gradient).map(|(p, g)| p - 0.3 * g).collect();
         let mut by_gd = case.params.clone();
         diagonal_gd(&cx, &case.shape, x.view(), on(&cx, &case.y).view(), &[0.3], on_mut(&cx, &mut by_gd).view_mut(), &mut [None])

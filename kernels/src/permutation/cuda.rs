@@ -14,7 +14,7 @@ pub(super) fn permutation_fill(
     let mut out = on_mut(device, op, "out", out)?;
     let Permutation { n, rows, columns, keys } = permutation;
     let (count, keys) = (out.len() as u64, Buffer::from_host(device, keys)?);
-    let launch = grid(Launch::new(device, "rng", "rng_permutation_fill")?, out.len());
+    let launch = grid(Launch::new(device, "permutation", op)?, out.len());
     let launch = launch.write(&mut out).read(keys.as_slice()).value(count);
     let launch = launch.value(*n).value(*rows).value(*columns).value(first);
     // SAFETY: `out` has `count` elements and there is a key for each round; n and both sides are positive, and the sides have

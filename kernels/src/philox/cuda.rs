@@ -15,7 +15,7 @@ pub(super) fn philox_below(
     let mut out = on_mut(device, op, "out", out)?;
     let Words { key: [low, high], upper } = *words;
     let count = out.len() as u64;
-    let launch = grid(Launch::new(device, "rng", "rng_philox_below")?, out.len()).write(&mut out).value(count);
+    let launch = grid(Launch::new(device, "philox", op)?, out.len()).write(&mut out).value(count);
     let launch = launch.value(u64::from(high) << 32 | u64::from(low)).value(start);
     let launch = launch.value(upper[0]).value(upper[1]).value(n);
     // SAFETY: `out` has `count` elements.

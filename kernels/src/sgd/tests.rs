@@ -39,22 +39,20 @@ fn from_pytorch() -> [Steps; 5] {
     ]
 }
 
+/// One update at step size 0.1.
+fn step<T: Real>(cx: &Context, rule: &SgdRule, first: bool, gradient: &[T], buffer: &mut [T], w: &mut [T]) {
+    let gradient = on(cx, gradient);
+    let (mut buffer, mut w) = (on_mut(cx, buffer), on_mut(cx, w));
+    sgd_update(cx, rule, 0.1, first, gradient.view(), buffer.view_mut(), w.view_mut()).unwrap();
+}
+
 #[test]
 fn steps_of_pytorch() {
     for cx in contexts() {
         for (rule, steps, last_buffer) in from_pytorch() {
             let (mut w, mut buffer) = (START, vec![f64::NAN; rule.buffer(3)]);
             for (t, (gradient, want)) in GRADIENTS.iter().zip(&steps).enumerate() {
-                sgd_update(
-                    &cx,
-                    &rule,
-                    0.1,
-                    t == 0,
-                    on(&cx, gradient).view(),
-                    on_mut(&cx, &mut buffer).view_mut(),
-                    on_mut(&cx, &mut w).view_mut(),
-                )
-                .unwrap();
+                step(&cx, &rule, t == 0, gradient, &mut buffer, &mut w);
                 assert_close(&format!("{} {rule:?} step {t}", variant(&cx)), &w, want, 1e-15);
             }
             assert_close("buffer", &buffer, last_buffer.as_ref().map_or(&[], |buffer| &buffer[..]), 1e-15);
@@ -72,31 +70,12 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             let oracle = Context::cpu_with(Isa::Scalar).unwrap();
             let (mut want, mut want_buffer) = (wide(&start), vec![f64::NAN; rule.buffer(len)]);
             for (t, gradient) in gradients.iter().enumerate() {
-                let (gradient, buffer) = (wide(gradient), (&mut want_buffer).into());
-                sgd_update(
-                    &oracle,
-                    &rule,
-                    0.1,
-                    t == 0,
-                    on(&oracle, &gradient).view(),
-                    buffer,
-                    on_mut(&oracle, &mut want).view_mut(),
-                )
-                .unwrap();
+                step(&oracle, &rule, t == 0, &wide(gradient), &mut want_buffer, &mut want);
             }
             for cx in contexts() {
                 let (mut w, mut buffer) = (start.clone(), vec![T::NAN; rule.buffer(len)]);
                 for (t, gradient) in gradients.iter().enumerate() {
-                    sgd_update(
-                        &cx,
-                        &rule,
-                        0.1,
-                        t == 0,
-                        on(&cx, gradient).view(),
-                        on_mut(&cx, &mut buffer).view_mut(),
-                        on_mut(&cx, &mut w).view_mut(),
-                    )
-                    .unwrap();
+                    step(&cx, &rule, t == 0, gradient, &mut buffer, &mut w);
                 }
                 let what = format!("{} {} {len} {rule:?}", variant(&cx), T::DTYPE.name());
                 assert_close(&what, &w, &want, tolerance);
