@@ -17,8 +17,8 @@ use handgrad_kernels::{Acc, Context, Isa};
 
 use crate::error::Result;
 use crate::layers::{At, Layer};
-use crate::loss::Loss;
-use crate::nets::{Activation, Architecture, Bias, Init, Net, Objective, Plan, WeightNorm};
+use crate::loss::{Loss, TargetBuffer};
+use crate::nets::{Activation, Architecture, Bias, Init, Net, Objective, Plan, Point, WeightNorm};
 use crate::rng::{self, Stream};
 use crate::spec::Seed;
 
@@ -102,15 +102,15 @@ pub fn check<E>(name: &str, at: &[f64], gradient: &[f64], mut value: impl FnMut(
 /// # Errors
 /// If the layer refuses its arguments.
 pub fn layer(cx: &Context, name: &str, layer: &dyn Layer<f64>, at: At<'_, f64>, c: &[f64]) -> Result<Report> {
-    let At { n, w, x } = at;
+    let (n, w, x) = (at.n, at.w.on_host("gradient check", "w")?, at.x.on_host("gradient check", "x")?);
     let mut gradient = vec![f64::NAN; w.len() + x.len()];
     let (dw, dx) = gradient.split_at_mut(w.len());
-    layer.backward_weight(cx, at, c, dw, Acc::Set)?;
-    layer.backward_data(cx, at, c, dx)?;
+    layer.backward_weight(cx, at, c.into(), dw.into(), Acc::Set)?;
+    layer.backward_data(cx, at, c.into(), dx.into())?;
     let mut y = vec![f64::NAN; n * layer.outputs()];
     check(name, &[w, x].concat(), &gradient, |point| {
         let (w, x) = point.split_at(w.len());
-        layer.forward(cx, At { n, w, x }, &mut y)?;
+        layer.forward(cx, At { n, w: w.into(), x: x.into() }, (&mut y).into())?;
         Ok(y.iter().zip(c).map(|(y, c)| y * c).sum())
     })
 }
@@ -121,16 +121,22 @@ pub fn layer(cx: &Context, name: &str, layer: &dyn Layer<f64>, at: At<'_, f64>, 
 /// # Errors
 /// If the network or the loss refuses its arguments.
 pub fn net(cx: &Context, name: &str, net: &Arc<Net<f64>>, objective: &Objective<'_, f64>) -> Result<[Report; 2]> {
-    let mut plan = Plan::new(Arc::clone(net), objective.n)?;
-    let mut gradient = vec![f64::NAN; objective.params.len()];
-    plan.gradient(cx, objective, &mut gradient)?;
-    let first = check(name, objective.params, &gradient, |params| plan.loss(cx, &Objective { params, ..*objective }))?;
+    let Objective { point, .. } = *objective;
+    let params = point.params.on_host("gradient check", "params")?;
+    /// The objective at other parameters.
+    fn at<'a>(objective: &Objective<'a, f64>, params: &'a [f64]) -> Objective<'a, f64> {
+        Objective { point: Point { params: params.into(), ..objective.point }, ..*objective }
+    }
+    let mut plan = Plan::new(cx, Arc::clone(net), point.n)?;
+    let mut gradient = vec![f64::NAN; params.len()];
+    plan.gradient(cx, objective, (&mut gradient).into())?;
+    let first = check(name, params, &gradient, |params| plan.loss(cx, &at(objective, params)))?;
     let mut product = vec![f64::NAN; gradient.len()];
-    plan.hessian_vector(cx, objective, &gradient, &mut product)?;
-    let mut moved = vec![f64::NAN; gradient.len()];
-    let second = check(&format!("{name} hessian"), objective.params, &product, |params| -> Result<f64> {
-        plan.gradient(cx, &Objective { params, ..*objective }, &mut moved)?;
-        Ok(moved.iter().map(|g| g * g).sum::<f64>() / 2.0)
+    plan.hessian_vector(cx, objective, (&gradient).into(), (&mut product).into())?;
+    let mut there = vec![f64::NAN; gradient.len()];
+    let second = check(&format!("{name} hessian"), params, &product, |params| -> Result<f64> {
+        plan.gradient(cx, &at(objective, params), (&mut there).into())?;
+        Ok(there.iter().map(|g| g * g).sum::<f64>() / 2.0)
     })?;
     Ok([first, second])
 }
@@ -202,7 +208,8 @@ fn layered(cx: &Context, architecture: &Architecture, loss: Loss, n: usize, name
         Loss::SoftmaxXent => (0..n).map(|i| (i % layers.outputs()) as f64).collect(),
     };
     let params = architecture.initial(3, Seed::Own(1));
-    let objective = Objective { loss, n, x, target: &target, params: &params };
+    let target = TargetBuffer::new(cx, loss, &target)?;
+    let objective = Objective { loss, point: Point { n, x: x.into(), params: (&params).into() }, target: target.view() };
     Ok(net(cx, name, &layers, &objective)?.to_vec())
 }
 
@@ -261,6 +268,8 @@ mod tests {
 
     #[test]
     fn layers_are_checked_by_their_weights_and_by_their_inputs() {
+        use handgrad_kernels::{View, ViewMut};
+
         use crate::layers::{Along, Linear};
         /// A linear layer whose gradients are scaled.
         #[derive(Debug)]
@@ -272,20 +281,27 @@ mod tests {
             fn outputs(&self) -> usize {
                 2
             }
-            fn forward(&self, cx: &Context, at: At<'_, f64>, y: &mut [f64]) -> Result<()> {
+            fn forward(&self, cx: &Context, at: At<'_, f64>, y: ViewMut<'_, f64>) -> Result<()> {
                 self.0.forward(cx, at, y)
             }
-            fn backward_data(&self, cx: &Context, at: At<'_, f64>, dy: &[f64], dx: &mut [f64]) -> Result<()> {
-                self.0.backward_data(cx, at, dy, dx)?;
-                dx.iter_mut().for_each(|dx| *dx *= self.1);
+            fn backward_data(&self, cx: &Context, at: At<'_, f64>, dy: View<'_, f64>, mut dx: ViewMut<'_, f64>) -> Result<()> {
+                self.0.backward_data(cx, at, dy, dx.reborrow())?;
+                dx.on_host("test", "dx")?.iter_mut().for_each(|dx| *dx *= self.1);
                 Ok(())
             }
-            fn backward_weight(&self, cx: &Context, at: At<'_, f64>, dy: &[f64], dw: &mut [f64], acc: Acc) -> Result<()> {
-                self.0.backward_weight(cx, at, dy, dw, acc)?;
-                dw[7] *= self.2;
+            fn backward_weight(
+                &self,
+                cx: &Context,
+                at: At<'_, f64>,
+                dy: View<'_, f64>,
+                mut dw: ViewMut<'_, f64>,
+                acc: Acc,
+            ) -> Result<()> {
+                self.0.backward_weight(cx, at, dy, dw.reborrow(), acc)?;
+                dw.on_host("test", "dw")?[7] *= self.2;
                 Ok(())
             }
-            fn forward_tangent(&self, _: &Context, _: At<'_, f64>, _: Along<'_, f64>, _: &mut [f64]) -> Result<()> {
+            fn forward_tangent(&self, _: &Context, _: At<'_, f64>, _: Along<'_, f64>, _: ViewMut<'_, f64>) -> Result<()> {
                 Ok(())
             }
             fn backward_data_tangent(
@@ -293,16 +309,16 @@ mod tests {
                 _: &Context,
                 _: At<'_, f64>,
                 _: Along<'_, f64>,
-                _: &[f64],
-                _: &[f64],
-                _: &mut [f64],
+                _: View<'_, f64>,
+                _: View<'_, f64>,
+                _: ViewMut<'_, f64>,
             ) -> Result<()> {
                 Ok(())
             }
         }
         let cx = Context::cpu().unwrap();
         let (w, x) = ([0.3, -1.2, 0.8, 0.1, 0.9, -0.4, 0.2, 0.7], [1.1, 0.6, -0.3, 0.5, -0.9, 0.2]);
-        let at = At { n: 2, w: &w, x: &x };
+        let at = At { n: 2, w: (&w).into(), x: (&x).into() };
         let linear = Linear { inputs: 3, outputs: 2, bias: true };
         for (data, weight, passes) in [(1.0, 1.0, true), (1.001, 1.0, false), (1.0, 0.0, false), (f64::NAN, 1.0, false)] {
             let report = layer(&cx, "linear", &Wrong(linear, data, weight), at, &[0.4, -1.0, 0.7, 0.2]).unwrap();

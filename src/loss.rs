@@ -1,9 +1,10 @@
 //! Losses over the outputs of a network, as means over a batch.
 
+use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::logistic::{logistic_backward, logistic_backward_tangent, logistic_forward};
 use handgrad_kernels::mse::{MseScale, mse_backward, mse_backward_tangent, mse_forward};
 use handgrad_kernels::softmax_xent::{SoftmaxShape, softmax_xent_backward, softmax_xent_backward_tangent, softmax_xent_forward};
-use handgrad_kernels::{Context, Real};
+use handgrad_kernels::{Buffer, Context, Real, View, ViewMut};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, refuse};
@@ -62,12 +63,12 @@ impl Loss {
     ///
     /// # Errors
     /// If there are no samples, or the targets do not fit.
-    pub fn forward<T: Real>(self, cx: &Context, outputs: usize, y: &[T], target: &[T]) -> Result<T> {
+    pub fn forward<T: Real>(self, cx: &Context, outputs: usize, y: View<'_, T>, target: Targets<'_, T>) -> Result<T> {
         Ok(match self {
-            Loss::HalfMse => mse_forward(cx, MseScale::Half, y.into(), target.into())?,
-            Loss::Mse => mse_forward(cx, MseScale::Full, y.into(), target.into())?,
-            Loss::Logistic => logistic_forward(cx, y.into(), target.into())?,
-            Loss::SoftmaxXent => softmax_xent_forward(cx, &rows(outputs, y), y.into(), &classes(target))?,
+            Loss::HalfMse => mse_forward(cx, MseScale::Half, y, target.values()?)?,
+            Loss::Mse => mse_forward(cx, MseScale::Full, y, target.values()?)?,
+            Loss::Logistic => logistic_forward(cx, y, target.values()?)?,
+            Loss::SoftmaxXent => softmax_xent_forward(cx, &rows(outputs, y.len()), y, target.classes()?)?,
         })
     }
 
@@ -75,12 +76,19 @@ impl Loss {
     ///
     /// # Errors
     /// As [`Loss::forward`].
-    pub fn backward<T: Real>(self, cx: &Context, outputs: usize, y: &[T], target: &[T], dy: &mut [T]) -> Result<()> {
+    pub fn backward<T: Real>(
+        self,
+        cx: &Context,
+        outputs: usize,
+        y: View<'_, T>,
+        target: Targets<'_, T>,
+        dy: ViewMut<'_, T>,
+    ) -> Result<()> {
         match self {
-            Loss::HalfMse => mse_backward(cx, MseScale::Half, y.into(), target.into(), dy.into())?,
-            Loss::Mse => mse_backward(cx, MseScale::Full, y.into(), target.into(), dy.into())?,
-            Loss::Logistic => logistic_backward(cx, y.into(), target.into(), dy.into())?,
-            Loss::SoftmaxXent => softmax_xent_backward(cx, &rows(outputs, y), y.into(), &classes(target), dy.into())?,
+            Loss::HalfMse => mse_backward(cx, MseScale::Half, y, target.values()?, dy)?,
+            Loss::Mse => mse_backward(cx, MseScale::Full, y, target.values()?, dy)?,
+            Loss::Logistic => logistic_backward(cx, y, target.values()?, dy)?,
+            Loss::SoftmaxXent => softmax_xent_backward(cx, &rows(outputs, y.len()), y, target.classes()?, dy)?,
         }
         Ok(())
     }
@@ -93,29 +101,139 @@ impl Loss {
         self,
         cx: &Context,
         outputs: usize,
-        (y, y_tangent): (&[T], &[T]),
-        target: &[T],
-        dy_tangent: &mut [T],
+        (y, y_tangent): (View<'_, T>, View<'_, T>),
+        target: Targets<'_, T>,
+        dy_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
         match self {
-            Loss::HalfMse => mse_backward_tangent(cx, MseScale::Half, y_tangent.into(), dy_tangent.into())?,
-            Loss::Mse => mse_backward_tangent(cx, MseScale::Full, y_tangent.into(), dy_tangent.into())?,
-            Loss::Logistic => logistic_backward_tangent(cx, y.into(), target.into(), y_tangent.into(), dy_tangent.into())?,
-            Loss::SoftmaxXent => {
-                softmax_xent_backward_tangent(cx, &rows(outputs, y), y.into(), y_tangent.into(), dy_tangent.into())?
-            }
+            Loss::HalfMse => mse_backward_tangent(cx, MseScale::Half, y_tangent, dy_tangent)?,
+            Loss::Mse => mse_backward_tangent(cx, MseScale::Full, y_tangent, dy_tangent)?,
+            Loss::Logistic => logistic_backward_tangent(cx, y, target.values()?, y_tangent, dy_tangent)?,
+            Loss::SoftmaxXent => softmax_xent_backward_tangent(cx, &rows(outputs, y.len()), y, y_tangent, dy_tangent)?,
         }
         Ok(())
     }
 }
 
-fn rows<T>(outputs: usize, y: &[T]) -> SoftmaxShape {
-    SoftmaxShape { n: y.len() / outputs, classes: outputs }
+fn rows(outputs: usize, numbers: usize) -> SoftmaxShape {
+    SoftmaxShape { n: numbers / outputs, classes: outputs }
 }
 
-/// Class indices; [`Loss::check`] refuses what is none.
-fn classes<T: Real>(target: &[T]) -> Vec<u32> {
-    target.iter().map(|target| target.to_f64() as u32).collect()
+/// Targets as kernels take them, on a context's device.
+#[derive(Debug)]
+pub enum TargetBuffer<T: Real> {
+    /// Numbers, [`Loss::targets`] per sample.
+    Values(Buffer<T>),
+    /// A class per sample.
+    Classes(Buffer<u32>),
+}
+
+/// A [`TargetBuffer`] borrowed to read.
+#[derive(Clone, Copy, Debug)]
+pub enum Targets<'a, T: Real> {
+    /// Numbers.
+    Values(View<'a, T>),
+    /// Classes.
+    Classes(View<'a, u32>),
+}
+
+impl<T: Real> TargetBuffer<T> {
+    /// Targets that [`Loss::check`] has let in.
+    ///
+    /// # Errors
+    /// If the device has no room for them.
+    pub fn new(cx: &Context, loss: Loss, targets: &[f64]) -> Result<TargetBuffer<T>> {
+        Ok(match loss {
+            Loss::SoftmaxXent => {
+                let classes: Vec<u32> = targets.iter().map(|&target| target as u32).collect();
+                TargetBuffer::Classes(Buffer::from_slice(cx, &classes)?)
+            }
+            Loss::HalfMse | Loss::Mse | Loss::Logistic => {
+                let values: Vec<T> = targets.iter().map(|&target| T::from_f64(target)).collect();
+                TargetBuffer::Values(Buffer::from_slice(cx, &values)?)
+            }
+        })
+    }
+
+    /// All of them.
+    pub fn view(&self) -> Targets<'_, T> {
+        match self {
+            TargetBuffer::Values(values) => Targets::Values(values.view()),
+            TargetBuffer::Classes(classes) => Targets::Classes(classes.view()),
+        }
+    }
+
+    /// The targets of the samples `indices`, `width` each, become the first ones here.
+    ///
+    /// # Errors
+    /// If there is no room for so many, or the kinds differ.
+    pub fn gather(&mut self, cx: &Context, from: Targets<'_, T>, width: usize, indices: View<'_, u32>) -> Result<()> {
+        let (shape, len) = (GatherShape { n: from.len() / width, width, stride: width }, indices.len() * width);
+        match self {
+            TargetBuffer::Values(to) => gather(cx, &shape, from.values()?, indices, to.view_mut().part(0, len)?)?,
+            TargetBuffer::Classes(to) => gather(cx, &shape, from.classes()?, indices, to.view_mut().part(0, len)?)?,
+        }
+        Ok(())
+    }
+
+    /// The numbers, to write to.
+    ///
+    /// # Errors
+    /// If they are classes.
+    pub fn values_mut(&mut self) -> Result<ViewMut<'_, T>> {
+        match self {
+            TargetBuffer::Values(values) => Ok(values.view_mut()),
+            TargetBuffer::Classes(_) => refuse!("targets are classes, expected numbers; take a loss of numbers"),
+        }
+    }
+}
+
+impl<'a, T: Real> Targets<'a, T> {
+    /// Numbers or classes.
+    pub fn len(self) -> usize {
+        match self {
+            Targets::Values(values) => values.len(),
+            Targets::Classes(classes) => classes.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// `len` of them from `offset` on.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn part(self, offset: usize, len: usize) -> Result<Targets<'a, T>> {
+        Ok(match self {
+            Targets::Values(values) => Targets::Values(values.part(offset, len)?),
+            Targets::Classes(classes) => Targets::Classes(classes.part(offset, len)?),
+        })
+    }
+
+    /// The numbers.
+    ///
+    /// # Errors
+    /// If they are classes.
+    pub fn values(self) -> Result<View<'a, T>> {
+        match self {
+            Targets::Values(values) => Ok(values),
+            Targets::Classes(_) => refuse!("targets are classes, expected numbers for this loss"),
+        }
+    }
+
+    /// The classes.
+    ///
+    /// # Errors
+    /// If they are numbers.
+    pub fn classes(self) -> Result<View<'a, u32>> {
+        match self {
+            Targets::Classes(classes) => Ok(classes),
+            Targets::Values(_) => refuse!("targets are numbers, expected classes for this loss"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::draws::Draws;
 use crate::error::{Error, Result, refuse};
 use crate::loss::Loss;
 use crate::metrics::{self, DiagonalNtk, Measurer};
-use crate::nets::{Architecture, Plan, Training};
+use crate::nets::{Architecture, Plan, Point, Training};
 use crate::optim::{Batch, Optimiser, Rule, Sampling};
 use crate::schedule::Schedule;
 use crate::spec::{Dtype, Seed};
@@ -281,7 +281,8 @@ pub fn measure(cx: &Context, npz: &Npz, options: &Measure) -> Result<Measured> {
         Some(layers) => {
             let n = rows.len() / d;
             let mut gradients = vec![0.0; n * count];
-            Plan::new(Arc::new(layers), n)?.sample_gradients(cx, (n, &rows, params), 0, &mut gradients)?;
+            let point = Point { n, x: (&rows).into(), params: params.into() };
+            Plan::new(cx, Arc::new(layers), n)?.sample_gradients(cx, point, 0, (&mut gradients).into())?;
             metrics::rank::singular_values(n, count, &gradients)?
         }
     };

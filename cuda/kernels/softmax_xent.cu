@@ -1,4 +1,5 @@
-// Cross-entropy of the softmax of logits against labels: kernels/src/softmax_xent. y n x classes; labels n, below `classes`.
+// Cross-entropy of the softmax of logits against labels: kernels/src/softmax_xent. y n x classes; labels n; one that is not below `classes`
+// makes NaN of what its sample contributes.
 // Everything is computed in f64 and rounded once. A warp takes a sample.
 //
 // softmax_xent_forward: two launches of 256 threads with 8 f64 of shared memory: softmax_xent_partial with n/64 blocks, rounded
@@ -7,6 +8,8 @@
 #include "sums.cuh"
 
 constexpr u32 SAMPLES_OF_BLOCK = 64;
+
+DEVICE double not_a_number() { return 0.0 / 0.0; }
 
 struct Largest {
     double value;
@@ -39,7 +42,8 @@ template <class T> DEVICE double loss_of(const T* row, u32 label, u32 classes) {
     Largest largest = largest_of(row, classes);
     // The largest term is 1 and left out, so that a confident and right prediction keeps the digits of its small loss.
     double others = sum_of_classes(classes, [&](u32 k) { return k == largest.place ? 0.0 : exp(double(row[k]) - largest.value); });
-    return log1p(others) + (largest.value - double(row[label]));
+    double hit = label < classes ? double(row[label]) : not_a_number();
+    return log1p(others) + (largest.value - hit);
 }
 
 template <class T> DEVICE void partial_loss(const T* y, const u32* labels, double* partial, u32 n, u32 classes) {
@@ -59,8 +63,9 @@ template <class T> DEVICE void backward(const T* y, const u32* labels, T* dy, u3
     const T* row = y + i * u64(classes);
     double largest = largest_of(row, classes).value;
     double total = sum_of_classes(classes, [&](u32 k) { return exp(double(row[k]) - largest); });
+    double miss = labels[i] < classes ? 0.0 : not_a_number();
     for (u32 k = lane_of_thread(); k < classes; k += 32) {
-        double hit = k == labels[i] ? 1.0 : 0.0;
+        double hit = k == labels[i] ? 1.0 : miss;
         dy[i * u64(classes) + k] = T((exp(double(row[k]) - largest) / total - hit) / double(n));
     }
 }

@@ -244,6 +244,11 @@ impl<'a, T: Element> SliceMut<'a, T> {
         self.slice
     }
 
+    /// The same view for a shorter time.
+    pub fn reborrow(&mut self) -> SliceMut<'_, T> {
+        SliceMut::new(self.slice)
+    }
+
     /// The part of this view that has `len` elements from `offset`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use crate::{Context, Result};
+use crate::{Context, Error, Result};
 
 #[cfg(feature = "cuda")]
 mod element {
@@ -171,7 +171,46 @@ pub enum ViewMut<'a, T: Element> {
     Cuda(handgrad_cuda::SliceMut<'a, T>),
 }
 
-impl<T: Element> View<'_, T> {
+impl<'a, T: Element> View<'a, T> {
+    /// `len` elements from `offset` on.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn part(self, offset: usize, len: usize) -> Result<View<'a, T>> {
+        match self {
+            View::Host(slice) => {
+                let part = offset.checked_add(len).and_then(|end| slice.get(offset..end));
+                part.map(View::Host).ok_or_else(|| out_of_range(offset, len, slice.len()))
+            }
+            #[cfg(feature = "cuda")]
+            View::Cuda(slice) => Ok(View::Cuda(slice.slice(offset, len)?)),
+        }
+    }
+
+    /// The elements, if they are on the host; `op` and `argument` say in the error who needs them there.
+    ///
+    /// # Errors
+    /// If they are on a card.
+    pub fn on_host(self, op: &'static str, argument: &'static str) -> Result<&'a [T]> {
+        crate::context::host(op, argument, self)
+    }
+
+    /// A copy on the host.
+    ///
+    /// # Errors
+    /// If the transfer from a card fails.
+    pub fn to_vec(self) -> Result<Vec<T>> {
+        match self {
+            View::Host(slice) => Ok(slice.to_vec()),
+            #[cfg(feature = "cuda")]
+            View::Cuda(slice) => {
+                let mut values = vec![T::zeroed(); slice.len()];
+                slice.copy_to_host(&mut values)?;
+                Ok(values)
+            }
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
@@ -188,6 +227,81 @@ impl<T: Element> View<'_, T> {
 }
 
 impl<T: Element> ViewMut<'_, T> {
+    /// The same elements, to read.
+    pub fn view(&self) -> View<'_, T> {
+        match self {
+            ViewMut::Host(slice) => View::Host(slice),
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => View::Cuda(slice.as_slice()),
+        }
+    }
+
+    /// The same elements for a shorter time.
+    pub fn reborrow(&mut self) -> ViewMut<'_, T> {
+        match self {
+            ViewMut::Host(slice) => ViewMut::Host(slice),
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => ViewMut::Cuda(slice.reborrow()),
+        }
+    }
+
+    /// `len` elements from `offset` on.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn part(&mut self, offset: usize, len: usize) -> Result<ViewMut<'_, T>> {
+        match self {
+            ViewMut::Host(slice) => {
+                let all = slice.len();
+                let part = offset.checked_add(len).and_then(|end| slice.get_mut(offset..end));
+                part.map(ViewMut::Host).ok_or_else(|| out_of_range(offset, len, all))
+            }
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => Ok(ViewMut::Cuda(slice.slice_mut(offset, len)?)),
+        }
+    }
+
+    /// The elements before `middle` and those from it on.
+    ///
+    /// # Errors
+    /// If there are fewer than `middle`.
+    pub fn split_at(&mut self, middle: usize) -> Result<(ViewMut<'_, T>, ViewMut<'_, T>)> {
+        match self {
+            ViewMut::Host(slice) => {
+                let all = slice.len();
+                let halves = slice.split_at_mut_checked(middle).ok_or_else(|| out_of_range(0, middle, all))?;
+                Ok((ViewMut::Host(halves.0), ViewMut::Host(halves.1)))
+            }
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => {
+                let (before, after) = slice.split_at_mut(middle)?;
+                Ok((ViewMut::Cuda(before), ViewMut::Cuda(after)))
+            }
+        }
+    }
+
+    /// As [`View::on_host`], to write to.
+    ///
+    /// # Errors
+    /// If they are on a card.
+    pub fn on_host(&mut self, op: &'static str, argument: &'static str) -> Result<&mut [T]> {
+        crate::context::host_mut(op, argument, self.reborrow())
+    }
+
+    /// Overwrites all elements with those of the host, as many.
+    ///
+    /// # Errors
+    /// If the lengths differ or the transfer to a card fails.
+    pub fn copy_from_host(&mut self, values: &[T]) -> Result<()> {
+        crate::error::exact("copy from the host", "values", values.len(), self.len(), "as many as the view")?;
+        match self {
+            ViewMut::Host(slice) => slice.copy_from_slice(values),
+            #[cfg(feature = "cuda")]
+            ViewMut::Cuda(slice) => slice.copy_from_host(values)?,
+        }
+        Ok(())
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
@@ -201,6 +315,11 @@ impl<T: Element> ViewMut<'_, T> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn out_of_range(offset: usize, len: usize, within: usize) -> Error {
+    let expected = format!("at most the {within} elements of the view");
+    Error::Shape { op: "part of a view", what: "its end", got: offset.saturating_add(len), expected }
 }
 
 impl<'a, T: Element, S: AsRef<[T]> + ?Sized> From<&'a S> for View<'a, T> {
@@ -218,6 +337,7 @@ impl<'a, T: Element, S: AsMut<[T]> + ?Sized> From<&'a mut S> for ViewMut<'a, T> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::contexts;
 
     #[test]
     fn host_buffers_are_aligned_and_sized() {
@@ -234,6 +354,29 @@ mod tests {
                 assert_eq!(buffer.to_vec().unwrap()[len - 1], 7.0);
             }
             assert_eq!(Buffer::<f64>::zeros(&cx, len).unwrap().to_vec().unwrap(), vec![0.0; len]);
+        }
+    }
+
+    #[test]
+    fn parts_of_views_are_those_of_slices_on_every_device() {
+        for cx in contexts() {
+            let mut buffer = Buffer::from_slice(&cx, &[0u32, 1, 2, 3, 4]).unwrap();
+            assert_eq!(buffer.view().part(1, 3).unwrap().part(1, 2).unwrap().to_vec().unwrap(), [2, 3]);
+            assert!(buffer.view().part(5, 0).unwrap().is_empty());
+            let mut whole = buffer.view_mut();
+            let (mut before, mut after) = whole.split_at(2).unwrap();
+            before.copy_from_host(&[10, 11]).unwrap();
+            after.part(1, 1).unwrap().copy_from_host(&[13]).unwrap();
+            assert_eq!((after.view().to_vec().unwrap(), after.reborrow().len()), (vec![2, 13, 4], 3));
+            let error = whole.copy_from_host(&[1]).unwrap_err().to_string();
+            assert!(error.contains("`values` has 1 elements, expected 5"), "{error}");
+            assert_eq!(buffer.to_vec().unwrap(), [10, 11, 2, 13, 4]);
+            for (offset, len) in [(5, 1), (0, 6), (usize::MAX, 2)] {
+                assert!(buffer.view().part(offset, len).is_err() && buffer.view_mut().part(offset, len).is_err());
+            }
+            assert!(buffer.view_mut().split_at(6).is_err());
+            assert_eq!(buffer.view().on_host("op", "x").is_ok(), cx.device() == crate::Device::Cpu);
+            assert_eq!(buffer.view_mut().on_host("op", "x").is_ok(), cx.device() == crate::Device::Cpu);
         }
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn grid(launch: Launch<'_>, elements: usize) -> Launch<'_> {
 }
 
 /// As [`kernel`], for one of the two launches of a sum whose terms are of type `S`.
-pub(crate) fn summing<'a, T: Real, S: Real>(
+pub(crate) fn summing<'a, T: Real, S: Element>(
     device: &'a cuda::Context,
     code: &str,
     function: &str,

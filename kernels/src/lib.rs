@@ -32,8 +32,11 @@ mod steps;
 pub mod activation;
 pub mod adam;
 pub mod clip;
+pub mod combine;
 pub mod deep_linear;
 pub mod diagonal;
+pub mod divergence;
+pub mod gather;
 pub mod gemm;
 pub mod linear;
 pub mod logistic;
@@ -86,8 +89,11 @@ pub const OPERATORS: &[Variants] = &[
     activation::VARIANTS,
     adam::VARIANTS,
     clip::VARIANTS,
+    combine::VARIANTS,
     deep_linear::VARIANTS,
     diagonal::VARIANTS,
+    divergence::VARIANTS,
+    gather::VARIANTS,
     gemm::VARIANTS,
     linear::VARIANTS,
     logistic::VARIANTS,

@@ -1,5 +1,5 @@
 use handgrad_kernels::activation::{Activation, activation_backward, activation_backward_tangent, activation_forward};
-use handgrad_kernels::{Context, Real};
+use handgrad_kernels::{Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer};
 use crate::error::Result;
@@ -22,17 +22,17 @@ impl<T: Real> Layer<T> for Activate {
         self.width
     }
 
-    fn forward(&self, cx: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()> {
-        Ok(activation_forward(cx, self.activation, at.x.into(), y.into())?)
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        Ok(activation_forward(cx, self.activation, at.x, y)?)
     }
 
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()> {
-        Ok(activation_backward(cx, self.activation, at.x.into(), dy.into(), dx.into())?)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
+        Ok(activation_backward(cx, self.activation, at.x, dy, dx)?)
     }
 
     /// φ'(x) ẋ.
-    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()> {
-        Ok(activation_backward(cx, self.activation, at.x.into(), along.x.into(), y_tangent.into())?)
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
+        Ok(activation_backward(cx, self.activation, at.x, along.x, y_tangent)?)
     }
 
     fn backward_data_tangent(
@@ -40,11 +40,11 @@ impl<T: Real> Layer<T> for Activate {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        let (x, x_tangent) = (at.x.into(), along.x.into());
-        Ok(activation_backward_tangent(cx, self.activation, x, x_tangent, dy.into(), dy_tangent.into(), dx_tangent.into())?)
+        let (x, x_tangent) = (at.x, along.x);
+        Ok(activation_backward_tangent(cx, self.activation, x, x_tangent, dy, dy_tangent, dx_tangent)?)
     }
 }

@@ -1,5 +1,5 @@
 use handgrad_kernels::linear::{LinearShape, linear_backward_bias, linear_backward_data, linear_backward_weight, linear_forward};
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer, Slot};
 use crate::error::Result;
@@ -20,10 +20,17 @@ impl Linear {
         LinearShape { n, inputs: self.inputs, outputs: self.outputs }
     }
 
-    /// W and, if there is one, b.
-    fn parts<T>(self, w: &[T]) -> (&[T], Option<&[T]>) {
-        let (weight, bias) = w.split_at(self.inputs * self.outputs);
-        (weight, self.bias.then_some(bias))
+    /// Numbers in W.
+    fn weights(self) -> usize {
+        self.inputs * self.outputs
+    }
+
+    fn weight<T: Real>(self, w: View<'_, T>) -> Result<View<'_, T>> {
+        Ok(w.part(0, self.weights())?)
+    }
+
+    fn bias<T: Real>(self, w: View<'_, T>) -> Result<Option<View<'_, T>>> {
+        Ok(if self.bias { Some(w.part(self.weights(), self.outputs)?) } else { None })
     }
 }
 
@@ -41,30 +48,27 @@ impl<T: Real> Layer<T> for Linear {
         [Slot::new("weight", &[self.outputs, self.inputs])].into_iter().chain(bias).collect()
     }
 
-    fn forward(&self, cx: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()> {
-        let (weight, bias) = self.parts(at.w);
-        Ok(linear_forward(cx, &self.shape(at.n), at.x.into(), weight.into(), bias.map(Into::into), y.into(), Acc::Set)?)
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        Ok(linear_forward(cx, &self.shape(at.n), at.x, self.weight(at.w)?, self.bias(at.w)?, y, Acc::Set)?)
     }
 
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()> {
-        let (weight, _) = self.parts(at.w);
-        Ok(linear_backward_data(cx, &self.shape(at.n), weight.into(), dy.into(), dx.into(), Acc::Set)?)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
+        Ok(linear_backward_data(cx, &self.shape(at.n), self.weight(at.w)?, dy, dx, Acc::Set)?)
     }
 
-    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: &[T], dw: &mut [T], acc: Acc) -> Result<()> {
-        let (weight, bias) = dw.split_at_mut(self.inputs * self.outputs);
-        linear_backward_weight(cx, &self.shape(at.n), at.x.into(), dy.into(), weight.into(), acc)?;
+    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        let (weight, bias) = dw.split_at(self.weights())?;
+        linear_backward_weight(cx, &self.shape(at.n), at.x, dy, weight, acc)?;
         if self.bias {
-            linear_backward_bias(cx, &self.shape(at.n), dy.into(), bias.into(), acc)?;
+            linear_backward_bias(cx, &self.shape(at.n), dy, bias, acc)?;
         }
         Ok(())
     }
 
-    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()> {
-        let (shape, (weight, _), (weight_tangent, bias_tangent)) = (self.shape(at.n), self.parts(at.w), self.parts(along.w));
-        let bias_tangent = bias_tangent.map(Into::into);
-        linear_forward(cx, &shape, at.x.into(), weight_tangent.into(), bias_tangent, (&mut *y_tangent).into(), Acc::Set)?;
-        Ok(linear_forward(cx, &shape, along.x.into(), weight.into(), None, y_tangent.into(), Acc::Add)?)
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, mut y_tangent: ViewMut<'_, T>) -> Result<()> {
+        let (shape, bias_tangent) = (self.shape(at.n), self.bias(along.w)?);
+        linear_forward(cx, &shape, at.x, self.weight(along.w)?, bias_tangent, y_tangent.reborrow(), Acc::Set)?;
+        Ok(linear_forward(cx, &shape, along.x, self.weight(at.w)?, None, y_tangent, Acc::Add)?)
     }
 
     fn backward_data_tangent(
@@ -72,13 +76,13 @@ impl<T: Real> Layer<T> for Linear {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        mut dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        let (shape, (weight, _), (weight_tangent, _)) = (self.shape(at.n), self.parts(at.w), self.parts(along.w));
-        linear_backward_data(cx, &shape, weight_tangent.into(), dy.into(), (&mut *dx_tangent).into(), Acc::Set)?;
-        Ok(linear_backward_data(cx, &shape, weight.into(), dy_tangent.into(), dx_tangent.into(), Acc::Add)?)
+        let shape = self.shape(at.n);
+        linear_backward_data(cx, &shape, self.weight(along.w)?, dy, dx_tangent.reborrow(), Acc::Set)?;
+        Ok(linear_backward_data(cx, &shape, self.weight(at.w)?, dy_tangent, dx_tangent, Acc::Add)?)
     }
 
     fn backward_weight_tangent(
@@ -86,29 +90,37 @@ impl<T: Real> Layer<T> for Linear {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dw_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        mut dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
         let shape = self.shape(at.n);
-        let (weight, bias) = dw_tangent.split_at_mut(self.inputs * self.outputs);
-        linear_backward_weight(cx, &shape, at.x.into(), dy_tangent.into(), (&mut *weight).into(), Acc::Set)?;
-        linear_backward_weight(cx, &shape, along.x.into(), dy.into(), weight.into(), Acc::Add)?;
+        let (mut weight, bias) = dw_tangent.split_at(self.weights())?;
+        linear_backward_weight(cx, &shape, at.x, dy_tangent, weight.reborrow(), Acc::Set)?;
+        linear_backward_weight(cx, &shape, along.x, dy, weight, Acc::Add)?;
         if self.bias {
-            linear_backward_bias(cx, &shape, dy_tangent.into(), bias.into(), Acc::Set)?;
+            linear_backward_bias(cx, &shape, dy_tangent, bias, Acc::Set)?;
         }
         Ok(())
     }
 
     /// Outer products dy_i x_iᵀ, and dy_i for the bias.
-    fn sample_gradients(&self, _: &Context, at: At<'_, T>, dy: &[T], rows: &mut [T], stride: usize) -> Result<()> {
-        let samples = at.x.chunks_exact(self.inputs).zip(dy.chunks_exact(self.outputs));
-        for ((x, dy), row) in samples.zip(rows.chunks_mut(stride)) {
+    fn sample_gradients(
+        &self,
+        _: &Context,
+        at: At<'_, T>,
+        dy: View<'_, T>,
+        mut rows: ViewMut<'_, T>,
+        stride: usize,
+    ) -> Result<()> {
+        const OP: &str = "sample gradients";
+        let samples = at.x.on_host(OP, "x")?.chunks_exact(self.inputs).zip(dy.on_host(OP, "dy")?.chunks_exact(self.outputs));
+        for ((x, dy), row) in samples.zip(rows.on_host(OP, "rows")?.chunks_mut(stride)) {
             for (dw, &dy) in row.chunks_exact_mut(self.inputs).zip(dy) {
                 dw.iter_mut().zip(x).for_each(|(dw, &x)| *dw = dy * x);
             }
             if self.bias {
-                row[self.inputs * self.outputs..][..self.outputs].copy_from_slice(dy);
+                row[self.weights()..][..self.outputs].copy_from_slice(dy);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ mod scale;
 mod sum;
 mod weight_norm;
 
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
 pub use activation::Activate;
 pub use linear::Linear;
@@ -47,25 +47,26 @@ impl Slot {
 
 /// Where a layer is evaluated: n samples x (n x inputs) and the layer's parameters w.
 #[derive(Clone, Copy, Debug)]
-pub struct At<'a, T> {
+pub struct At<'a, T: Real> {
     /// Samples.
     pub n: usize,
     /// Parameters, slot by slot.
-    pub w: &'a [T],
+    pub w: View<'a, T>,
     /// Inputs.
-    pub x: &'a [T],
+    pub x: View<'a, T>,
 }
 
 /// A direction at a point: derivatives of the parameters and of the inputs along it.
 #[derive(Clone, Copy, Debug)]
-pub struct Along<'a, T> {
+pub struct Along<'a, T: Real> {
     /// ẇ.
-    pub w: &'a [T],
+    pub w: View<'a, T>,
     /// ẋ.
-    pub x: &'a [T],
+    pub x: View<'a, T>,
 }
 
-/// A layer. Outputs under [`Acc::Set`] are never read; lengths are those of the descriptor times n.
+/// A layer. Everything is on the context's device; outputs under [`Acc::Set`] are never read; lengths are those of the descriptor
+/// times n.
 pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     /// Numbers per input row.
     fn inputs(&self) -> usize;
@@ -81,19 +82,19 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If a kernel refuses its arguments: there are no samples, say.
-    fn forward(&self, cx: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()>;
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()>;
 
     /// dx = (∂y/∂x)ᵀ dy.
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()>;
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()>;
 
     /// dw = (∂y/∂w)ᵀ dy, summed over the samples; nothing without parameters.
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn backward_weight(&self, _cx: &Context, _at: At<'_, T>, _dy: &[T], _dw: &mut [T], _acc: Acc) -> Result<()> {
+    fn backward_weight(&self, _cx: &Context, _at: At<'_, T>, _dy: View<'_, T>, _dw: ViewMut<'_, T>, _acc: Acc) -> Result<()> {
         Ok(())
     }
 
@@ -101,7 +102,7 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()>;
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()>;
 
     /// The derivative of [`Layer::backward_data`] along (ẇ, ẋ, dẏ).
     ///
@@ -112,9 +113,9 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dx_tangent: ViewMut<'_, T>,
     ) -> Result<()>;
 
     /// The derivative of [`Layer::backward_weight`] under [`Acc::Set`] along (ẇ, ẋ, dẏ); nothing without parameters.
@@ -126,9 +127,9 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         _cx: &Context,
         _at: At<'_, T>,
         _along: Along<'_, T>,
-        _dy: &[T],
-        _dy_tangent: &[T],
-        _dw_tangent: &mut [T],
+        _dy: View<'_, T>,
+        _dy_tangent: View<'_, T>,
+        _dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
         Ok(())
     }
@@ -137,12 +138,19 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn sample_gradients(&self, cx: &Context, at: At<'_, T>, dy: &[T], rows: &mut [T], stride: usize) -> Result<()> {
+    fn sample_gradients(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        dy: View<'_, T>,
+        mut rows: ViewMut<'_, T>,
+        stride: usize,
+    ) -> Result<()> {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         for i in 0..at.n {
-            let one = At { n: 1, x: &at.x[i * inputs..][..inputs], ..at };
-            let dw = &mut rows[i * stride..][..at.w.len()];
-            self.backward_weight(cx, one, &dy[i * outputs..][..outputs], dw, Acc::Set)?;
+            let one = At { n: 1, x: at.x.part(i * inputs, inputs)?, ..at };
+            let dw = rows.part(i * stride, at.w.len())?;
+            self.backward_weight(cx, one, dy.part(i * outputs, outputs)?, dw, Acc::Set)?;
         }
         Ok(())
     }

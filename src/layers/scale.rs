@@ -1,4 +1,4 @@
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer, Slot};
 use crate::error::Result;
@@ -10,24 +10,31 @@ pub struct Scale {
     pub width: usize,
 }
 
+/// In errors.
+const OP: &str = "scale";
+
 impl Scale {
     /// out_ij = scale_j row_ij, added under [`Acc::Add`].
-    fn scaled<T: Real>(self, scale: &[T], rows: &[T], out: &mut [T], acc: Acc) {
+    fn scaled<T: Real>(self, scale: View<'_, T>, rows: View<'_, T>, mut out: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        let (scale, rows, out) = (scale.on_host(OP, "w")?, rows.on_host(OP, "x")?, out.on_host(OP, "y")?);
         for (row, out) in rows.chunks_exact(self.width).zip(out.chunks_exact_mut(self.width)) {
             for ((out, &x), &scale) in out.iter_mut().zip(row).zip(scale) {
                 *out = if acc == Acc::Add { *out } else { T::ZERO } + scale * x;
             }
         }
+        Ok(())
     }
 
     /// dw_j = Σ_i dy_ij x_ij, added under [`Acc::Add`].
-    fn weighed<T: Real>(self, x: &[T], dy: &[T], dw: &mut [T], acc: Acc) {
+    fn weighed<T: Real>(self, x: View<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        let (x, dy, dw) = (x.on_host(OP, "x")?, dy.on_host(OP, "dy")?, dw.on_host(OP, "dw")?);
         if acc == Acc::Set {
             dw.fill(T::ZERO);
         }
         for (x, dy) in x.chunks_exact(self.width).zip(dy.chunks_exact(self.width)) {
             dw.iter_mut().zip(x).zip(dy).for_each(|((dw, &x), &dy)| *dw += x * dy);
         }
+        Ok(())
     }
 }
 
@@ -44,25 +51,21 @@ impl<T: Real> Layer<T> for Scale {
         vec![Slot::new("scale", &[self.width])]
     }
 
-    fn forward(&self, _: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()> {
-        self.scaled(at.w, at.x, y, Acc::Set);
-        Ok(())
+    fn forward(&self, _: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        self.scaled(at.w, at.x, y, Acc::Set)
     }
 
-    fn backward_data(&self, _: &Context, at: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()> {
-        self.scaled(at.w, dy, dx, Acc::Set);
-        Ok(())
+    fn backward_data(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
+        self.scaled(at.w, dy, dx, Acc::Set)
     }
 
-    fn backward_weight(&self, _: &Context, at: At<'_, T>, dy: &[T], dw: &mut [T], acc: Acc) -> Result<()> {
-        self.weighed(at.x, dy, dw, acc);
-        Ok(())
+    fn backward_weight(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        self.weighed(at.x, dy, dw, acc)
     }
 
-    fn forward_tangent(&self, _: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()> {
-        self.scaled(along.w, at.x, y_tangent, Acc::Set);
-        self.scaled(at.w, along.x, y_tangent, Acc::Add);
-        Ok(())
+    fn forward_tangent(&self, _: &Context, at: At<'_, T>, along: Along<'_, T>, mut y_tangent: ViewMut<'_, T>) -> Result<()> {
+        self.scaled(along.w, at.x, y_tangent.reborrow(), Acc::Set)?;
+        self.scaled(at.w, along.x, y_tangent, Acc::Add)
     }
 
     fn backward_data_tangent(
@@ -70,13 +73,12 @@ impl<T: Real> Layer<T> for Scale {
         _: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        mut dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        self.scaled(along.w, dy, dx_tangent, Acc::Set);
-        self.scaled(at.w, dy_tangent, dx_tangent, Acc::Add);
-        Ok(())
+        self.scaled(along.w, dy, dx_tangent.reborrow(), Acc::Set)?;
+        self.scaled(at.w, dy_tangent, dx_tangent, Acc::Add)
     }
 
     fn backward_weight_tangent(
@@ -84,12 +86,11 @@ impl<T: Real> Layer<T> for Scale {
         _: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dw_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        mut dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        self.weighed(at.x, dy_tangent, dw_tangent, Acc::Set);
-        self.weighed(along.x, dy, dw_tangent, Acc::Add);
-        Ok(())
+        self.weighed(at.x, dy_tangent, dw_tangent.reborrow(), Acc::Set)?;
+        self.weighed(along.x, dy, dw_tangent, Acc::Add)
     }
 }

@@ -1,4 +1,4 @@
-use handgrad_kernels::{Context, Real};
+use handgrad_kernels::{Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer};
 use crate::error::Result;
@@ -10,13 +10,20 @@ pub struct Sum {
     pub width: usize,
 }
 
+/// In errors.
+const OP: &str = "sum";
+
 impl Sum {
-    fn summed<T: Real>(self, rows: &[T], out: &mut [T]) {
+    fn summed<T: Real>(self, rows: View<'_, T>, mut out: ViewMut<'_, T>) -> Result<()> {
+        let (rows, out) = (rows.on_host(OP, "x")?, out.on_host(OP, "y")?);
         rows.chunks_exact(self.width).zip(out).for_each(|(row, out)| *out = row.iter().copied().sum());
+        Ok(())
     }
 
-    fn spread<T: Real>(self, values: &[T], out: &mut [T]) {
+    fn spread<T: Real>(self, values: View<'_, T>, mut out: ViewMut<'_, T>) -> Result<()> {
+        let (values, out) = (values.on_host(OP, "dy")?, out.on_host(OP, "dx")?);
         out.chunks_exact_mut(self.width).zip(values).for_each(|(row, &value)| row.fill(value));
+        Ok(())
     }
 }
 
@@ -29,19 +36,16 @@ impl<T: Real> Layer<T> for Sum {
         1
     }
 
-    fn forward(&self, _: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()> {
-        self.summed(at.x, y);
-        Ok(())
+    fn forward(&self, _: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        self.summed(at.x, y)
     }
 
-    fn backward_data(&self, _: &Context, _: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()> {
-        self.spread(dy, dx);
-        Ok(())
+    fn backward_data(&self, _: &Context, _: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
+        self.spread(dy, dx)
     }
 
-    fn forward_tangent(&self, _: &Context, _: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()> {
-        self.summed(along.x, y_tangent);
-        Ok(())
+    fn forward_tangent(&self, _: &Context, _: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
+        self.summed(along.x, y_tangent)
     }
 
     fn backward_data_tangent(
@@ -49,11 +53,10 @@ impl<T: Real> Layer<T> for Sum {
         _: &Context,
         _: At<'_, T>,
         _: Along<'_, T>,
-        _: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        _: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        self.spread(dy_tangent, dx_tangent);
-        Ok(())
+        self.spread(dy_tangent, dx_tangent)
     }
 }

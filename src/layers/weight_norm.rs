@@ -1,8 +1,9 @@
+use handgrad_kernels::combine::combine;
 use handgrad_kernels::weightnorm::{
     Tangent, weightnorm_backward_direction, weightnorm_backward_direction_tangent, weightnorm_backward_gain,
     weightnorm_backward_gain_tangent, weightnorm_forward, weightnorm_forward_tangent,
 };
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer, Linear, Slot};
 use crate::error::Result;
@@ -17,6 +18,8 @@ pub enum Gain {
 }
 
 /// y = W x + b with W = g·V/‖V‖_F; parameters: V, then g if it is learned, then b if there is one.
+///
+/// Norms and g go through the host: on a device every pass waits for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightNormLinear {
     /// The layer with parameters W and b.
@@ -26,11 +29,11 @@ pub struct WeightNormLinear {
 }
 
 /// The pieces of a parameter vector, or of a direction in that space.
-struct Parts<'a, T> {
-    direction: &'a [T],
+struct Parts<'a, T: Real> {
+    direction: View<'a, T>,
     /// None if g is frozen.
     gain: Option<T>,
-    bias: &'a [T],
+    bias: View<'a, T>,
 }
 
 impl WeightNormLinear {
@@ -38,12 +41,18 @@ impl WeightNormLinear {
         self.linear.inputs * self.linear.outputs
     }
 
-    fn parts<T: Real>(self, w: &[T]) -> Parts<'_, T> {
-        let (direction, rest) = w.split_at(self.weights());
-        match self.gain {
-            Gain::Frozen(_) => Parts { direction, gain: None, bias: rest },
-            Gain::Learned => Parts { direction, gain: Some(rest[0]), bias: &rest[1..] },
-        }
+    /// Numbers that g has among the parameters.
+    fn gains(self) -> usize {
+        usize::from(self.gain == Gain::Learned)
+    }
+
+    fn parts<T: Real>(self, w: View<'_, T>) -> Result<Parts<'_, T>> {
+        let rest = self.weights() + self.gains();
+        Ok(Parts {
+            direction: w.part(0, self.weights())?,
+            gain: w.part(self.weights(), self.gains())?.to_vec()?.first().copied(),
+            bias: w.part(rest, w.len().saturating_sub(rest))?,
+        })
     }
 
     /// g at a point, and its derivative along a direction.
@@ -55,29 +64,40 @@ impl WeightNormLinear {
     }
 
     /// W and b, as the linear layer has them.
-    fn effective<T: Real>(self, cx: &Context, w: &[T]) -> Result<Vec<T>> {
-        let parts = self.parts(w);
-        let mut effective = vec![T::ZERO; self.weights()];
-        weightnorm_forward(cx, parts.direction.into(), self.gain(&parts), (&mut effective).into())?;
-        effective.extend_from_slice(parts.bias);
+    fn effective<T: Real>(self, cx: &Context, w: View<'_, T>) -> Result<Buffer<T>> {
+        let parts = self.parts(w)?;
+        let mut effective = Buffer::zeros(cx, self.weights() + parts.bias.len())?;
+        let mut whole = effective.view_mut();
+        let (weight, bias) = whole.split_at(self.weights())?;
+        weightnorm_forward(cx, parts.direction, self.gain(&parts), weight)?;
+        copy(cx, parts.bias, bias, Acc::Set)?;
         Ok(effective)
     }
 
     /// Ẇ and ḃ.
-    fn effective_tangent<T: Real>(self, cx: &Context, w: &[T], tangent: &[T]) -> Result<Vec<T>> {
-        let (parts, along) = (self.parts(w), self.parts(tangent));
+    fn effective_tangent<T: Real>(self, cx: &Context, w: View<'_, T>, tangent: View<'_, T>) -> Result<Buffer<T>> {
+        let (parts, along) = (self.parts(w)?, self.parts(tangent)?);
         let gain_tangent = along.gain.unwrap_or(T::ZERO);
-        let mut effective = vec![T::ZERO; self.weights()];
-        let (v, v_tangent) = (parts.direction.into(), along.direction.into());
-        weightnorm_forward_tangent(cx, v, self.gain(&parts), v_tangent, gain_tangent, (&mut effective).into())?;
-        effective.extend_from_slice(along.bias);
+        let mut effective = Buffer::zeros(cx, self.weights() + along.bias.len())?;
+        let mut whole = effective.view_mut();
+        let (weight, bias) = whole.split_at(self.weights())?;
+        weightnorm_forward_tangent(cx, parts.direction, self.gain(&parts), along.direction, gain_tangent, weight)?;
+        copy(cx, along.bias, bias, Acc::Set)?;
         Ok(effective)
     }
 }
 
-/// One value, set or accumulated.
-fn put<T: Real>(to: &mut T, value: T, acc: Acc) {
-    *to = if acc == Acc::Add { *to + value } else { value };
+/// `to = from`, or `to = to + from`.
+fn copy<T: Real>(cx: &Context, from: View<'_, T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    Ok(combine(cx, [(T::ONE, from)], to, acc)?)
+}
+
+/// As [`copy`], of one value or none.
+fn put<T: Real>(cx: &Context, value: impl FnOnce() -> Result<T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    copy(cx, Buffer::from_slice(cx, &[value()?])?.view(), to, acc)
 }
 
 impl<T: Real> Layer<T> for WeightNormLinear {
@@ -96,34 +116,31 @@ impl<T: Real> Layer<T> for WeightNormLinear {
         [Some(Slot::new("weight", &[linear.outputs, linear.inputs])), gain, bias].into_iter().flatten().collect()
     }
 
-    fn forward(&self, cx: &Context, at: At<'_, T>, y: &mut [T]) -> Result<()> {
-        self.linear.forward(cx, At { w: &self.effective(cx, at.w)?, ..at }, y)
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        self.linear.forward(cx, At { w: self.effective(cx, at.w)?.view(), ..at }, y)
     }
 
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: &[T], dx: &mut [T]) -> Result<()> {
-        self.linear.backward_data(cx, At { w: &self.effective(cx, at.w)?, ..at }, dy, dx)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
+        self.linear.backward_data(cx, At { w: self.effective(cx, at.w)?.view(), ..at }, dy, dx)
     }
 
-    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: &[T], dw: &mut [T], acc: Acc) -> Result<()> {
-        let parts = self.parts(at.w);
+    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        let parts = self.parts(at.w)?;
         let effective = self.effective(cx, at.w)?;
-        let mut gradient = vec![T::ZERO; effective.len()];
-        self.linear.backward_weight(cx, At { w: &effective, ..at }, dy, &mut gradient, Acc::Set)?;
-        let (weight, bias) = gradient.split_at(self.weights());
-        let (direction, rest) = dw.split_at_mut(self.weights());
-        let (gain, biases) = rest.split_at_mut(usize::from(self.gain == Gain::Learned));
-        let v = parts.direction.into();
-        weightnorm_backward_direction(cx, v, self.gain(&parts), weight.into(), direction.into(), acc)?;
-        if let [gain] = gain {
-            put(gain, weightnorm_backward_gain(cx, v, weight.into())?, acc);
-        }
-        biases.iter_mut().zip(bias).for_each(|(to, &value)| put(to, value, acc));
-        Ok(())
+        let mut gradient = Buffer::zeros(cx, effective.len())?;
+        self.linear.backward_weight(cx, At { w: effective.view(), ..at }, dy, gradient.view_mut(), Acc::Set)?;
+        let (weight, bias) = (gradient.view().part(0, self.weights())?, gradient.view().part(self.weights(), parts.bias.len())?);
+        let (direction, mut rest) = dw.split_at(self.weights())?;
+        let (gain, biases) = rest.split_at(self.gains())?;
+        let v = parts.direction;
+        weightnorm_backward_direction(cx, v, self.gain(&parts), weight, direction, acc)?;
+        put(cx, || Ok(weightnorm_backward_gain(cx, v, weight)?), gain, acc)?;
+        copy(cx, bias, biases, acc)
     }
 
-    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: &mut [T]) -> Result<()> {
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
         let (w, tangent) = (self.effective(cx, at.w)?, self.effective_tangent(cx, at.w, along.w)?);
-        self.linear.forward_tangent(cx, At { w: &w, ..at }, Along { w: &tangent, ..along }, y_tangent)
+        self.linear.forward_tangent(cx, At { w: w.view(), ..at }, Along { w: tangent.view(), ..along }, y_tangent)
     }
 
     fn backward_data_tangent(
@@ -131,12 +148,12 @@ impl<T: Real> Layer<T> for WeightNormLinear {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dx_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
         let (w, tangent) = (self.effective(cx, at.w)?, self.effective_tangent(cx, at.w, along.w)?);
-        let (at, along) = (At { w: &w, ..at }, Along { w: &tangent, ..along });
+        let (at, along) = (At { w: w.view(), ..at }, Along { w: tangent.view(), ..along });
         self.linear.backward_data_tangent(cx, at, along, dy, dy_tangent, dx_tangent)
     }
 
@@ -145,27 +162,26 @@ impl<T: Real> Layer<T> for WeightNormLinear {
         cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
-        dy: &[T],
-        dy_tangent: &[T],
-        dw_tangent: &mut [T],
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        mut dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        let (parts, along_parts) = (self.parts(at.w), self.parts(along.w));
+        let (parts, along_parts) = (self.parts(at.w)?, self.parts(along.w)?);
         let (w, tangent) = (self.effective(cx, at.w)?, self.effective_tangent(cx, at.w, along.w)?);
-        let (at, along) = (At { w: &w, ..at }, Along { w: &tangent, ..along });
-        let (mut gradient, mut gradient_tangent) = (vec![T::ZERO; w.len()], vec![T::ZERO; w.len()]);
-        self.linear.backward_weight(cx, at, dy, &mut gradient, Acc::Set)?;
-        self.linear.backward_weight_tangent(cx, at, along, dy, dy_tangent, &mut gradient_tangent)?;
-        let (weight, (weight_tangent, bias_tangent)) = (&gradient[..self.weights()], gradient_tangent.split_at(self.weights()));
-        let (direction, rest) = dw_tangent.split_at_mut(self.weights());
-        let (gain, biases) = rest.split_at_mut(usize::from(self.gain == Gain::Learned));
-        let (v, dw) = (parts.direction.into(), weight.into());
+        let (at, along) = (At { w: w.view(), ..at }, Along { w: tangent.view(), ..along });
+        let (mut gradient, mut gradient_tangent) = (Buffer::zeros(cx, w.len())?, Buffer::zeros(cx, w.len())?);
+        self.linear.backward_weight(cx, at, dy, gradient.view_mut(), Acc::Set)?;
+        self.linear.backward_weight_tangent(cx, at, along, dy, dy_tangent, gradient_tangent.view_mut())?;
+        let (v, dw) = (parts.direction, gradient.view().part(0, self.weights())?);
+        let weight_tangent = gradient_tangent.view().part(0, self.weights())?;
+        let bias_tangent = gradient_tangent.view().part(self.weights(), parts.bias.len())?;
+        let (direction, mut rest) = dw_tangent.split_at(self.weights())?;
+        let (gain, biases) = rest.split_at(self.gains())?;
         let gain_tangent = along_parts.gain.unwrap_or(T::ZERO);
-        let tangent = Tangent { v: along_parts.direction.into(), g: gain_tangent, dw: weight_tangent.into() };
-        weightnorm_backward_direction_tangent(cx, v, self.gain(&parts), dw, tangent, direction.into(), Acc::Set)?;
-        if let [gain] = gain {
-            *gain = weightnorm_backward_gain_tangent(cx, v, dw, along_parts.direction.into(), weight_tangent.into())?;
-        }
-        biases.copy_from_slice(bias_tangent);
-        Ok(())
+        let tangent = Tangent { v: along_parts.direction, g: gain_tangent, dw: weight_tangent };
+        weightnorm_backward_direction_tangent(cx, v, self.gain(&parts), dw, tangent, direction, Acc::Set)?;
+        let gain_of = || Ok(weightnorm_backward_gain_tangent(cx, v, dw, along_parts.direction, weight_tangent)?);
+        put(cx, gain_of, gain, Acc::Set)?;
+        copy(cx, bias_tangent, biases, Acc::Set)
     }
 }

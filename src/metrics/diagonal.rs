@@ -9,7 +9,7 @@ use super::{Definition, Takes, Value, hessian, noise, ntk};
 use super::{DiagonalNtk, Metric};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::loss::Loss;
+use crate::loss::{Loss, Targets};
 
 /// Every metric of diagonal networks.
 pub(super) const METRICS: &[Definition] = &[
@@ -273,6 +273,7 @@ impl Measurer {
         let mut predictions = cx.scratch::<f64>(replicas * n);
         let shape = DiagonalShape::new(n, d, replicas);
         diagonal_forward(cx, &shape, x.into(), params.into(), (&mut *predictions).into())?;
-        predictions.chunks_exact(n).map(|predictions| self.loss.forward(cx, 1, predictions, y)).collect()
+        let target = Targets::Values(y.into());
+        predictions.chunks_exact(n).map(|predictions| self.loss.forward(cx, 1, predictions.into(), target)).collect()
     }
 }

@@ -9,8 +9,8 @@ use handgrad_kernels::Context;
 use super::{Arguments, Definition, Metric, Takes, Value, directions, lanczos, rank, sparsity, weights};
 use crate::data::Dataset;
 use crate::error::{Result, refuse};
-use crate::loss::Loss;
-use crate::nets::{Net, Objective, Parameter, Plan};
+use crate::loss::{Loss, TargetBuffer};
+use crate::nets::{Net, Objective, Parameter, Plan, Point};
 use crate::run::nan_max;
 
 /// Every metric of networks made of layers. W_k is the weight of layer k, φ_k the features of hidden layer k.
@@ -197,7 +197,7 @@ impl Snapshot<'_> {
             None => {
                 let Dataset { d, x_test, .. } = self.data;
                 let most = self.data.n().max(x_test.len() / d).max(self.fresh.len() / d);
-                Plan::new(Arc::clone(self.net), most)?
+                Plan::new(self.cx, Arc::clone(self.net), most)?
             }
         };
         Ok(RefMut::map(plan, |plan| plan.insert(new)))
@@ -207,8 +207,14 @@ impl Snapshot<'_> {
         if target.is_empty() {
             return Ok(f64::NAN);
         }
-        let objective = Objective { loss: self.loss, n: x.len() / self.data.d, x, target, params: self.params };
+        let target = TargetBuffer::new(self.cx, self.loss, target)?;
+        let objective = Objective { loss: self.loss, point: self.point(x), target: target.view() };
         self.plan()?.loss(self.cx, &objective)
+    }
+
+    /// Its parameters, at inputs x.
+    fn point<'a>(&'a self, x: &'a [f64]) -> Point<'a, f64> {
+        Point { n: x.len() / self.data.d, x: x.into(), params: self.params.into() }
     }
 
     /// The loss on the training set.
@@ -229,7 +235,7 @@ impl Snapshot<'_> {
         let n = self.fresh.len() / self.data.d;
         let mut rows = vec![0.0; n * self.params.len()];
         if n > 0 {
-            self.plan()?.sample_gradients(self.cx, (n, self.fresh, self.params), 0, &mut rows)?;
+            self.plan()?.sample_gradients(self.cx, self.point(self.fresh), 0, (&mut rows).into())?;
         }
         Ok(self.gradients.get_or_init(|| rows))
     }
@@ -252,8 +258,8 @@ impl Snapshot<'_> {
             Some(all) => all,
             None => {
                 let mut plan = self.plan()?;
-                plan.forward(self.cx, n, &self.data.x, self.params)?;
-                let all = hidden.iter().map(|&index| plan.layer_values(index, n).to_vec()).collect();
+                plan.forward(self.cx, self.point(&self.data.x))?;
+                let all = hidden.iter().map(|&index| Ok(plan.layer_values(index, n)?.to_vec()?)).collect::<Result<_>>()?;
                 self.features.get_or_init(|| all)
             }
         };
@@ -293,11 +299,11 @@ impl Snapshot<'_> {
         if !self.params.iter().all(|param| param.is_finite()) {
             return Ok(f64::NAN);
         }
-        let Dataset { x, y, .. } = self.data;
-        let objective = Objective { loss: self.loss, n: self.data.n(), x, target: y, params: self.params };
+        let target = TargetBuffer::new(self.cx, self.loss, &self.data.y)?;
+        let objective = Objective { loss: self.loss, point: self.point(&self.data.x), target: target.view() };
         let (mut plan, mut refused) = (self.plan()?, Ok(()));
         let top = lanczos::top_eigenvalue(self.params.len(), |direction, product| {
-            let done = plan.hessian_vector(self.cx, &objective, direction, product);
+            let done = plan.hessian_vector(self.cx, &objective, direction.into(), product.into());
             if done.is_err() {
                 product.fill(f64::NAN);
                 refused = done;

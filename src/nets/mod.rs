@@ -6,11 +6,12 @@ mod init;
 mod model;
 mod net;
 mod plan;
+mod resident;
 mod stepper;
 mod training;
 
 pub use architecture::{Activation, Architecture, Bias, WeightNorm};
 pub use init::{Init, Law};
 pub use net::{Net, Parameter};
-pub use plan::{Objective, Plan};
+pub use plan::{Objective, Plan, Point};
 pub use training::Training;

@@ -1,48 +1,56 @@
 use std::sync::Arc;
 
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
 use super::Net;
 use crate::error::{Result, refuse};
-use crate::layers::{Along, At, Layer};
-use crate::loss::Loss;
+use crate::layers::{Along, At};
+use crate::loss::{Loss, Targets};
 
-/// A network laid out for batches of up to a fixed size: all memory that a forward and a backward pass need, allocated once.
+/// A network laid out for batches of up to a fixed size on one device: all memory that a forward and a backward pass need,
+/// allocated once.
 #[derive(Debug)]
-pub struct Plan<T> {
+pub struct Plan<T: Real> {
     net: Arc<Net<T>>,
     batch: usize,
     /// Outputs of every layer, each `batch` rows.
-    values: Vec<T>,
+    values: Buffer<T>,
     /// Derivatives of the loss by those outputs; empty until a backward pass is asked for.
-    gradients: Vec<T>,
+    gradients: Buffer<T>,
     /// Derivatives of `values` and of `gradients` along a direction; empty until a Hessian-vector product is asked for.
-    tangents: [Vec<T>; 2],
+    tangents: [Buffer<T>; 2],
     /// Where a layer's outputs start in each of these; the total at the end.
     starts: Vec<usize>,
 }
 
-/// A problem to differentiate: parameters, inputs, targets and a loss.
+/// Where a network is evaluated: n samples x (n x inputs) and the network's parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Objective<'a, T> {
-    /// Loss over the outputs.
-    pub loss: Loss,
+pub struct Point<'a, T: Real> {
     /// Samples.
     pub n: usize,
     /// Inputs, n rows.
-    pub x: &'a [T],
-    /// Targets, as the loss takes them.
-    pub target: &'a [T],
+    pub x: View<'a, T>,
     /// Parameters.
-    pub params: &'a [T],
+    pub params: View<'a, T>,
+}
+
+/// A problem to differentiate: parameters, inputs, targets and a loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Objective<'a, T: Real> {
+    /// Loss over the outputs.
+    pub loss: Loss,
+    /// Inputs and parameters.
+    pub point: Point<'a, T>,
+    /// Targets, as the loss takes them.
+    pub target: Targets<'a, T>,
 }
 
 impl<T: Real> Plan<T> {
-    /// Memory for batches of at most `batch` samples.
+    /// Memory for batches of at most `batch` samples on the context's device, which all calls must have.
     ///
     /// # Errors
-    /// If the batch is empty.
-    pub fn new(net: Arc<Net<T>>, batch: usize) -> Result<Plan<T>> {
+    /// If the batch is empty or the device has no room.
+    pub fn new(cx: &Context, net: Arc<Net<T>>, batch: usize) -> Result<Plan<T>> {
         if batch == 0 {
             return refuse!("a batch of 0 samples, expected at least 1");
         }
@@ -50,8 +58,9 @@ impl<T: Real> Plan<T> {
         for layer in net.layers() {
             starts.push(starts[starts.len() - 1] + batch * layer.outputs());
         }
-        let values = vec![T::ZERO; starts[starts.len() - 1]];
-        Ok(Plan { net, batch, values, gradients: Vec::new(), tangents: [Vec::new(), Vec::new()], starts })
+        let empty = || Buffer::zeros(cx, 0);
+        let values = Buffer::zeros(cx, starts[starts.len() - 1])?;
+        Ok(Plan { net, batch, values, gradients: empty()?, tangents: [empty()?, empty()?], starts })
     }
 
     /// The network.
@@ -63,44 +72,58 @@ impl<T: Real> Plan<T> {
     ///
     /// # Errors
     /// If n is zero or above the plan's batch, or a length does not fit.
-    pub fn forward(&mut self, cx: &Context, n: usize, x: &[T], params: &[T]) -> Result<&[T]> {
-        self.check(n, x, params)?;
-        for index in 0..self.net.layers().len() {
-            let (before, after) = self.values.split_at_mut(self.starts[index]);
-            let (layer, at) = at(&self.net, &self.starts, index, n, x, params, before);
-            layer.forward(cx, at, &mut after[..n * layer.outputs()])?;
+    pub fn forward(&mut self, cx: &Context, point: Point<'_, T>) -> Result<View<'_, T>> {
+        self.check(point)?;
+        let Plan { net, starts, values, .. } = self;
+        let mut values = values.view_mut();
+        for (index, layer) in net.layers().iter().enumerate() {
+            let (before, mut after) = values.split_at(starts[index])?;
+            let at = at(net, starts, index, point, before.view())?;
+            layer.forward(cx, at, after.part(0, point.n * layer.outputs())?)?;
         }
-        Ok(self.outputs(n))
+        self.outputs(point.n)
     }
 
     /// Outputs of the last forward pass over n samples.
-    pub fn outputs(&self, n: usize) -> &[T] {
+    ///
+    /// # Errors
+    /// If n is above the plan's batch.
+    pub fn outputs(&self, n: usize) -> Result<View<'_, T>> {
         self.layer_values(self.net.layers().len() - 1, n)
     }
 
     /// Outputs of a layer in the last forward pass over n samples.
-    pub fn layer_values(&self, layer: usize, n: usize) -> &[T] {
-        &self.values[self.starts[layer]..][..n * self.net.layers()[layer].outputs()]
+    ///
+    /// # Errors
+    /// As [`Plan::outputs`].
+    pub fn layer_values(&self, layer: usize, n: usize) -> Result<View<'_, T>> {
+        Ok(self.values.view().part(self.starts[layer], n * self.net.layers()[layer].outputs())?)
     }
 
-    /// After [`Plan::forward`] on the same samples: dparams = Σ_i (∂h(x_i)/∂params)ᵀ dy_i.
+    /// After [`Plan::forward`] at the same point: dparams = Σ_i (∂h(x_i)/∂params)ᵀ dy_i.
     ///
     /// # Errors
     /// As [`Plan::forward`].
     pub fn backward(
         &mut self,
         cx: &Context,
-        (n, x, params): (usize, &[T], &[T]),
-        dy: &[T],
-        dparams: &mut [T],
+        point: Point<'_, T>,
+        dy: View<'_, T>,
+        mut dparams: ViewMut<'_, T>,
         acc: Acc,
     ) -> Result<()> {
-        self.check(n, x, params)?;
-        self.backward_data(cx, (n, x, params), dy)?;
-        for index in 0..self.net.layers().len() {
-            let (layer, at) = at(&self.net, &self.starts, index, n, x, params, &self.values);
-            let dy = &self.gradients[self.starts[index]..][..n * layer.outputs()];
-            layer.backward_weight(cx, at, dy, &mut dparams[self.net.range(index)], acc)?;
+        self.check(point)?;
+        self.backward_data(cx, point, dy)?;
+        for (index, layer) in self.net.layers().iter().enumerate() {
+            let at = at(&self.net, &self.starts, index, point, self.values.view())?;
+            let range = self.net.range(index);
+            layer.backward_weight(
+                cx,
+                at,
+                self.layer_gradient(index, point.n, dy)?,
+                dparams.part(range.start, range.len())?,
+                acc,
+            )?;
         }
         Ok(())
     }
@@ -109,25 +132,22 @@ impl<T: Real> Plan<T> {
     ///
     /// # Errors
     /// As [`Plan::forward`], and if there is no such output.
-    pub fn sample_gradients(
-        &mut self,
-        cx: &Context,
-        (n, x, params): (usize, &[T], &[T]),
-        output: usize,
-        rows: &mut [T],
-    ) -> Result<()> {
+    pub fn sample_gradients(&mut self, cx: &Context, point: Point<'_, T>, output: usize, mut rows: ViewMut<'_, T>) -> Result<()> {
         let outputs = self.net.outputs();
         if output >= outputs {
             return refuse!("output {output} of a network with {outputs}; ask for 0 to {}", outputs - 1);
         }
-        self.forward(cx, n, x, params)?;
-        let mut dy = vec![T::ZERO; n * outputs];
+        self.forward(cx, point)?;
+        let mut dy = vec![T::ZERO; point.n * outputs];
         dy.chunks_exact_mut(outputs).for_each(|row| row[output] = T::ONE);
-        self.backward_data(cx, (n, x, params), &dy)?;
-        for index in 0..self.net.layers().len() {
-            let (layer, at) = at(&self.net, &self.starts, index, n, x, params, &self.values);
-            let dy = &self.gradients[self.starts[index]..][..n * layer.outputs()];
-            layer.sample_gradients(cx, at, dy, &mut rows[self.net.range(index).start..], self.net.params())?;
+        let dy = Buffer::from_slice(cx, &dy)?;
+        self.backward_data(cx, point, dy.view())?;
+        let stride = self.net.params();
+        for (index, layer) in self.net.layers().iter().enumerate() {
+            let at = at(&self.net, &self.starts, index, point, self.values.view())?;
+            let (start, all) = (self.net.range(index).start, rows.len());
+            let rows = rows.part(start, all.saturating_sub(start))?;
+            layer.sample_gradients(cx, at, self.layer_gradient(index, point.n, dy.view())?, rows, stride)?;
         }
         Ok(())
     }
@@ -137,22 +157,17 @@ impl<T: Real> Plan<T> {
     /// # Errors
     /// As [`Plan::forward`], and if the targets do not fit the loss.
     pub fn loss(&mut self, cx: &Context, objective: &Objective<'_, T>) -> Result<T> {
-        let Objective { loss, n, x, target, params } = *objective;
         let outputs = self.net.outputs();
-        let y = self.forward(cx, n, x, params)?;
-        loss.forward(cx, outputs, y, target)
+        objective.loss.forward(cx, outputs, self.forward(cx, objective.point)?, objective.target)
     }
 
     /// The gradient of the loss.
     ///
     /// # Errors
     /// As [`Plan::loss`].
-    pub fn gradient(&mut self, cx: &Context, objective: &Objective<'_, T>, gradient: &mut [T]) -> Result<()> {
-        let Objective { loss, n, x, target, params } = *objective;
-        let outputs = self.net.outputs();
-        let mut dy = vec![T::ZERO; n * outputs];
-        loss.backward(cx, outputs, self.forward(cx, n, x, params)?, target, &mut dy)?;
-        self.backward(cx, (n, x, params), &dy, gradient, Acc::Set)
+    pub fn gradient(&mut self, cx: &Context, objective: &Objective<'_, T>, gradient: ViewMut<'_, T>) -> Result<()> {
+        let dy = self.output_gradient(cx, objective)?;
+        self.backward(cx, objective.point, dy.view(), gradient, Acc::Set)
     }
 
     /// The product of the loss's Hessian and a direction, exactly: the derivative along it of both passes
@@ -164,70 +179,84 @@ impl<T: Real> Plan<T> {
         &mut self,
         cx: &Context,
         objective: &Objective<'_, T>,
-        direction: &[T],
-        product: &mut [T],
+        direction: View<'_, T>,
+        mut product: ViewMut<'_, T>,
     ) -> Result<()> {
-        let Objective { loss, n, x, target, params } = *objective;
-        let (layers, outputs) = (self.net.layers().len(), self.net.outputs());
-        let mut dy = vec![T::ZERO; n * outputs];
-        loss.backward(cx, outputs, self.forward(cx, n, x, params)?, target, &mut dy)?;
-        self.backward_data(cx, (n, x, params), &dy)?;
+        let Objective { loss, point, target } = *objective;
+        let n = point.n;
+        let dy = self.output_gradient(cx, objective)?;
+        self.backward_data(cx, point, dy.view())?;
 
+        grown(cx, &mut self.tangents[0], self.values.len())?;
+        grown(cx, &mut self.tangents[1], self.values.len())?;
+        let still = Buffer::zeros(cx, point.x.len())?;
         let Plan { net, values, gradients, tangents: [value_tangents, gradient_tangents], starts, .. } = self;
-        value_tangents.resize(values.len(), T::ZERO);
-        gradient_tangents.resize(values.len(), T::ZERO);
-        let still = vec![T::ZERO; x.len()];
-        for index in 0..layers {
-            let (before, after) = value_tangents.split_at_mut(starts[index]);
-            let (layer, at) = at(net, starts, index, n, x, params, values);
-            let along = along(net, starts, index, n, &still, direction, before);
-            layer.forward_tangent(cx, at, along, &mut after[..n * layer.outputs()])?;
+        let mut value_tangents = value_tangents.view_mut();
+        for (index, layer) in net.layers().iter().enumerate() {
+            let (before, mut after) = value_tangents.split_at(starts[index])?;
+            let at = at(net, starts, index, point, values.view())?;
+            let along = along(net, starts, index, n, still.view(), direction, before.view())?;
+            layer.forward_tangent(cx, at, along, after.part(0, n * layer.outputs())?)?;
         }
-        let last = layers - 1;
-        let at_end = starts[last]..starts[last] + n * outputs;
+        let (last, outputs) = (net.layers().len() - 1, net.outputs());
+        let mut gradient_tangents = gradient_tangents.view_mut();
         loss.backward_tangent(
             cx,
             outputs,
-            (&values[at_end.clone()], &value_tangents[at_end.clone()]),
+            (values.view().part(starts[last], n * outputs)?, value_tangents.view().part(starts[last], n * outputs)?),
             target,
-            &mut gradient_tangents[at_end],
+            gradient_tangents.part(starts[last], n * outputs)?,
         )?;
-        for index in (0..layers).rev() {
-            let (before, after) = gradient_tangents.split_at_mut(starts[index]);
-            let (layer, at) = at(net, starts, index, n, x, params, values);
-            let along = along(net, starts, index, n, &still, direction, value_tangents);
+        for (index, layer) in net.layers().iter().enumerate().rev() {
+            let (mut before, after) = gradient_tangents.split_at(starts[index])?;
+            let at = at(net, starts, index, point, values.view())?;
+            let along = along(net, starts, index, n, still.view(), direction, value_tangents.view())?;
             let rows = n * layer.outputs();
-            let (dy, dy_tangent) = (&gradients[starts[index]..][..rows], &after[..rows]);
-            layer.backward_weight_tangent(cx, at, along, dy, dy_tangent, &mut product[net.range(index)])?;
+            let dy = if index == last { dy.view() } else { gradients.view().part(starts[index], rows)? };
+            let (dy_tangent, range) = (after.view().part(0, rows)?, net.range(index));
+            layer.backward_weight_tangent(cx, at, along, dy, dy_tangent, product.part(range.start, range.len())?)?;
             if index > 0 {
-                layer.backward_data_tangent(
-                    cx,
-                    at,
-                    along,
-                    dy,
-                    dy_tangent,
-                    &mut before[starts[index - 1]..][..n * layer.inputs()],
-                )?;
+                let dx_tangent = before.part(starts[index - 1], n * layer.inputs())?;
+                layer.backward_data_tangent(cx, at, along, dy, dy_tangent, dx_tangent)?;
             }
         }
         Ok(())
     }
 
-    /// Leaves ∂L/∂(outputs of every layer) in `gradients`.
-    fn backward_data(&mut self, cx: &Context, (n, x, params): (usize, &[T], &[T]), dy: &[T]) -> Result<()> {
-        let layers = self.net.layers().len();
-        self.gradients.resize(self.values.len(), T::ZERO);
-        self.gradients[self.starts[layers - 1]..][..dy.len()].copy_from_slice(dy);
-        for index in (1..layers).rev() {
-            let (before, after) = self.gradients.split_at_mut(self.starts[index]);
-            let (layer, at) = at(&self.net, &self.starts, index, n, x, params, &self.values);
-            let dx = &mut before[self.starts[index - 1]..][..n * layer.inputs()];
-            layer.backward_data(cx, at, &after[..n * layer.outputs()], dx)?;
+    /// ∂L/∂h, after a forward pass.
+    fn output_gradient(&mut self, cx: &Context, objective: &Objective<'_, T>) -> Result<Buffer<T>> {
+        let outputs = self.net.outputs();
+        let mut dy = Buffer::zeros(cx, objective.point.n * outputs)?;
+        let y = self.forward(cx, objective.point)?;
+        objective.loss.backward(cx, outputs, y, objective.target, dy.view_mut())?;
+        Ok(dy)
+    }
+
+    /// Leaves ∂L/∂(outputs of every layer but the last) in `gradients`; of the last they are `dy`.
+    fn backward_data(&mut self, cx: &Context, point: Point<'_, T>, dy: View<'_, T>) -> Result<()> {
+        grown(cx, &mut self.gradients, self.values.len())?;
+        let Plan { net, starts, values, gradients, .. } = self;
+        let (n, last) = (point.n, net.layers().len() - 1);
+        let mut gradients = gradients.view_mut();
+        for (index, layer) in net.layers().iter().enumerate().skip(1).rev() {
+            let (mut before, after) = gradients.split_at(starts[index])?;
+            let at = at(net, starts, index, point, values.view())?;
+            let dy = if index == last { dy } else { after.view().part(0, n * layer.outputs())? };
+            layer.backward_data(cx, at, dy, before.part(starts[index - 1], n * layer.inputs())?)?;
         }
         Ok(())
     }
 
-    fn check(&self, n: usize, x: &[T], params: &[T]) -> Result<()> {
+    /// What [`Plan::backward_data`] left for a layer's outputs.
+    fn layer_gradient<'a>(&'a self, index: usize, n: usize, dy: View<'a, T>) -> Result<View<'a, T>> {
+        let layers = self.net.layers();
+        match index + 1 == layers.len() {
+            true => Ok(dy),
+            false => Ok(self.gradients.view().part(self.starts[index], n * layers[index].outputs())?),
+        }
+    }
+
+    fn check(&self, Point { n, x, params }: Point<'_, T>) -> Result<()> {
         let (inputs, wanted) = (self.net.inputs(), self.net.params());
         if n == 0 || n > self.batch {
             return refuse!("a batch of {n} samples, expected 1 to {}, what the plan has room for", self.batch);
@@ -243,19 +272,25 @@ impl<T: Real> Plan<T> {
     }
 }
 
-/// A layer and where it is evaluated: its inputs are the network's, or the outputs of the layer before it.
+/// Makes a buffer of `len` elements of an empty one.
+fn grown<T: Real>(cx: &Context, buffer: &mut Buffer<T>, len: usize) -> Result<()> {
+    if buffer.len() < len {
+        *buffer = Buffer::zeros(cx, len)?;
+    }
+    Ok(())
+}
+
+/// Where a layer is evaluated: its inputs are the network's, or the outputs of the layer before it.
 fn at<'a, T: Real>(
-    net: &'a Net<T>,
+    net: &Net<T>,
     starts: &[usize],
     index: usize,
-    n: usize,
-    x: &'a [T],
-    params: &'a [T],
-    values: &'a [T],
-) -> (&'a dyn Layer<T>, At<'a, T>) {
-    let layer = &*net.layers()[index];
-    let x = if index == 0 { x } else { &values[starts[index - 1]..][..n * layer.inputs()] };
-    (layer, At { n, w: &params[net.range(index)], x })
+    Point { n, x, params }: Point<'a, T>,
+    values: View<'a, T>,
+) -> Result<At<'a, T>> {
+    let (inputs, range) = (net.layers()[index].inputs(), net.range(index));
+    let x = if index == 0 { x } else { values.part(starts[index - 1], n * inputs)? };
+    Ok(At { n, w: params.part(range.start, range.len())?, x })
 }
 
 /// A direction at a layer: the network's inputs stand still.
@@ -264,10 +299,11 @@ fn along<'a, T: Real>(
     starts: &[usize],
     index: usize,
     n: usize,
-    still: &'a [T],
-    direction: &'a [T],
-    tangents: &'a [T],
-) -> Along<'a, T> {
-    let x = if index == 0 { still } else { &tangents[starts[index - 1]..][..n * net.layers()[index].inputs()] };
-    Along { w: &direction[net.range(index)], x }
+    still: View<'a, T>,
+    direction: View<'a, T>,
+    tangents: View<'a, T>,
+) -> Result<Along<'a, T>> {
+    let (inputs, range) = (net.layers()[index].inputs(), net.range(index));
+    let x = if index == 0 { still } else { tangents.part(starts[index - 1], n * inputs)? };
+    Ok(Along { w: direction.part(range.start, range.len())?, x })
 }

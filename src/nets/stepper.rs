@@ -1,56 +1,97 @@
 //! One iteration composed of the public operators: slower than the fused kernels, and able to do all the options of
 //! [`Optimiser`] on any network.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use handgrad_kernels::adam::{Moments, adam_update};
 use handgrad_kernels::clip::clip_by_norm;
+use handgrad_kernels::combine::{combine, scale_add};
 use handgrad_kernels::diagonal::DiagonalShape;
+use handgrad_kernels::divergence::{NOT_DIVERGED, divergence_note};
+use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::sgd::sgd_update;
-use handgrad_kernels::{Acc, Context, Real};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View};
 
-use super::Net;
 use super::model::Model;
+use super::resident::Memory;
+use super::{Net, Point};
 use crate::draws::Draws;
 use crate::error::Result;
-use crate::loss::Loss;
+use crate::loss::{Loss, TargetBuffer, Targets};
 use crate::optim::{LabelNoise, Optimiser, Sam};
-use crate::state::State;
+
+/// Iterations on a device between two looks at whether it has diverged. Those of the last stretch are then done again up to
+/// the iteration before, so that the number changes no bit.
+const STRETCH: usize = 64;
+
+/// In errors.
+const OP: &str = "training step";
 
 /// Working memory of one replica's step.
 #[derive(Debug)]
-pub(super) struct Stepper<'a, T> {
+pub(super) struct Stepper<'a, T: Real> {
     model: Model<T>,
     shape: DiagonalShape,
     params: usize,
     outputs: usize,
     loss: Loss,
     optimiser: &'a Optimiser,
+    /// Inputs of the iteration's batch.
+    x: Buffer<T>,
     /// Targets of the iteration.
-    y: Vec<T>,
+    target: TargetBuffer<T>,
     /// Factors 1 - n·c_i/B of the residuals in [`LabelNoise::Sampled`].
     sampled: Vec<T>,
     noise: Vec<f64>,
-    predictions: Vec<T>,
+    /// The noise of the batch's targets.
+    shift: Buffer<T>,
     /// ∂L/∂h of every sample.
-    dy: Vec<T>,
-    perturbed: Vec<T>,
-    ascent: Vec<T>,
-    gradient: Vec<T>,
+    dy: Buffer<T>,
+    /// The first iteration in which that was not finite.
+    diverged: Buffer<u32>,
+    perturbed: Buffer<T>,
+    ascent: Buffer<T>,
+    gradient: Buffer<T>,
+}
+
+/// The training set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Samples<'a, T: Real> {
+    pub x: View<'a, T>,
+    pub target: Targets<'a, T>,
 }
 
 /// Iterations with batches of one size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iterations<'a, T> {
+    /// The first one's number.
+    pub step: u64,
     /// Samples: replicas x iterations x batch; empty for the whole data set.
     pub order: &'a [u32],
+    /// The same, on the context's device.
+    pub order_there: View<'a, u32>,
     /// Step sizes.
     pub rates: &'a [T],
+}
+
+impl<'a, T: Real> Iterations<'a, T> {
+    /// The iterations of one of so many replicas.
+    fn of_replica(self, replica: usize, replicas: usize) -> Result<Iterations<'a, T>> {
+        let len = self.order.len() / replicas;
+        let order_there = self.order_there.part(replica * len, len)?;
+        Ok(Iterations { order: &self.order[replica * len..][..len], order_there, ..self })
+    }
+
+    fn batch(self) -> usize {
+        self.order.len() / self.rates.len()
+    }
 }
 
 impl<'a, T: Real> Stepper<'a, T> {
     /// For batches of at most `batch` samples.
     pub(super) fn new(
+        cx: &Context,
         shape: &DiagonalShape,
         net: Option<&Arc<Net<T>>>,
         batch: usize,
@@ -60,22 +101,25 @@ impl<'a, T: Real> Stepper<'a, T> {
         let (most, sampled) = if optimiser.label_noise == LabelNoise::Sampled { (shape.n, shape.n) } else { (batch, 0) };
         let params = net.map_or(2 * shape.d, |net| net.params());
         let outputs = net.map_or(1, |net| net.outputs());
-        let numbers = |count: usize| vec![T::ZERO; count];
+        let numbers = |count: usize| Buffer::zeros(cx, count);
+        let targets = most * loss.targets(outputs);
         Ok(Stepper {
-            model: Model::new(shape, net, most)?,
+            model: Model::new(cx, shape, net, most)?,
             shape: *shape,
             params,
             outputs,
             loss,
             optimiser,
-            y: numbers(most * loss.targets(outputs)),
-            sampled: numbers(sampled),
+            x: numbers(batch * shape.stride)?,
+            target: TargetBuffer::new(cx, loss, &vec![0.0; targets])?,
+            sampled: vec![T::ZERO; sampled],
             noise: Vec::new(),
-            predictions: numbers(most * outputs),
-            dy: numbers(most * outputs),
-            perturbed: numbers(params),
-            ascent: numbers(params),
-            gradient: numbers(params),
+            shift: numbers(targets)?,
+            dy: numbers(most * outputs)?,
+            diverged: Buffer::from_slice(cx, &[NOT_DIVERGED])?,
+            perturbed: numbers(params)?,
+            ascent: numbers(params)?,
+            gradient: numbers(params)?,
         })
     }
 
@@ -83,37 +127,77 @@ impl<'a, T: Real> Stepper<'a, T> {
     pub(super) fn train(
         &mut self,
         cx: &Context,
-        data: (&[T], &[T]),
+        data: Samples<'_, T>,
         draws: &[Draws],
-        Iterations { order, rates }: Iterations<'_, T>,
-        state: &mut State<T>,
+        iterations: Iterations<'_, T>,
+        memory: &mut Memory<'_, T>,
         diverged: &mut [Option<usize>],
     ) -> Result<()> {
-        let batch = order.len() / (rates.len() * diverged.len());
-        // Inputs of the iteration: those of its batch, or all where they lie.
-        let whole = self.is_whole(batch);
-        let n = if whole { self.shape.n } else { batch };
-        let mut fetched = cx.scratch(if whole { 0 } else { n * self.shape.stride });
+        let replicas = diverged.len();
         for (replica, diverged) in diverged.iter_mut().enumerate().filter(|(_, diverged)| diverged.is_none()) {
-            for (iteration, &rate) in rates.iter().enumerate() {
-                let samples = &order[(replica * rates.len() + iteration) * batch..][..batch];
-                let step = state.step + iteration as u64;
-                self.gather(data, samples, &draws[replica], step, &mut fetched);
-                let x = if whole { data.0 } else { &fetched };
-                let params = &mut state.params[replica * self.params..][..self.params];
-                if !self.gradient_at(cx, n, x, params)? {
-                    *diverged = Some(iteration);
-                    break;
-                }
-                let memory = self.optimiser.rule.memory() * self.params;
-                self.update(cx, rate, step, &mut state.memory[replica * memory..][..memory], params)?;
-                if let Some(average) = state.average.get_mut(replica * self.params..(replica + 1) * self.params) {
-                    let keep = T::from_f64(self.optimiser.weight_average);
-                    average.iter_mut().zip(&*params).for_each(|(average, &w)| *average = keep * *average + (T::ONE - keep) * w);
-                }
-            }
+            let iterations = iterations.of_replica(replica, replicas)?;
+            *diverged = self.train_one(cx, data, &draws[replica], iterations, &mut memory.of_replica(replica, replicas)?)?;
         }
         Ok(())
+    }
+
+    /// The iterations of one replica; the one in which it diverged, before which it stays.
+    fn train_one(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        draws: &Draws,
+        iterations: Iterations<'_, T>,
+        memory: &mut Memory<'_, T>,
+    ) -> Result<Option<usize>> {
+        if cx.device() == Device::Cpu {
+            return self.iterate(cx, data, draws, iterations, 0..iterations.rates.len(), memory);
+        }
+        for start in (0..iterations.rates.len()).step_by(STRETCH) {
+            let saved = memory.saved(cx)?;
+            let end = iterations.rates.len().min(start + STRETCH);
+            if let Some(at) = self.iterate(cx, data, draws, iterations, start..end, memory)? {
+                memory.restore(cx, &saved)?;
+                self.iterate(cx, data, draws, iterations, start..at, memory)?;
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A stretch of iterations. The CPU stops at the one that diverges, a device goes on to the end.
+    fn iterate(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        draws: &Draws,
+        iterations: Iterations<'_, T>,
+        stretch: Range<usize>,
+        memory: &mut Memory<'_, T>,
+    ) -> Result<Option<usize>> {
+        self.diverged.view_mut().copy_from_host(&[NOT_DIVERGED])?;
+        for iteration in stretch {
+            let step = iterations.step + iteration as u64;
+            self.gather(cx, data, iterations, iteration, draws)?;
+            self.gradient_at(cx, data, iterations.batch(), iteration as u32, memory.params.view())?;
+            if cx.device() == Device::Cpu
+                && let Some(at) = self.divergence()?
+            {
+                return Ok(Some(at));
+            }
+            self.update(cx, iterations.rates[iteration], step, memory)?;
+            if !memory.average.is_empty() {
+                let keep = T::from_f64(self.optimiser.weight_average);
+                scale_add(cx, keep, (T::ONE - keep, memory.params.view()), memory.average.reborrow())?;
+            }
+        }
+        self.divergence()
+    }
+
+    /// The first iteration that was noted to diverge.
+    fn divergence(&self) -> Result<Option<usize>> {
+        let noted = self.diverged.to_vec()?[0];
+        Ok((noted != NOT_DIVERGED).then_some(noted as usize))
     }
 
     /// Whether an iteration goes over the whole data set, whose inputs need no fetching.
@@ -122,130 +206,185 @@ impl<'a, T: Real> Stepper<'a, T> {
     }
 
     /// Fetches the inputs of an iteration's batch, and the targets with their noise.
-    fn gather(&mut self, (x, y): (&[T], &[T]), samples: &[u32], draws: &Draws, step: u64, fetched: &mut [T]) {
-        let (stride, whole, targets) = (self.shape.stride, self.is_whole(samples.len()), self.loss.targets(self.outputs));
-        if whole {
-            self.y.copy_from_slice(y);
-        } else {
-            for (k, sample) in samples.iter().map(|&sample| sample as usize).enumerate() {
-                fetched[k * stride..][..stride].copy_from_slice(&x[sample * stride..][..stride]);
-                self.y[k * targets..][..targets].copy_from_slice(&y[sample * targets..][..targets]);
-            }
+    fn gather(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        iterations: Iterations<'_, T>,
+        iteration: usize,
+        draws: &Draws,
+    ) -> Result<()> {
+        let (batch, targets, n) = (iterations.batch(), self.loss.targets(self.outputs), self.shape.n);
+        let samples = &iterations.order[iteration * batch..][..batch];
+        let whole = self.is_whole(batch);
+        if !whole {
+            let there = iterations.order_there.part(iteration * batch, batch)?;
+            let shape = GatherShape { n, width: self.shape.stride, stride: self.shape.stride };
+            gather(cx, &shape, data.x, there, self.x.view_mut().part(0, batch * shape.width)?)?;
+            self.target.gather(cx, data.target, targets, there)?;
         }
+        let step = iterations.step + iteration as u64;
         let (variance, start) = match self.optimiser.label_noise {
-            LabelNoise::Off => return,
+            LabelNoise::Off => return Ok(()),
             LabelNoise::Sampled => {
                 self.sampled.fill(T::ONE);
-                let weight = T::from_f64(self.shape.n as f64 / samples.len() as f64);
+                let weight = T::from_f64(n as f64 / samples.len() as f64);
                 samples.iter().for_each(|&sample| self.sampled[sample as usize] -= weight);
-                return;
+                return Ok(());
             }
-            LabelNoise::Gaussian { variance } => (variance, step * y.len() as u64),
+            LabelNoise::Gaussian { variance } => (variance, step * data.target.len() as u64),
             LabelNoise::Static { variance } => (variance, 0),
         };
-        self.noise.resize(y.len(), 0.0);
+        self.noise.resize(data.target.len(), 0.0);
         draws.noise.fill_normal(start, &mut self.noise);
         let (noise, deviation) = (&self.noise, variance.sqrt());
         let xi = |place: usize| T::from_f64(deviation * noise[place]);
+        let shift: Vec<T> = match whole {
+            true => (0..noise.len()).map(xi).collect(),
+            false => {
+                samples.iter().flat_map(|&sample| (0..targets).map(move |k| sample as usize * targets + k)).map(xi).collect()
+            }
+        };
+        let mut there = self.shift.view_mut();
+        let mut there = there.part(0, shift.len())?;
+        there.copy_from_host(&shift)?;
+        let mut target = self.target.values_mut()?;
+        let mut target = target.part(0, shift.len())?;
         if whole {
-            self.y.iter_mut().enumerate().for_each(|(place, y)| *y += xi(place));
+            combine(cx, [(T::ONE, data.target.values()?), (T::ONE, there.view())], target, Acc::Set)?;
         } else {
-            let places = samples.iter().flat_map(|&sample| (0..targets).map(move |k| sample as usize * targets + k));
-            self.y.iter_mut().zip(places).for_each(|(y, place)| *y += xi(place));
+            combine(cx, [(T::ONE, there.view())], target.reborrow(), Acc::Add)?;
         }
+        Ok(())
     }
 
-    /// The gradient of the optimiser's kind; false if a derivative of the loss is not finite.
-    fn gradient_at(&mut self, cx: &Context, n: usize, x: &[T], params: &[T]) -> Result<bool> {
-        if !self.plain_gradient(cx, n, x, params)? {
-            return Ok(false);
-        }
+    /// Leaves the gradient of the optimiser's kind, and notes whether a derivative of the loss is not finite.
+    fn gradient_at(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        batch: usize,
+        iteration: u32,
+        params: View<'_, T>,
+    ) -> Result<()> {
+        self.plain_gradient(cx, data, batch, iteration, params)?;
         match self.optimiser.sam {
-            Sam::Off => Ok(true),
+            Sam::Off => Ok(()),
             Sam::Batch { rho } => {
-                let rho = T::from_f64(rho);
-                let perturbed: Vec<T> = params.iter().zip(&self.gradient).map(|(&w, &g)| w + rho * g).collect();
-                self.plain_gradient(cx, n, x, &perturbed)
+                let mut perturbed = std::mem::replace(&mut self.perturbed, Buffer::zeros(cx, 0)?);
+                let terms = [(T::ONE, params), (T::from_f64(rho), self.gradient.view())];
+                combine(cx, terms, perturbed.view_mut(), Acc::Set)?;
+                let done = self.plain_gradient(cx, data, batch, iteration, perturbed.view());
+                self.perturbed = perturbed;
+                done
             }
-            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, n, x, params, T::from_f64(rho)),
+            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, data, batch, iteration, params, T::from_f64(rho)),
         }
     }
 
     /// Leaves ∂L/∂h in `dy` and the gradient in `gradient`.
-    fn plain_gradient(&mut self, cx: &Context, n: usize, x: &[T], params: &[T]) -> Result<bool> {
-        let Self { model, y, sampled, predictions, dy, gradient, outputs, loss, .. } = self;
-        let (y, predictions, dy) =
-            (&mut y[..n * loss.targets(*outputs)], &mut predictions[..n * *outputs], &mut dy[..n * *outputs]);
-        model.forward(cx, n, x, params, predictions)?;
-        for ((y, &prediction), &factor) in y.iter_mut().zip(&*predictions).zip(&*sampled) {
-            *y = *y + (prediction - *y) * factor;
+    fn plain_gradient(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        batch: usize,
+        iteration: u32,
+        params: View<'_, T>,
+    ) -> Result<()> {
+        let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
+        let Self { model, shape, x, target, sampled, dy, diverged, gradient, outputs, loss, optimiser, .. } = self;
+        let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view().part(0, batch * shape.stride)?) };
+        let point = Point { n, x, params };
+        let mut dy = dy.view_mut();
+        let mut dy = dy.part(0, n * *outputs)?;
+        let predictions = model.forward(cx, point)?;
+        if !sampled.is_empty() {
+            let (y, predictions) = (data.target.values()?.on_host(OP, "targets")?, predictions.on_host(OP, "predictions")?);
+            let mut target = target.values_mut()?;
+            let noisy = target.on_host(OP, "targets")?.iter_mut().zip(y).zip(predictions).zip(sampled.iter());
+            noisy.for_each(|(((noisy, &y), &prediction), &factor)| *noisy = y + (prediction - y) * factor);
         }
-        loss.backward(cx, *outputs, predictions, y, dy)?;
-        model.backward(cx, (n, x, params), dy, gradient, Acc::Set)?;
-        Ok(dy.iter().all(|derivative| derivative.is_finite()))
+        let as_they_are = whole && optimiser.label_noise == LabelNoise::Off;
+        let target = if as_they_are { data.target } else { target.view().part(0, n * targets)? };
+        loss.backward(cx, *outputs, predictions, target, dy.reborrow())?;
+        model.backward(cx, point, dy.view(), gradient.view_mut(), Acc::Set)?;
+        Ok(divergence_note(cx, dy.view(), iteration, diverged.view_mut())?)
     }
 
     /// Mean over samples of the gradient of sample i at w + ρ∇ℓ_i(w), ℓ_i the squared residual for the squared losses.
-    fn sample_sharpness_gradient(&mut self, cx: &Context, n: usize, x: &[T], params: &[T], rho: T) -> Result<bool> {
-        let (outputs, stride, targets) = (self.outputs, self.shape.stride, self.loss.targets(self.outputs));
-        let Self { model, y, dy, predictions, perturbed, ascent, gradient, loss, .. } = self;
+    fn sample_sharpness_gradient(
+        &mut self,
+        cx: &Context,
+        data: Samples<'_, T>,
+        batch: usize,
+        iteration: u32,
+        params: View<'_, T>,
+        rho: T,
+    ) -> Result<()> {
+        let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
+        let Self { model, shape, x, target, dy, diverged, perturbed, ascent, gradient, outputs, loss, optimiser, .. } = self;
+        let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view()) };
+        let as_they_are = whole && optimiser.label_noise == LabelNoise::Off;
+        let target = if as_they_are { data.target } else { target.view() };
         let count = T::from_f64(n as f64);
         let reach = if *loss == Loss::HalfMse { (rho + rho) * count } else { rho * count };
-        gradient.fill(T::ZERO);
+        gradient.view_mut().on_host(OP, "gradient")?.fill(T::ZERO);
         for i in 0..n {
-            let row = &x[i * stride..][..stride];
-            let push: Vec<T> = dy[i * outputs..][..outputs].iter().map(|&derivative| reach * derivative).collect();
-            let prediction = &mut predictions[..outputs];
-            model.forward(cx, 1, row, params, prediction)?;
-            model.backward(cx, (1, row, params), &push, ascent, Acc::Set)?;
-            perturbed.iter_mut().zip(params).zip(&*ascent).for_each(|((p, &w), &a)| *p = w + a);
-            model.forward(cx, 1, row, perturbed, prediction)?;
-            let mut derivative = vec![T::ZERO; outputs];
-            loss.backward(cx, outputs, prediction, &y[i * targets..][..targets], &mut derivative)?;
+            let row = x.part(i * shape.stride, shape.stride)?;
+            let push: Vec<T> = dy.view().part(i * *outputs, *outputs)?.on_host(OP, "dy")?.iter().map(|&dy| reach * dy).collect();
+            let there = Point { n: 1, x: row, params };
+            model.forward(cx, there)?;
+            model.backward(cx, there, (&push).into(), ascent.view_mut(), Acc::Set)?;
+            combine(cx, [(T::ONE, params), (T::ONE, ascent.view())], perturbed.view_mut(), Acc::Set)?;
+            let there = Point { params: perturbed.view(), ..there };
+            let mut derivative = vec![T::ZERO; *outputs];
+            let prediction = model.forward(cx, there)?;
+            loss.backward(cx, *outputs, prediction, target.part(i * targets, targets)?, (&mut derivative).into())?;
             derivative.iter_mut().for_each(|derivative| *derivative = *derivative / count);
-            if !derivative.iter().all(|derivative| derivative.is_finite()) {
-                return Ok(false);
-            }
-            model.backward(cx, (1, row, perturbed), &derivative, gradient, Acc::Add)?;
+            divergence_note(cx, (&derivative).into(), iteration, diverged.view_mut())?;
+            model.backward(cx, there, (&derivative).into(), gradient.view_mut(), Acc::Add)?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn update(&mut self, cx: &Context, rate: T, step: u64, memory: &mut [T], params: &mut [T]) -> Result<()> {
+    fn update(&mut self, cx: &Context, rate: T, step: u64, memory: &mut Memory<'_, T>) -> Result<()> {
         let d = self.shape.d;
         if let Some(clip) = self.optimiser.clip {
-            clip_by_norm(cx, T::from_f64(clip), (&mut self.gradient).into())?;
+            clip_by_norm(cx, T::from_f64(clip), self.gradient.view_mut())?;
         }
         if self.optimiser.normalised {
-            let norms = [0, d].map(|half| self.gradient[half..half + d].iter().map(|&g| g * g).sum::<T>().sqrt());
+            let mut gradient = self.gradient.view_mut();
+            let gradient = gradient.on_host(OP, "gradient")?;
+            let norms = [0, d].map(|half| gradient[half..half + d].iter().map(|&g| g * g).sum::<T>().sqrt());
             if norms.iter().all(|&norm| norm > T::ZERO) {
-                for (j, gradient) in self.gradient.iter_mut().enumerate() {
+                for (j, gradient) in gradient.iter_mut().enumerate() {
                     *gradient = *gradient / norms[usize::from(j >= d)];
                 }
             }
         }
-        let pull = self.balancing(params);
-        let gradient = (&self.gradient).into();
+        let pull = self.balancing(memory.params.view())?;
+        let (gradient, params) = (self.gradient.view(), memory.params.reborrow());
         if let Some(rule) = self.optimiser.sgd_rule() {
-            sgd_update(cx, &rule, rate.to_f64(), step == 0, gradient, memory.into(), (&mut *params).into())?;
+            sgd_update(cx, &rule, rate.to_f64(), step == 0, gradient, memory.rule.reborrow(), params)?;
         } else if let Some(rule) = self.optimiser.adam_rule() {
-            let (m, v) = memory.split_at_mut(self.params);
-            let moments = Moments { m: m.into(), v: v.into() };
-            adam_update(cx, &rule, rate.to_f64(), step + 1, gradient, moments, (&mut *params).into())?;
+            let (m, v) = memory.rule.split_at(self.params)?;
+            adam_update(cx, &rule, rate.to_f64(), step + 1, gradient, Moments { m, v }, params)?;
         }
-        params.iter_mut().zip(&pull).for_each(|(w, &pull)| *w -= pull);
+        if !pull.is_empty() {
+            memory.params.on_host(OP, "params")?.iter_mut().zip(&pull).for_each(|(w, &pull)| *w -= pull);
+        }
         Ok(())
     }
 
     /// What [`Optimiser::balancedness`] takes from u and v; empty if it is off.
-    fn balancing(&self, params: &[T]) -> Vec<T> {
+    fn balancing(&self, params: View<'_, T>) -> Result<Vec<T>> {
         if self.optimiser.balancedness == 0.0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let strength = T::from_f64(self.optimiser.balancedness);
-        let (u, v) = params.split_at(self.shape.d);
+        let (u, v) = params.on_host(OP, "params")?.split_at(self.shape.d);
         let larger = |a: T, b: T| if a.abs() > b.abs() { T::ONE } else { -T::ONE };
         let pull = |(&a, &b): (&T, &T)| strength * a * larger(a, b);
-        u.iter().zip(v).map(pull).chain(v.iter().zip(u).map(pull)).collect()
+        Ok(u.iter().zip(v).map(pull).chain(v.iter().zip(u).map(pull)).collect())
     }
 }

@@ -6,15 +6,16 @@ use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
-use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, ViewMut};
+use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, View, ViewMut};
 
-use super::stepper::{Iterations, Stepper};
+use super::resident::Resident;
+use super::stepper::{Iterations, Samples, Stepper};
 use super::{Activation, Architecture, Bias, Net};
 use crate::data::Dataset;
 use crate::draws::{Draws, Order};
 use crate::error::{Result, refuse};
-use crate::loss::Loss;
-use crate::optim::{Batch, Optimiser, Valley};
+use crate::loss::{Loss, TargetBuffer};
+use crate::optim::{Batch, LabelNoise, Optimiser, Sam, Valley};
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -33,7 +34,7 @@ pub struct Training<T: Real> {
     shape: DiagonalShape,
     params: usize,
     x: Arc<Buffer<T>>,
-    y: Arc<Buffer<T>>,
+    target: Arc<TargetBuffer<T>>,
     loss: Loss,
     schedule: Schedule,
     optimiser: Optimiser,
@@ -113,12 +114,11 @@ impl<T: Real> Training<T> {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
         let shape = DiagonalShape { n, d, stride, replicas: 1 };
-        let y: Vec<T> = data.y.iter().map(|&value| T::from_f64(value)).collect();
-        if method == Method::Composed {
-            composed_on(cx)?;
+        if method == Method::Composed && cx.device() != Device::Cpu {
+            composed_on(cx.device(), net, &optimiser)?;
         }
-        let (x, y) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(Buffer::from_slice(cx, &y)?));
-        Ok(Training { method, net: layered, shape, params, x, y, loss, schedule, optimiser, steps })
+        let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &data.y)?));
+        Ok(Training { method, net: layered, shape, params, x, target, loss, schedule, optimiser, steps })
     }
 
     /// Parameters of one replica.
@@ -159,11 +159,10 @@ impl<T: Real> Training<T> {
     /// The same run operator by operator, whatever fused kernel there is: the oracle of those kernels.
     ///
     /// # Errors
-    /// If the context is not the CPU.
+    /// If the data cannot be copied on the context's device.
     pub fn composed(self, cx: &Context) -> Result<Training<T>> {
-        composed_on(cx)?;
         let mut x = Vec::with_capacity(self.shape.n * self.shape.d);
-        for row in self.x.as_slice().unwrap_or_default().chunks_exact(self.shape.stride) {
+        for row in self.x.to_vec()?.chunks_exact(self.shape.stride) {
             x.extend_from_slice(&row[..self.shape.d]);
         }
         let shape = DiagonalShape { stride: self.shape.d, ..self.shape };
@@ -178,11 +177,7 @@ impl<T: Real> Training<T> {
         let replicas = state.replicas();
         let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
         let factor = self.rate_factor();
-        // On a device they stay for all chunks.
-        let mut resident = match cx.device() {
-            Device::Cpu => None,
-            Device::Cuda(_) => Some(Buffer::from_slice(cx, &state.params)?),
-        };
+        let mut resident = Resident::new(cx, state)?;
         let mut stepper = None;
         let (mut order, mut rates) = (Vec::new(), Vec::new());
         while state.step < until && !state.is_over() {
@@ -203,20 +198,24 @@ impl<T: Real> Training<T> {
             match &self.method {
                 Method::Fused(fused) => {
                     let steps = Steps { order: &order, batch: batches.size, lr: &rates };
-                    let params = resident.as_mut().map_or_else(|| (&mut state.params).into(), Buffer::view_mut);
-                    self.fused(cx, fused, full, steps, params, &mut diverged)?;
+                    self.fused(cx, fused, full, steps, resident.memory(state).params, &mut diverged)?;
                 }
                 Method::Composed => {
                     let stepper = match &mut stepper {
                         Some(stepper) => stepper,
                         None => {
                             let most = self.optimiser.batch_size(self.shape.n);
-                            stepper.insert(Stepper::new(&self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
+                            stepper.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
                         }
                     };
-                    let data = (self.x.as_slice().unwrap_or_default(), self.y.as_slice().unwrap_or_default());
-                    let iterations = Iterations { order: &order, rates: &rates };
-                    stepper.train(cx, data, draws, iterations, state, &mut diverged)?;
+                    let there = match cx.device() {
+                        Device::Cpu => None,
+                        Device::Cuda(_) => Some(Buffer::from_slice(cx, &order)?),
+                    };
+                    let order_there = there.as_ref().map_or(View::Host(&order), Buffer::view);
+                    let data = Samples { x: self.x.view(), target: self.target.view() };
+                    let iterations = Iterations { step: state.step, order: &order, order_there, rates: &rates };
+                    stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
             }
             for (at, found) in state.diverged.iter_mut().zip(diverged) {
@@ -224,9 +223,7 @@ impl<T: Real> Training<T> {
             }
             state.step += count;
         }
-        if let Some(params) = resident {
-            state.params = params.to_vec()?;
-        }
+        resident.back(state)?;
         state.step = until.max(state.step);
         Ok(())
     }
@@ -243,7 +240,7 @@ impl<T: Real> Training<T> {
     ) -> Result<()> {
         let DiagonalShape { n, stride, .. } = self.shape;
         let replicas = diverged.len();
-        let (x, y) = (self.x.view(), self.y.view());
+        let (x, y) = (self.x.view(), self.target.view().values()?);
         let rule = |scale| StepRule {
             scale,
             clip: self.optimiser.clip.map(T::from_f64),
@@ -281,7 +278,7 @@ impl<T: Real> Training<T> {
             method: if self.net.is_none() { Method::Fused(Fused::Diagonal) } else { Method::Composed },
             net: self.net.clone(),
             x: Arc::clone(&self.x),
-            y: Arc::clone(&self.y),
+            target: Arc::clone(&self.target),
             schedule: Schedule::Constant { peak: valley.lr },
             optimiser: Optimiser::gd(),
             steps: valley.steps,
@@ -299,12 +296,17 @@ impl<T: Real> Training<T> {
     }
 }
 
-/// Layers keep their values on the host.
-fn composed_on(cx: &Context) -> Result<()> {
-    match cx.device() {
-        Device::Cpu => Ok(()),
-        device => refuse!(
-            "{device}: it trains networks whose whole step is one kernel, and there is none for this network, loss and optimiser; take the CPU"
-        ),
+/// Refuses what a step composed of operators cannot do on a device.
+fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Result<()> {
+    let missing = [
+        (matches!(net, Architecture::DeepDiagonal { .. }), "deep diagonal networks"),
+        (optimiser.label_noise == LabelNoise::Sampled, "label noise from the sampling of batches"),
+        (optimiser.normalised, "normalised gradients"),
+        (optimiser.balancedness != 0.0, "balancedness"),
+        (matches!(optimiser.sam, Sam::Sample { .. }), "the sharpness-aware gradient of single samples"),
+    ];
+    match missing.iter().find(|(asked, _)| *asked) {
+        None => Ok(()),
+        Some((_, what)) => refuse!("{device}: there is no kernel for {what}; take the CPU"),
     }
 }

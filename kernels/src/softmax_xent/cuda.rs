@@ -13,15 +13,16 @@ pub(super) fn softmax_xent_forward<T: Real>(
     op: &'static str,
     shape: &SoftmaxShape,
     y: View<T>,
-    labels: &[u32],
+    labels: View<u32>,
 ) -> Result<T> {
     let (n, classes) = (size(op, "batch", shape.n)?, size(op, "classes", shape.classes)?);
-    let (y, labels) = (on(device, op, "y", y)?, Buffer::from_host(device, labels)?);
+    let (y, labels) = (on(device, op, "y", y)?, on(device, op, "labels", labels)?);
     let blocks = shape.n.div_ceil(SAMPLES_OF_SUM);
     let (mut partial, mut loss) = (Buffer::<f64>::scratch(device, blocks)?, Buffer::scratch(device, 1)?);
     let launch = summing::<T, f64>(device, "softmax_xent", "softmax_xent_partial", blocks)?;
-    let launch = launch.read(y).read(labels.as_slice()).write(&mut partial.as_slice_mut()).value(n).value(classes);
-    // SAFETY: the caller checked that y has n * classes elements and that the n labels are below `classes`; each block writes
+    let launch = launch.read(y).read(labels).write(&mut partial.as_slice_mut()).value(n).value(classes);
+    // SAFETY: the caller checked that y has n * classes elements and that there are n labels, of which the kernel follows
+    // those below `classes`; each block writes
     // its own one of `partial`.
     unsafe { launch.queue() }?;
     let launch = summing::<T, f64>(device, "softmax_xent", "softmax_xent_total", 1)?;
@@ -36,12 +37,12 @@ pub(super) fn softmax_xent_backward<T: Real>(
     op: &'static str,
     shape: &SoftmaxShape,
     y: View<T>,
-    labels: &[u32],
+    labels: View<u32>,
     dy: ViewMut<T>,
 ) -> Result<()> {
     let (y, mut dy) = (on(device, op, "y", y)?, on_mut(device, op, "dy", dy)?);
-    let labels = Buffer::from_host(device, labels)?;
-    let launch = by_sample::<T>(device, op, shape)?.read(y).read(labels.as_slice()).write(&mut dy);
+    let labels = on(device, op, "labels", labels)?;
+    let launch = by_sample::<T>(device, op, shape)?.read(y).read(labels).write(&mut dy);
     let launch = launch.value(size(op, "batch", shape.n)?).value(size(op, "classes", shape.classes)?);
     // SAFETY: the caller checked that y and dy have n * classes elements and that there are n labels.
     Ok(unsafe { launch.queue() }?)

@@ -40,10 +40,11 @@ impl SoftmaxShape {
         exact(op, argument, got, self.n.saturating_mul(self.classes), "n * classes")
     }
 
-    fn check_labels(&self, op: &'static str, labels: &[u32]) -> Result<()> {
-        exact(op, "labels", labels.len(), self.n, "n")?;
+    /// The labels on the host, all of them classes.
+    fn labels<'a>(&self, op: &'static str, labels: View<'a, u32>) -> Result<&'a [u32]> {
+        let labels = host(op, "labels", labels)?;
         match labels.iter().position(|&label| label as usize >= self.classes) {
-            None => Ok(()),
+            None => Ok(labels),
             Some(position) => {
                 let got = labels[position] as usize;
                 Err(Error::Index { op, argument: "labels", position, got, limit: self.classes })
@@ -54,20 +55,21 @@ impl SoftmaxShape {
 
 /// `1/n Σ_i (ln Σ_k e^(y_ik) - y_i,l_i)`.
 ///
-/// `y`: n x classes; `labels`: n, each below the number of classes.
+/// `y`: n x classes; `labels`: n, each below the number of classes. On a CUDA device, where labels cannot be looked at before,
+/// one that is no class makes the loss NaN, and the derivatives of its sample.
 ///
 /// # Errors
 /// If a size is zero, a length disagrees with the shape, a label is no class, or a view is not on the context's device.
-pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View<T>, labels: &[u32]) -> Result<T> {
+pub fn softmax_xent_forward<T: Real>(cx: &Context, shape: &SoftmaxShape, y: View<T>, labels: View<u32>) -> Result<T> {
     const OP: &str = "softmax_xent_forward";
     shape.check(OP, "y", y.len())?;
-    shape.check_labels(OP, labels)?;
+    exact(OP, "labels", labels.len(), shape.n, "n")?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::softmax_xent_forward(device, OP, shape, y, labels);
     }
     cx.require_cpu(OP)?;
-    let y = host(OP, "y", y)?;
+    let (y, labels) = (host(OP, "y", y)?, shape.labels(OP, labels)?);
     Ok(scalar::softmax_xent_forward(shape, y, labels))
 }
 
@@ -81,19 +83,19 @@ pub fn softmax_xent_backward<T: Real>(
     cx: &Context,
     shape: &SoftmaxShape,
     y: View<T>,
-    labels: &[u32],
+    labels: View<u32>,
     dy: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "softmax_xent_backward";
     shape.check(OP, "y", y.len())?;
     shape.check(OP, "dy", dy.len())?;
-    shape.check_labels(OP, labels)?;
+    exact(OP, "labels", labels.len(), shape.n, "n")?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::softmax_xent_backward(device, OP, shape, y, labels, dy);
     }
     cx.require_cpu(OP)?;
-    let (y, dy) = (host(OP, "y", y)?, host_mut(OP, "dy", dy)?);
+    let (y, labels, dy) = (host(OP, "y", y)?, shape.labels(OP, labels)?, host_mut(OP, "dy", dy)?);
     scalar::softmax_xent_backward(shape, y, labels, dy);
     Ok(())
 }
@@ -139,10 +141,11 @@ mod tests {
         for cx in contexts() {
             let shape = SoftmaxShape::new(2, 3);
             let [y, tangent] = [Y, TANGENT].map(|values| values.map(T::from_f64));
-            let loss = softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), &[0, 1]).unwrap();
+            let loss = softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), on(&cx, &[0, 1]).view()).unwrap();
             assert_close("loss", &[loss], &[2.0947064325840996], tolerance);
             let mut dy = [T::NAN; 6];
-            softmax_xent_backward(&cx, &shape, on(&cx, &y).view(), &[0, 1], on_mut(&cx, &mut dy).view_mut()).unwrap();
+            softmax_xent_backward(&cx, &shape, on(&cx, &y).view(), on(&cx, &[0, 1]).view(), on_mut(&cx, &mut dy).view_mut())
+                .unwrap();
             let want =
                 [-0.47182438406392097, 0.008486332437008207, 0.4633380516269128, 0.36552928931500245, -0.36552928931500245, 0.0];
             assert_close("dy", &dy, &want, tolerance);
@@ -174,10 +177,11 @@ mod tests {
             let (shape, labels) = (SoftmaxShape::new(3, 5), [4, 0, 2]);
             let mut cases = Cases::new(1);
             let [y, tangent] = [0; 2].map(|_| cases.reals::<f64>(15));
-            let loss = |y: &[f64]| softmax_xent_forward::<f64>(&cx, &shape, on(&cx, y).view(), &labels).unwrap();
+            let loss = |y: &[f64]| softmax_xent_forward::<f64>(&cx, &shape, on(&cx, y).view(), on(&cx, &labels).view()).unwrap();
             let gradient = |y: &[f64]| {
                 let mut dy = vec![f64::NAN; 15];
-                softmax_xent_backward(&cx, &shape, on(&cx, y).view(), &labels, on_mut(&cx, &mut dy).view_mut()).unwrap();
+                softmax_xent_backward(&cx, &shape, on(&cx, y).view(), on(&cx, &labels).view(), on_mut(&cx, &mut dy).view_mut())
+                    .unwrap();
                 dy
             };
             let moved = |by: f64, along: &[f64]| -> Vec<f64> { y.iter().zip(along).map(|(y, along)| y + by * along).collect() };
@@ -207,12 +211,28 @@ mod tests {
     fn far_logits_stay_finite_and_nan_stays_nan() {
         for cx in contexts() {
             let shape = SoftmaxShape::new(1, 2);
-            let loss = |y: [f64; 2]| softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), &[0]).unwrap();
+            let loss = |y: [f64; 2]| softmax_xent_forward(&cx, &shape, on(&cx, &y).view(), on(&cx, &[0]).view()).unwrap();
             assert_eq!(loss([1e300, -1e300]), 0.0);
             assert_eq!(loss([-1e300, 1e300]), 2e300);
             assert!((loss([50.0, 0.0]) / (-50f64).exp() - 1.0).abs() <= 1e-15, "{}", loss([50.0, 0.0]));
             assert_eq!(loss([0.0, f64::NEG_INFINITY]), 0.0);
             assert!(loss([0.0, f64::NAN]).is_nan() && loss([f64::NAN, 0.0]).is_nan());
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_no_class_is_refused_or_nan() {
+        for cx in contexts() {
+            let (shape, mut dy) = (SoftmaxShape::new(2, 3), [0.0; 6]);
+            let y = on(&cx, &Y);
+            let loss = softmax_xent_forward(&cx, &shape, y.view(), on(&cx, &[1, 3]).view());
+            let done = softmax_xent_backward(&cx, &shape, y.view(), on(&cx, &[1, 3]).view(), on_mut(&cx, &mut dy).view_mut());
+            if cx.device() == crate::Device::Cpu {
+                assert!(loss.is_err() && done.is_err());
+            } else {
+                assert!(loss.unwrap().is_nan());
+                assert!(dy[..3].iter().all(|dy| dy.is_finite()) && dy[3..].iter().all(|dy| dy.is_nan()), "{dy:?}");
+            }
         }
     }
 
@@ -229,10 +249,10 @@ mod tests {
             for cx in contexts() {
                 let what = format!("{} {} {n} x {classes}", variant(&cx), T::DTYPE.name());
                 let (y, tangent) = (on(&cx, &y), on(&cx, &tangent));
-                let got = softmax_xent_forward(&cx, &shape, y.view(), &labels).unwrap();
+                let got = softmax_xent_forward(&cx, &shape, y.view(), on(&cx, &labels).view()).unwrap();
                 assert_close(&what, &[got], &[loss], tolerance);
                 let mut dy = vec![T::NAN; n * classes];
-                softmax_xent_backward(&cx, &shape, y.view(), &labels, on_mut(&cx, &mut dy).view_mut()).unwrap();
+                softmax_xent_backward(&cx, &shape, y.view(), on(&cx, &labels).view(), on_mut(&cx, &mut dy).view_mut()).unwrap();
                 assert_close(&what, &dy, &want, tolerance);
                 let mut out = vec![T::NAN; n * classes];
                 softmax_xent_backward_tangent(&cx, &shape, y.view(), tangent.view(), on_mut(&cx, &mut out).view_mut()).unwrap();
@@ -253,7 +273,7 @@ mod tests {
         let attempt = |n: usize, classes: usize, y: usize, labels: &[u32], dy: usize| {
             let (y, mut dy) = (vec![0.0f32; y], vec![0.0; dy]);
             let shape = SoftmaxShape::new(n, classes);
-            softmax_xent_backward(&cx, &shape, (&y).into(), labels, (&mut dy).into()).unwrap_err().to_string()
+            softmax_xent_backward(&cx, &shape, (&y).into(), labels.into(), (&mut dy).into()).unwrap_err().to_string()
         };
         let error = attempt(2, 3, 6, &[2, 3], 6);
         assert!(error.contains("`labels[1]` is 3, but indices must be below 3"), "{error}");

@@ -13,20 +13,16 @@
 //!
 //! Source: Salimans, Kingma 2016.
 
-#[cfg(feature = "cuda")]
-mod cuda;
-mod scalar;
-mod simd;
 #[cfg(test)]
 mod tests;
 
-use crate::context::{host, host_mut};
+use crate::combine::combine;
 use crate::error::{exact, positive};
 use crate::norm::{inner_product, norm};
-use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
+use crate::{Acc, Context, Error, Real, Result, Variants, View, ViewMut};
 
-/// The instruction sets with a variant of their own.
-pub const VARIANTS: Variants = Variants { op: "weightnorm", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+/// The instruction sets with a variant of their own: those of the linear combinations that it consists of.
+pub const VARIANTS: Variants = Variants { op: "weightnorm", ..crate::combine::VARIANTS };
 
 /// Tangents of v, g and dw.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +43,7 @@ pub fn weightnorm_forward<T: Real>(cx: &Context, v: View<T>, g: T, w: ViewMut<T>
     const OP: &str = "weightnorm_forward";
     let norm = direction(OP, cx, v)?;
     exact(OP, "w", w.len(), v.len(), FORMULA)?;
-    combine(OP, cx, [(g / norm, v)], w, Acc::Set)
+    combine(cx, [(g / norm, v)], w, Acc::Set)
 }
 
 /// `dv = g/‖v‖ (dw - ⟨dw, v̂⟩ v̂)`, set or accumulated.
@@ -68,7 +64,7 @@ pub fn weightnorm_backward_direction<T: Real>(
     exact(OP, "dv", dv.len(), v.len(), FORMULA)?;
     let gain = inner_product(cx, dw, v)? / norm;
     let alpha = g / norm;
-    combine(OP, cx, [(alpha, dw), (-(alpha * gain / norm), v)], dv, acc)
+    combine(cx, [(alpha, dw), (-(alpha * gain / norm), v)], dv, acc)
 }
 
 /// `dg = ⟨dw, v̂⟩`.
@@ -100,7 +96,7 @@ pub fn weightnorm_forward_tangent<T: Real>(
     exact(OP, "w_tangent", w_tangent.len(), v.len(), FORMULA)?;
     let alpha = g / norm;
     let stretch = inner_product(cx, v, v_tangent)? / norm;
-    combine(OP, cx, [(alpha, v_tangent), ((g_tangent - alpha * stretch) / norm, v)], w_tangent, Acc::Set)
+    combine(cx, [(alpha, v_tangent), ((g_tangent - alpha * stretch) / norm, v)], w_tangent, Acc::Set)
 }
 
 /// Derivative of [`weightnorm_backward_direction`] along tangents of v, g and dw, set or accumulated.
@@ -125,7 +121,7 @@ pub fn weightnorm_backward_direction_tangent<T: Real>(
     let alpha_tangent = (tangent.g - alpha * stretch) / norm;
     let beta = alpha * gain / norm;
     let beta_tangent = ((tangent.g * gain + g * gain_tangent) / norm - two * beta * stretch) / norm;
-    combine(OP, cx, [(alpha, dw_tangent), (alpha_tangent, dw), (-beta, v_tangent), (-beta_tangent, v)], dv_tangent, acc)
+    combine(cx, [(alpha, dw_tangent), (alpha_tangent, dw), (-beta, v_tangent), (-beta_tangent, v)], dv_tangent, acc)
 }
 
 /// Derivative of [`weightnorm_backward_gain`] along tangents of v and dw.
@@ -190,28 +186,4 @@ fn direction<T: Real>(op: &'static str, cx: &Context, v: View<T>) -> Result<T> {
         return Err(Error::Value { op, what: "the norm of `v`".to_owned(), got: 0.0, expected });
     }
     Ok(norm)
-}
-
-/// `out = Σ_k c_k x_k`, set or accumulated, of views as long as `out`.
-fn combine<T: Real, const N: usize>(
-    op: &'static str,
-    cx: &Context,
-    terms: [(T, View<T>); N],
-    out: ViewMut<T>,
-    acc: Acc,
-) -> Result<()> {
-    #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::combine(device, op, &terms, out, acc);
-    }
-    let mut slices = [(T::ZERO, &[][..]); N];
-    for (slice, (coefficient, x)) in slices.iter_mut().zip(terms) {
-        *slice = (coefficient, host(op, "a term", x)?);
-    }
-    let out = host_mut(op, "the result", out)?;
-    match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => scalar::combine(slices, out, acc),
-        isa => simd::combine(isa, slices, out, acc),
-    }
-    Ok(())
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Isa;
 use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// v, dw and their tangents.

@@ -8,8 +8,8 @@ use super::{kaiming, perceptron};
 use crate::claims::{Claim, Evidence};
 use crate::data::{Data, Dataset, Target};
 use crate::error::Result;
-use crate::loss::Loss;
-use crate::nets::{Activation, Architecture, Objective, Plan};
+use crate::loss::{Loss, Targets};
+use crate::nets::{Activation, Architecture, Objective, Plan, Point};
 use crate::run::nan_max;
 use crate::spec::Seed;
 
@@ -175,8 +175,9 @@ fn step(cx: &Context, net: &Architecture, data: &Dataset, rows: &[usize], eta: f
     let target: Vec<f64> = rows.iter().map(|&row| data.y[row]).collect();
     let mut gradient = vec![0.0; params.len()];
     if let Some(layers) = net.net::<f64>(data.d)? {
-        let objective = Objective { loss: Loss::HalfMse, n: rows.len(), x: &x, target: &target, params };
-        Plan::new(Arc::new(layers), rows.len())?.gradient(cx, &objective, &mut gradient)?;
+        let point = Point { n: rows.len(), x: (&x).into(), params: params.into() };
+        let objective = Objective { loss: Loss::HalfMse, point, target: Targets::Values((&target).into()) };
+        Plan::new(cx, Arc::new(layers), rows.len())?.gradient(cx, &objective, (&mut gradient).into())?;
     }
     Ok(params.iter().zip(&gradient).map(|(w, g)| w - eta * g).collect())
 }

@@ -12,3 +12,7 @@ pub(super) fn combine<T: Real, const N: usize>(terms: [(T, &[T]); N], out: &mut 
         };
     }
 }
+
+pub(super) fn scale_add<T: Real>(factor: T, (c, x): (T, &[T]), out: &mut [T]) {
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out = factor * *out + c * x);
+}

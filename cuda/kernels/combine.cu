@@ -1,12 +1,11 @@
-// Weight normalisation: kernels/src/weightnorm. Its norms and inner products come from norm.cu; what is left of every one of
-// its functions is a sum of vectors, out = c0 x0 + c1 x1 + ..., of which `terms` (1 to 4) are there; the pointers of the others
-// are null.
+// Linear combinations of vectors: kernels/src/combine. Of combine's terms, out = c0 x0 + c1 x1 + ..., `terms` (1 to 4) are there;
+// the pointers of the others are null.
 //
 // Any grid of one dimension, blocks of at most 256 threads, no shared memory. `add`: 1 accumulates, 0 sets and does not read.
 #include "dev.cuh"
 
 #define COMBINE(T, suffix)                                                                                                       \
-    KERNEL(weightnorm_combine_##suffix, 256, const T* x0, const T* x1, const T* x2, const T* x3, T* out, u64 n, u32 terms,       \
+    KERNEL(combine_##suffix, 256, const T* x0, const T* x1, const T* x2, const T* x3, T* out, u64 n, u32 terms,       \
            u32 add, T c0, T c1, T c2, T c3) {                                                                                    \
         FOR_ELEMENTS(i, n) {                                                                                                     \
             T sum = c0 * x0[i];                                                                                                  \
@@ -17,3 +16,9 @@
         }                                                                                                                        \
     }
 FOR_REALS(COMBINE)
+
+#define SCALE_ADD(T, suffix)                                                                                                     \
+    KERNEL(scale_add_##suffix, 256, const T* x, T* out, u64 n, T factor, T c) {                                                  \
+        FOR_ELEMENTS(i, n) out[i] = fused(c, x[i], factor * out[i]);                                                             \
+    }
+FOR_REALS(SCALE_ADD)

@@ -1,0 +1,68 @@
+//! Linear combinations of vectors.
+//!
+//! - [`combine`]: `out = Σ_k c_k x_k` over one to four terms, set or accumulated
+//! - [`scale_add`]: `out = a·out + c·x`
+
+#[cfg(feature = "cuda")]
+mod cuda;
+mod scalar;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+use crate::context::{host, host_mut};
+use crate::error::exact;
+use crate::{Acc, Context, Isa, Real, Result, Variants, View, ViewMut};
+
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "combine", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
+
+/// Terms of [`combine`] at most.
+pub const MOST_TERMS: usize = 4;
+
+/// `out = Σ_k c_k x_k` over the terms (c_k, x_k), set or accumulated; the sum is in the order of the terms.
+///
+/// # Errors
+/// If a term is not as long as `out`, or a view is not on the context's device.
+pub fn combine<T: Real, const N: usize>(cx: &Context, terms: [(T, View<T>); N], out: ViewMut<T>, acc: Acc) -> Result<()> {
+    const OP: &str = "combine";
+    const { assert!(N >= 1 && N <= MOST_TERMS, "one to four terms") };
+    for (_, x) in &terms {
+        exact(OP, "x", x.len(), out.len(), FORMULA)?;
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::combine(device, OP, &terms, out, acc);
+    }
+    let mut slices = [(T::ZERO, &[][..]); N];
+    for (slice, (coefficient, x)) in slices.iter_mut().zip(terms) {
+        *slice = (coefficient, host(OP, "x", x)?);
+    }
+    let out = host_mut(OP, "out", out)?;
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => scalar::combine(slices, out, acc),
+        isa => simd::combine(isa, slices, out, acc),
+    }
+    Ok(())
+}
+
+/// `out = factor·out + c·x`, (c, x) the `term`.
+///
+/// # Errors
+/// As [`combine`].
+pub fn scale_add<T: Real>(cx: &Context, factor: T, (c, x): (T, View<T>), out: ViewMut<T>) -> Result<()> {
+    const OP: &str = "scale_add";
+    exact(OP, "x", x.len(), out.len(), FORMULA)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::scale_add(device, OP, factor, (c, x), out);
+    }
+    let (x, out) = (host(OP, "x", x)?, host_mut(OP, "out", out)?);
+    match VARIANTS.runs_under(cx.isa()) {
+        Isa::Scalar => scalar::scale_add(factor, (c, x), out),
+        isa => simd::scale_add(isa, factor, (c, x), out),
+    }
+    Ok(())
+}
+
+const FORMULA: &str = "as many as out";

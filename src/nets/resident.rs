@@ -1,0 +1,81 @@
+//! Where the numbers of a group of replicas are while they train.
+
+use handgrad_kernels::combine::combine;
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View, ViewMut};
+
+use crate::error::Result;
+use crate::state::State;
+
+/// What a step changes, replica by replica, borrowed.
+#[derive(Debug)]
+pub(super) struct Memory<'a, T: Real> {
+    /// Parameters.
+    pub params: ViewMut<'a, T>,
+    /// What the optimiser's rule remembers.
+    pub rule: ViewMut<'a, T>,
+    /// Averaged parameters, or nothing.
+    pub average: ViewMut<'a, T>,
+}
+
+impl<T: Real> Memory<'_, T> {
+    /// That of one of so many replicas.
+    pub(super) fn of_replica(&mut self, replica: usize, replicas: usize) -> Result<Memory<'_, T>> {
+        let [params, rule, average] = [&self.params, &self.rule, &self.average].map(|part| part.len() / replicas);
+        Ok(Memory {
+            params: self.params.part(replica * params, params)?,
+            rule: self.rule.part(replica * rule, rule)?,
+            average: self.average.part(replica * average, average)?,
+        })
+    }
+
+    /// A copy where it is.
+    pub(super) fn saved(&self, cx: &Context) -> Result<[Buffer<T>; 3]> {
+        Ok([saved(cx, self.params.view())?, saved(cx, self.rule.view())?, saved(cx, self.average.view())?])
+    }
+
+    /// What [`Memory::saved`] gave.
+    pub(super) fn restore(&mut self, cx: &Context, saved: &[Buffer<T>; 3]) -> Result<()> {
+        for (from, to) in saved.iter().zip([&mut self.params, &mut self.rule, &mut self.average]) {
+            combine(cx, [(T::ONE, from.view())], to.reborrow(), Acc::Set)?;
+        }
+        Ok(())
+    }
+}
+
+fn saved<T: Real>(cx: &Context, from: View<'_, T>) -> Result<Buffer<T>> {
+    let mut copy = Buffer::zeros(cx, from.len())?;
+    combine(cx, [(T::ONE, from)], copy.view_mut(), Acc::Set)?;
+    Ok(copy)
+}
+
+/// A copy of a state's numbers on a device, where they stay for all steps; on the CPU the state's own are used.
+#[derive(Debug)]
+pub(super) struct Resident<T: Real>(Option<[Buffer<T>; 3]>);
+
+impl<T: Real> Resident<T> {
+    /// Goes to the context's device.
+    pub(super) fn new(cx: &Context, state: &State<T>) -> Result<Resident<T>> {
+        let there = |values: &[T]| Buffer::from_slice(cx, values);
+        Ok(Resident(match cx.device() {
+            Device::Cpu => None,
+            Device::Cuda(_) => Some([there(&state.params)?, there(&state.memory)?, there(&state.average)?]),
+        }))
+    }
+
+    /// Where steps find the numbers of `state`.
+    pub(super) fn memory<'a>(&'a mut self, state: &'a mut State<T>) -> Memory<'a, T> {
+        let [params, rule, average] = match &mut self.0 {
+            None => [&mut state.params, &mut state.memory, &mut state.average].map(|values| ViewMut::Host(values)),
+            Some(buffers) => buffers.each_mut().map(Buffer::view_mut),
+        };
+        Memory { params, rule, average }
+    }
+
+    /// Brings the numbers back.
+    pub(super) fn back(&self, state: &mut State<T>) -> Result<()> {
+        if let Some([params, rule, average]) = &self.0 {
+            (state.params, state.memory, state.average) = (params.to_vec()?, rule.to_vec()?, average.to_vec()?);
+        }
+        Ok(())
+    }
+}
