@@ -196,7 +196,10 @@ impl<'a, T: Real> Stepper<'a, T> {
 
     /// The first iteration that was noted to diverge.
     fn divergence(&self) -> Result<Option<usize>> {
-        let noted = self.diverged.to_vec()?[0];
+        let noted = match self.diverged.as_slice() {
+            Some(noted) => noted[0],
+            None => self.diverged.to_vec()?[0],
+        };
         Ok((noted != NOT_DIVERGED).then_some(noted as usize))
     }
 
