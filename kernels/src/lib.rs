@@ -49,6 +49,7 @@ pub mod sgd;
 pub mod softmax_xent;
 pub mod testing;
 pub mod weightnorm;
+pub mod wide_mlp;
 
 pub use buffer::{Buffer, Element, View, ViewMut};
 pub use context::{Context, Device, Scratch};
@@ -105,4 +106,5 @@ pub const OPERATORS: &[Variants] = &[
     sgd::VARIANTS,
     softmax_xent::VARIANTS,
     weightnorm::VARIANTS,
+    wide_mlp::VARIANTS,
 ];

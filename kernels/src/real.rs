@@ -26,6 +26,7 @@ pub trait Real:
     + crate::simd::Vectors
     + crate::deep_linear::DeepLinearSimd
     + crate::mlp::MlpSimd
+    + crate::wide_mlp::WideMlpSimd
     + Send
     + Sync
     + Default

@@ -11,8 +11,8 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
-mod scalar;
-mod simd;
+pub(crate) mod scalar;
+pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 use super::{Activation, Point};
 use crate::Real;
 
-pub(super) fn activation_forward<T: Real>(kind: Activation, x: &[T], y: &mut [T]) {
+pub(crate) fn activation_forward<T: Real>(kind: Activation, x: &[T], y: &mut [T]) {
     for (&x, y) in x.iter().zip(y) {
         *y = match kind {
             Activation::Identity => x,
@@ -12,7 +12,7 @@ pub(super) fn activation_forward<T: Real>(kind: Activation, x: &[T], y: &mut [T]
     }
 }
 
-pub(super) fn activation_backward<T: Real>(kind: Activation, x: &[T], dy: &[T], dx: &mut [T]) {
+pub(crate) fn activation_backward<T: Real>(kind: Activation, x: &[T], dy: &[T], dx: &mut [T]) {
     for ((&x, &dy), dx) in x.iter().zip(dy).zip(dx) {
         *dx = match kind {
             Activation::Identity => dy,

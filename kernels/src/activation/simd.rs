@@ -6,7 +6,7 @@ use super::{Activation, Point};
 use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
 use crate::{Dtype, Isa, Real};
 
-pub(super) fn activation_forward<T: Real>(isa: Isa, kind: Activation, x: &[T], y: &mut [T]) {
+pub(crate) fn activation_forward<T: Real>(isa: Isa, kind: Activation, x: &[T], y: &mut [T]) {
     struct Forward<'a, T>(Activation, &'a [T], &'a mut [T]);
     impl<T: Real> Kernel<T> for Forward<'_, T> {
         type Output = ();
@@ -35,7 +35,7 @@ pub(super) fn activation_forward<T: Real>(isa: Isa, kind: Activation, x: &[T], y
     run(isa, Forward(kind, x, y));
 }
 
-pub(super) fn activation_backward<T: Real>(isa: Isa, kind: Activation, x: &[T], dy: &[T], dx: &mut [T]) {
+pub(crate) fn activation_backward<T: Real>(isa: Isa, kind: Activation, x: &[T], dy: &[T], dx: &mut [T]) {
     struct Backward<'a, T>(Activation, &'a [T], &'a [T], &'a mut [T]);
     impl<T: Real> Kernel<T> for Backward<'_, T> {
         type Output = ();

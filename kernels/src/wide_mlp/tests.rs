@@ -1,0 +1,191 @@
+use super::*;
+use crate::testing::{Cases, assert_close, cpu_contexts, variant};
+
+const ACTIVATIONS: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Swish];
+
+struct Case<T> {
+    shape: WideMlpShape,
+    x: Vec<T>,
+    y: Vec<T>,
+    params: Vec<T>,
+}
+
+fn case<T: Real>([inputs, hidden, outputs]: [usize; 3], activation: Activation, replicas: usize) -> Case<T> {
+    let shape = WideMlpShape { inputs, hidden, outputs, activation, n: 7, stride: inputs + 3, replicas };
+    let mut cases = Cases::new((inputs * 31 + hidden * 7 + outputs) as u64);
+    let mut x: Vec<T> = cases.reals(shape.n * shape.stride);
+    // What is between the rows is not read.
+    x.chunks_exact_mut(shape.stride).for_each(|row| row[inputs..].fill(T::NAN));
+    let y = cases.reals(shape.n * outputs);
+    let bound = T::from_f64(1.0 / (inputs.max(hidden) as f64).sqrt());
+    let params = cases.reals::<T>(replicas * shape.params()).iter().map(|&w| w * bound).collect();
+    Case { shape, x, y, params }
+}
+
+impl<T: Real> Case<T> {
+    fn wide(&self) -> Case<f64> {
+        let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect();
+        Case { shape: self.shape, x: wide(&self.x), y: wide(&self.y), params: wide(&self.params) }
+    }
+
+    /// The parameters after these steps, and where each replica diverged.
+    fn trained(&self, cx: &Context, order: &[u32], lr: &[T]) -> (Vec<T>, Vec<Option<usize>>) {
+        let (mut params, mut diverged) = (self.params.clone(), vec![None; self.shape.replicas]);
+        let steps = Steps { order, batch: 1, lr };
+        let (x, y) = ((&self.x).into(), (&self.y).into());
+        wide_mlp_sgd(cx, &self.shape, MseScale::Full, x, y, steps, (&mut params).into(), &mut diverged).unwrap();
+        (params, diverged)
+    }
+
+    /// 1/m ‖W₂ φ(W₁ x) - y‖² of a sample.
+    fn loss(&self, params: &[f64], sample: usize) -> f64
+    where
+        T: Into<f64>,
+    {
+        let WideMlpShape { inputs, hidden, outputs, activation, stride, .. } = self.shape;
+        let (w1, w2) = params.split_at(hidden * inputs);
+        let inner = |row: &[f64], v: &[f64]| row.iter().zip(v).map(|(w, v)| w * v).sum::<f64>();
+        let x: Vec<f64> = self.x[sample * stride..][..inputs].iter().map(|&x| x.into()).collect();
+        let phi = |z: f64| match activation {
+            Activation::Identity => z,
+            Activation::Relu => z.max(0.0),
+            Activation::Tanh => z.tanh(),
+            Activation::Swish => z / (1.0 + (-z).exp()),
+        };
+        let a: Vec<f64> = w1.chunks_exact(inputs).map(|row| phi(inner(row, &x))).collect();
+        let rows = w2.chunks_exact(hidden).zip(&self.y[sample * outputs..]);
+        rows.map(|(row, &y)| (inner(row, &a) - y.into()).powi(2)).sum::<f64>() / outputs as f64
+    }
+}
+
+#[test]
+fn one_step_descends_the_loss() {
+    for cx in cpu_contexts() {
+        for activation in ACTIVATIONS {
+            let case = case::<f64>([3, 5, 4], activation, 1);
+            let (after, _) = case.trained(&cx, &[2], &[0.25]);
+            let numeric: Vec<f64> = (0..case.params.len())
+                .map(|j| {
+                    let at = |by: f64| {
+                        let mut params = case.params.clone();
+                        params[j] += by;
+                        case.loss(&params, 2)
+                    };
+                    (at(1e-5) - at(-1e-5)) / 2e-5
+                })
+                .collect();
+            let gradient: Vec<f64> = case.params.iter().zip(&after).map(|(before, after)| (before - after) / 0.25).collect();
+            assert_close(&format!("{activation:?} {}", variant(&cx)), &gradient, &numeric, 1e-9);
+        }
+    }
+}
+
+fn against_the_oracle<T: Real>(tolerance: f64) {
+    let scalar = Context::cpu_with(Isa::Scalar).unwrap();
+    // Below, at and above what is subtracted at once.
+    for (widths, steps) in
+        [([1, 1, 1], 3), ([3, 17, 5], 40), ([33, 16, 31], DELAY), ([40, 70, 9], 2 * DELAY + 1), ([8, 1, 200], 17)]
+    {
+        for activation in ACTIVATIONS {
+            let case = case::<T>(widths, activation, 2);
+            let order = Cases::new(1).indices(2 * steps, case.shape.n);
+            let lr: Vec<T> = (0..steps).map(|step| T::from_f64(0.3 / (1.0 + step as f64))).collect();
+            let wide: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
+            let (want, _) = case.wide().trained(&scalar, &order, &wide);
+            let moved = want.iter().zip(&case.params).map(|(want, start)| (want - start.to_f64()).abs()).fold(0.0, f64::max);
+            assert!(moved > 1e-2, "{widths:?} {activation:?} moved by {moved}");
+            for cx in cpu_contexts() {
+                let what = format!("{widths:?} {activation:?} {} {}", variant(&cx), T::DTYPE.name());
+                let (got, diverged) = case.trained(&cx, &order, &lr);
+                assert_eq!(diverged, [None, None], "{what}");
+                assert_close(&what, &got, &want, tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variant_matches_the_oracle() {
+    against_the_oracle::<f32>(2e-6);
+    against_the_oracle::<f64>(1e-14);
+}
+
+#[test]
+fn a_replicas_bits_are_its_own() {
+    for cx in cpu_contexts() {
+        let case = case::<f32>([20, 30, 10], Activation::Tanh, 3);
+        let (steps, count) = (3 * DELAY, case.shape.params());
+        let (order, lr) = (Cases::new(1).indices(3 * steps, case.shape.n), vec![0.1; steps]);
+        let (together, _) = case.trained(&cx, &order, &lr);
+        for replica in 0..3 {
+            let alone = Case {
+                shape: WideMlpShape { replicas: 1, ..case.shape },
+                x: case.x.clone(),
+                y: case.y.clone(),
+                params: case.params[replica * count..][..count].to_vec(),
+            };
+            let order = &order[replica * steps..][..steps];
+            let (whole, _) = alone.trained(&cx, order, &lr);
+            assert_eq!(whole, together[replica * count..][..count], "{} replica {replica}", variant(&cx));
+            let (first, _) = alone.trained(&cx, &order[..DELAY], &lr[..DELAY]);
+            let (then, _) = Case { params: first, ..alone }.trained(&cx, &order[DELAY..], &lr[DELAY..]);
+            assert_eq!(whole, then, "{} replica {replica}: in stretches of whole delays", variant(&cx));
+        }
+    }
+}
+
+#[test]
+fn a_diverging_replica_stays_and_the_others_go_on() {
+    for cx in cpu_contexts() {
+        let mut case = case::<f64>([5, 6, 4], Activation::Identity, 2);
+        let count = case.shape.params();
+        // Overflows after some steps; the other replica is the same but at rest.
+        case.params[count..].fill(0.0);
+        case.y.fill(0.0);
+        let (steps, order) = (200, vec![1; 400]);
+        let (params, diverged) = case.trained(&cx, &order, &vec![100.0; steps]);
+        let at = diverged[0].expect("the first replica diverges");
+        assert!(at > 2 && diverged[1].is_none(), "{diverged:?}");
+        let one = Case { shape: WideMlpShape { replicas: 1, ..case.shape }, params: case.params[..count].to_vec(), ..case };
+        let (before, none) = one.trained(&cx, &order[..at], &vec![100.0; at]);
+        assert_eq!(none, [None]);
+        assert_eq!(before.map_bits(), params[..count].to_vec().map_bits(), "{}", variant(&cx));
+        assert!(params[count..].iter().all(|&w| w == 0.0));
+    }
+}
+
+trait MapBits {
+    fn map_bits(&self) -> Vec<u64>;
+}
+
+impl MapBits for Vec<f64> {
+    fn map_bits(&self) -> Vec<u64> {
+        self.iter().map(|value| value.to_bits()).collect()
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let cx = Context::cpu().unwrap();
+    let right = WideMlpShape { inputs: 3, hidden: 4, outputs: 2, activation: Activation::Relu, n: 5, stride: 3, replicas: 1 };
+    let attempt = |shape: WideMlpShape, [x, y, params]: [usize; 3], batch: usize, order: &[u32]| {
+        let steps = Steps { order, batch, lr: &[0.1f32] };
+        let (x, y, mut params) = (vec![0.0; x], vec![0.0; y], vec![0.0; params]);
+        let (x, y, params) = ((&x).into(), (&y).into(), (&mut params).into());
+        wide_mlp_sgd(&cx, &shape, MseScale::Half, x, y, steps, params, &mut [None]).map_err(|error| error.to_string())
+    };
+    attempt(right, [15, 10, 20], 1, &[4]).unwrap();
+    for (shape, lengths, batch, order, message) in [
+        (WideMlpShape { hidden: 0, ..right }, [15, 10, 0], 1, &[4][..], "hidden is 0, expected at least 1"),
+        (WideMlpShape { stride: 2, ..right }, [15, 10, 20], 1, &[4], "stride is 2, expected at least the inputs, 3"),
+        (right, [14, 10, 20], 1, &[4], "`x` has 14 elements, expected 15"),
+        (right, [15, 9, 20], 1, &[4], "`y` has 9 elements, expected 10"),
+        (right, [15, 10, 21], 1, &[4], "`params` has 21 elements, expected 20"),
+        (right, [15, 10, 20], 2, &[4, 4], "batch is 2, expected 1: one sample a step"),
+        (right, [15, 10, 20], 1, &[5], "`order[0]` is 5, but indices must be below 5"),
+        (WideMlpShape { replicas: 2, ..right }, [15, 10, 40], 1, &[4, 4], "`diverged` has 1 elements, expected 2"),
+    ] {
+        let error = attempt(shape, lengths, batch, order).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
