@@ -29,6 +29,7 @@
 pub mod claims;
 pub mod data;
 pub mod draws;
+pub mod ensemble;
 mod error;
 pub mod experiments;
 pub mod gradcheck;

@@ -397,9 +397,24 @@ fn the_answers_are_on_stdout() {
     assert_eq!(figures[0]["id"], "sparse/fig2");
     let info = text(&output(&["info"]).stdout);
     assert!(info.contains("CUDA: ") && info.contains("diagonal"), "{info}");
-    let bench = output(&["bench", "diagonal", "--n", "5", "--d", "9", "--dtype", "f64", "--steps", "1000", "--threads", "2"]);
+    let bench = output(&[
+        "bench",
+        "diagonal",
+        "--n",
+        "5",
+        "--d",
+        "9",
+        "--dtype",
+        "f64",
+        "--steps",
+        "1000",
+        "--threads",
+        "2",
+        "--replicas",
+        "4",
+    ]);
     let bench: serde_json::Value = serde_json::from_slice(&bench.stdout).unwrap();
-    assert!(bench["steps_per_s"].as_f64().unwrap() > 0.0);
+    assert!(bench["replica_steps_per_s"].as_f64().unwrap() > 0.0);
     let metric = output(&["bench", "mlp:3,4,1", "--metric", "ntk_rank@1e-4"]);
     let metric: serde_json::Value = serde_json::from_slice(&metric.stdout).unwrap();
     assert!(metric["value"].as_f64().unwrap() >= 1.0 && metric["median_s"].as_f64().unwrap() > 0.0, "{metric}");
@@ -409,7 +424,7 @@ fn the_answers_are_on_stdout() {
         let arguments = [&["bench", "mlp:3,4,1", "--n", "5", "--steps", "1000", "--clip", "1"], more].concat();
         let bench: serde_json::Value = serde_json::from_slice(&output(&arguments).stdout).unwrap();
         assert_eq!(bench["method"], method);
-        assert!(bench["steps_per_s"].as_f64().unwrap() > 0.0);
+        assert!(bench["replica_steps_per_s"].as_f64().unwrap() > 0.0);
     }
     let gradients = output(&["gradcheck"]);
     assert_eq!(gradients.status.code(), Some(0));

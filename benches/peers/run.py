@@ -89,7 +89,7 @@ def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str
             records = records_of(script, *arguments)
             if handgrad:
                 record = bench(handgrad, *ours)
-                own.append(record["steps_per_s"] if "steps_per_s" in record else 1 / record["median_s"])
+                own.append(record["replica_steps_per_s"] if "replica_steps_per_s" in record else 1 / record["median_s"])
             for record in records:
                 key = (peer, record["variant"])
                 rate = record["steps_per_s"] if "steps_per_s" in record else 1 / record["seconds_per_rank"]

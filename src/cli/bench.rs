@@ -50,10 +50,10 @@ pub struct Arguments {
     /// Steps timed, after a tenth as many to warm up.
     #[arg(long, default_value_t = 2_000_000)]
     steps: u64,
-    /// Replicas that a thread trains side by side; every one counts.
+    /// Replicas, each with its own seed and order; the steps of every one count.
     #[arg(long, default_value_t = 1)]
     replicas: usize,
-    /// Threads, a group of replicas each.
+    /// Threads, an equal part of the replicas each.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     #[command(flatten)]
@@ -78,7 +78,8 @@ struct Answer<'a> {
     threads: usize,
     method: &'static str,
     variant: &'static str,
-    steps_per_s: f64,
+    /// Of all replicas of all threads.
+    replica_steps_per_s: f64,
 }
 
 #[derive(Serialize)]
@@ -134,6 +135,11 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
             "--n {n} --steps {steps} --replicas {replicas} --threads {threads}: expected at least 1 each"
         )));
     }
+    if !replicas.is_multiple_of(threads) {
+        return Err(Error::Input(format!(
+            "--replicas {replicas} --threads {threads}: expected as many replicas for each thread"
+        )));
+    }
     check_threads(threads)?;
     let (cx, problem) = (arguments.device.context()?, arguments.problem()?);
     if let Some(metric) = &arguments.metric {
@@ -154,7 +160,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         threads,
         method,
         variant,
-        steps_per_s,
+        replica_steps_per_s: steps_per_s,
     })
 }
 
@@ -169,9 +175,9 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> R
         training = training.composed(cx)?;
     }
     let mut groups = Vec::with_capacity(arguments.threads);
+    let each = (arguments.replicas / arguments.threads) as u64;
     for thread in 0..arguments.threads as u64 {
-        let first = thread * arguments.replicas as u64;
-        let seeds: Vec<Seed> = (first..first + arguments.replicas as u64).map(Seed::Own).collect();
+        let seeds: Vec<Seed> = (thread * each..(thread + 1) * each).map(Seed::Own).collect();
         let draws = seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, data.n(), total));
         groups.push((State::new(&seeds, |seed| net.initial(data.d, seed), optimiser), draws.collect::<Result<Vec<_>>>()?));
     }
@@ -190,7 +196,7 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> R
     if let Some(step) = groups.iter().flat_map(|(state, _)| &state.diverged).find_map(|&step| step) {
         return Err(Error::Numerics(format!("the benchmark diverged at step {step}; its time means nothing")));
     }
-    let done = arguments.steps as f64 * (arguments.threads * arguments.replicas) as f64;
+    let done = arguments.steps as f64 * arguments.replicas as f64;
     Ok((training.method(), training.variant(cx), done / seconds))
 }
 

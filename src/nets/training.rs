@@ -6,6 +6,7 @@ use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
+use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
 use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, View, ViewMut};
 
 use super::resident::Resident;
@@ -59,10 +60,12 @@ enum Fused {
     DeepLinear(Vec<usize>, MseScale),
     /// That of perceptrons with one output, one sample per step.
     Mlp(Vec<usize>, Bias, Hidden, MseScale),
+    /// That of perceptrons with one hidden layer, several outputs and no bias, one sample per step.
+    WideMlp([usize; 3], Activation, MseScale),
 }
 
 impl Method {
-    fn of(net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
+    fn of(device: Device, net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
         let single = matches!(optimiser.batch, Batch::Random { size: 1, .. });
         let plain = optimiser.is_plain() && optimiser.valley_projection.is_none();
         let fused = match (net, loss.squared()) {
@@ -74,6 +77,16 @@ impl Method {
                     Activation::Identity if *bias == Bias::None => Fused::DeepLinear(widths.clone(), scale),
                     Activation::Identity if single => Fused::Mlp(widths.clone(), *bias, Hidden::Identity, scale),
                     Activation::Relu if single => Fused::Mlp(widths.clone(), *bias, Hidden::Relu, scale),
+                    _ => return Method::Composed,
+                }
+            }
+            (Architecture::Mlp { widths, bias: Bias::None, activation, weight_norm: None, .. }, Some(scale))
+                if single && optimiser.is_bare() && optimiser.valley_projection.is_none() =>
+            {
+                match widths[..] {
+                    [inputs, hidden, outputs] if device == Device::Cpu => {
+                        Fused::WideMlp([inputs, hidden, outputs], *activation, scale)
+                    }
                     _ => return Method::Composed,
                 }
             }
@@ -106,7 +119,7 @@ impl<T: Real> Training<T> {
         }
         loss.check(outputs, &data.y)?;
         let params = layered.as_ref().map_or(2 * d, |net| net.params());
-        let method = Method::of(net, &optimiser, loss);
+        let method = Method::of(cx.device(), net, &optimiser, loss);
         // Layers take dense rows; the fused kernels are fastest on aligned ones.
         let stride = if layered.is_some() && method == Method::Composed { d } else { DiagonalShape::aligned_stride::<T>(d) };
         let mut x = vec![T::ZERO; n * stride];
@@ -135,6 +148,7 @@ impl<T: Real> Training<T> {
             Method::Fused(Fused::Diagonal) => handgrad_kernels::diagonal::VARIANTS,
             Method::Fused(Fused::DeepLinear(..)) => handgrad_kernels::deep_linear::VARIANTS,
             Method::Fused(Fused::Mlp(..)) => handgrad_kernels::mlp::VARIANTS,
+            Method::Fused(Fused::WideMlp(..)) => handgrad_kernels::wide_mlp::VARIANTS,
             Method::Composed if self.net.is_none() => handgrad_kernels::diagonal::VARIANTS,
             Method::Composed => handgrad_kernels::linear::VARIANTS,
         };
@@ -147,6 +161,7 @@ impl<T: Real> Training<T> {
             Method::Fused(Fused::Diagonal) => "diagonal",
             Method::Fused(Fused::DeepLinear(..)) => "deep_linear",
             Method::Fused(Fused::Mlp(..)) => "mlp",
+            Method::Fused(Fused::WideMlp(..)) => "wide_mlp",
             Method::Composed => "composed",
         }
     }
@@ -264,6 +279,11 @@ impl<T: Real> Training<T> {
             Fused::Mlp(widths, bias, hidden, scale) => {
                 let shape = MlpShape { widths, bias: bias.kind(), activation: *hidden, n, stride, replicas };
                 mlp_sgd(cx, &shape, &rule(*scale), x, y, steps, params, diverged)?;
+            }
+            Fused::WideMlp([inputs, hidden, outputs], activation, scale) => {
+                let (inputs, hidden, outputs, activation) = (*inputs, *hidden, *outputs, activation.kind());
+                let shape = WideMlpShape { inputs, hidden, outputs, activation, n, stride, replicas };
+                wide_mlp_sgd(cx, &shape, *scale, x, y, steps, params, diverged)?;
             }
         }
         Ok(())
