@@ -147,7 +147,7 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
 }
 
 fn draw(spec: &Spec, _: &Results) -> Result<plot::Figure> {
-    let fine = if spec.scale == Scale::Smoke { 16 } else { 72 };
+    let fine = if spec.scale == Scale::Smoke { 16 } else { 120 };
     let of = |saddle: Saddle, lambda: f64| {
         let exponents = saddle.exponents_to(lambda, 1e-6);
         Phase::of(exponents, lambda < saddle.mean_square_bound())

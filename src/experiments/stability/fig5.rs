@@ -221,7 +221,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             })
             .collect();
         let title = format!("{}; at C: {}", name.replace('-', " "), at_c.join(", "));
-        let y = Axis { range: Some((5e-4, 0.3)), ..Axis::log("loss on all data, beyond the teacher's") };
+        let y = Axis { range: Some((1e-3, 5e-2)), ..Axis::log("loss on all data, beyond the teacher's") };
         panels.push(panel(&title, Axis { range: Some((0.01, 6.0)), ..Axis::log("step size λ") }, y, curves));
     }
     let footnote = format!(

@@ -40,10 +40,10 @@ const DIMENSIONS: [usize; 4] = [1, 2, 5, 200];
 const SIZES: [usize; 3] = [10, 100, 1000];
 
 fn declare(scale: Scale) -> Spec {
-    let (steps, walks) = match scale {
-        Scale::Smoke => (20_000, 1),
-        Scale::Laptop => (100_000, 4),
-        Scale::Paper => (1_000_000, 10),
+    let (steps, walk) = match scale {
+        Scale::Smoke => (20_000, 200),
+        Scale::Laptop => (100_000, 2_000),
+        Scale::Paper => (1_000_000, 10_000),
     };
     let only = |name: &str, run: &str| Metric::always(name).only(run);
     let mut spec = simulated(
@@ -68,7 +68,7 @@ fn declare(scale: Scale) -> Spec {
     spec.runs = vec![
         run("hit", "λ = 1/x_1²", 30, 1.0),
         run("window", "one outlier", 6, 1.0),
-        run("walk", "two dimensions", 10 * walks + 1, 0.2),
+        run("walk", "two dimensions", walk + 1, 0.2),
         run("small-step", "two dimensions, λ = 0.01", 1, 0.01),
         run("tail", "not interpolated", 1, 1.0),
     ];
@@ -164,9 +164,9 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         Evidence::grid(what, held, scaled.len(), format!("{:.4} at the largest", scaled.last().unwrap_or(&f64::NAN)))
     };
     let growth = |power: f64| {
-        let what = format!("walk: exponent of t in Var log‖w_t‖ within 0.15 of {power}, t >= 5");
+        let what = format!("walk: exponent of t in Var log‖w_t‖ within 0.15 of {power}, over the last nine tenths");
         each(results, &what, "walk", |of, replica| {
-            let points = of.within(replica, "variance", 5..).into_iter().map(|(t, v)| ((t as f64).ln(), v.ln()));
+            let points = of.within(replica, "variance", of.steps / 10..).into_iter().map(|(t, v)| ((t as f64).ln(), v.ln()));
             let (slope, _) = line(&points.collect::<Vec<_>>())?;
             Some(((slope - power).abs() <= 0.15, slope))
         })
@@ -318,6 +318,11 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         let points = of(&format!("zeros-{n}"), "first_zero").into_iter().map(|(k, zero)| (10f64.powf(k), zero));
         dots(&format!("N = {n}"), colour + 1, points.collect())
     });
+    let windows = SIZES.iter().filter_map(|n| {
+        let log = of(&format!("zeros-{n}"), "log_last_window").last()?.1;
+        Some((*n as f64, -log / std::f64::consts::LN_10))
+    });
+    let windows = dots("measured, median over seeds", 0, windows.collect());
     let panels = vec![
         panel(
             "P(w_t ≠ w*) at λ = 1/x_1², N = 10",
@@ -354,6 +359,12 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             Axis::log("x_max²"),
             Axis::log(""),
             zeros.chain([theory("2", vec![(1.0, 2.0), (1e4, 2.0)])]).collect(),
+        ),
+        panel(
+            "Width of the last window, 1/x_min²",
+            Axis::log("N"),
+            Axis::log("negative powers of ten, relatively"),
+            vec![windows, theory("double precision", vec![(10.0, 16.0), (1e3, 16.0)])],
         ),
     ];
     let footnote = format!("{} seeds.", spec.seeds.own.len());
