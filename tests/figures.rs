@@ -42,8 +42,10 @@ fn every_figure_runs_and_its_claims_and_picture_are_whole() {
         let picture = (figure.draw)(&spec, &results).unwrap();
         for panel in &picture.panels {
             let cells = panel.cells.iter().any(|cells| !cells.values.is_empty() && cells.values.iter().all(|v| v.is_finite()));
-            let shown =
-                cells || panel.curves.iter().any(|curve| curve.points.iter().any(|(x, y)| x.is_finite() && y.is_finite()));
+            let tiles = panel.tiles.iter().any(|tiles| !tiles.values.is_empty() && tiles.values.iter().all(|v| v.is_finite()));
+            let shown = cells
+                || tiles
+                || panel.curves.iter().any(|curve| curve.points.iter().any(|(x, y)| x.is_finite() && y.is_finite()));
             assert!(shown, "{}: `{}` is empty", figure.id, panel.title);
         }
         assert_eq!(bits(&results), bits(&common::results(&cx, &spec, 3)), "{}: at 1 and 3 threads", figure.id);

@@ -4,7 +4,7 @@
 use super::network::{Loss, Network, Normalised, Samples, samples};
 use super::regression::norm;
 use super::{PAPER, course, last};
-use crate::claims::{Claim, Evidence, each};
+use crate::claims::{Claim, Direction, Evidence, each, paired};
 use crate::data::Data;
 use crate::error::Result;
 use crate::experiments::{Figure, simulated};
@@ -76,17 +76,20 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-/// The standard deviation of a sample's ρf over as many updates as there are samples; the largest of all samples'.
+/// The standard deviation of a sample's ρf over as many updates as there are samples, around the straight line from first to last,
+/// which is the training that goes on; the largest of all samples'.
 fn fluctuation(state: &Normalised, samples: &Samples, mut update: impl FnMut(&mut Normalised, usize)) -> f64 {
     let mut state = state.clone();
-    let rows = (0..N).map(|i| {
+    let margins = |state: &Normalised| state.margins(samples).iter().map(|margin| state.rho * margin).collect::<Vec<f64>>();
+    let mut rows = vec![margins(&state)];
+    for i in 0..N {
         update(&mut state, i);
-        state.margins(samples).iter().map(|margin| state.rho * margin).collect::<Vec<f64>>()
-    });
-    let rows: Vec<Vec<f64>> = rows.collect();
+        rows.push(margins(&state));
+    }
     let spread = |n: usize| {
-        let mean = rows.iter().map(|row| row[n]).sum::<f64>() / N as f64;
-        (rows.iter().map(|row| (row[n] - mean).powi(2)).sum::<f64>() / N as f64).sqrt()
+        let (first, last) = (rows[0][n], rows[N][n]);
+        let off = rows.iter().enumerate().map(|(k, row)| row[n] - first - (last - first) * k as f64 / N as f64);
+        (off.map(|off| off * off).sum::<f64>() / N as f64).sqrt()
     };
     (0..N).map(spread).fold(0.0, nan_max)
 }
@@ -225,6 +228,14 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "there is no such noise for batches of all samples, whatever λ",
             "prediction 2",
             ["gd-square", "gd-square-free", "gd-logistic-free"].map(rests).to_vec(),
+        ),
+        Claim::all(
+            "full-batch-less",
+            "what fluctuates for batches of all samples, at kinks of ReLU, is less than SGD's",
+            "ours",
+            [("gd-square", "sgd-square"), ("gd-logistic-free", "sgd-logistic-free")]
+                .map(|(gd, sgd)| paired(results, "fluctuation", gd, Direction::Below, sgd))
+                .to_vec(),
         ),
         Claim::all(
             "abx",

@@ -28,7 +28,12 @@ pub(super) struct Problem {
     pub x: Vec<f64>,
     /// n x m.
     pub y: Vec<f64>,
+    /// Orthonormal directions that span the samples.
+    basis: Vec<Vec<f64>>,
 }
+
+/// Samples that the error is taken over, of more.
+const MEASURED: usize = 1_000;
 
 fn normals(stream: &mut impl rand::Rng, count: usize) -> Vec<f64> {
     let mut values = vec![0.0; count];
@@ -46,6 +51,14 @@ pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
     norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
 }
 
+/// Takes orthonormal directions out of a row; twice is enough.
+fn remove(basis: &[Vec<f64>], row: &mut [f64]) {
+    for direction in basis.iter().chain(basis) {
+        let along = dot(row, direction);
+        row.iter_mut().zip(direction).for_each(|(row, direction)| *row -= along * direction);
+    }
+}
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
@@ -59,7 +72,22 @@ impl Problem {
         let relevant = law.relevant.unwrap_or(d);
         let of = |row: &[f64], weights: &[f64]| dot(&row[..relevant], &weights[..relevant]) / (d as f64).sqrt();
         let y = x.chunks_exact(d).flat_map(|row| teacher.chunks_exact(d).map(move |weights| of(row, weights))).collect();
-        Problem { n, d, m: d, x, y }
+        Problem::new(d, d, x, y)
+    }
+
+    /// Samples as they are given: x (n x d) and y (n x m).
+    pub fn new(d: usize, m: usize, x: Vec<f64>, y: Vec<f64>) -> Problem {
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        for x in x.chunks_exact(d) {
+            let mut rest = x.to_vec();
+            remove(&basis, &mut rest);
+            let length = norm(&rest);
+            if basis.len() < d && length > 1e-9 * norm(x) {
+                rest.iter_mut().for_each(|value| *value /= length);
+                basis.push(rest);
+            }
+        }
+        Problem { n: x.len() / d, d, m, x, y, basis }
     }
 
     /// W_ij ~ N(0, scale²).
@@ -105,13 +133,14 @@ impl Problem {
         (0..self.n).step_by(batch).for_each(|first| self.step(w, first..(first + batch).min(self.n), eta, lambda));
     }
 
-    /// ‖Wx - y‖², mean over samples.
+    /// ‖Wx - y‖², mean over samples, or over the first thousand.
     pub fn mse(&self, w: &[f64]) -> f64 {
         let of = |i: usize| {
             let (x, y) = self.sample(i);
             w.chunks_exact(self.d).zip(y).map(|(row, y)| (dot(row, x) - y).powi(2)).sum::<f64>()
         };
-        (0..self.n).map(of).sum::<f64>() / self.n as f64
+        let n = self.n.min(MEASURED);
+        (0..n).map(of).sum::<f64>() / n as f64
     }
 
     /// 1/σ_max(X)².
@@ -121,25 +150,8 @@ impl Problem {
 
     /// W(I - π), π the projection on the span of the samples.
     pub fn outside_span(&self, w: &[f64]) -> Vec<f64> {
-        let mut basis: Vec<Vec<f64>> = Vec::new();
-        let remove = |basis: &[Vec<f64>], row: &mut [f64]| {
-            // Twice is enough.
-            for direction in basis.iter().chain(basis) {
-                let along = dot(row, direction);
-                row.iter_mut().zip(direction).for_each(|(row, direction)| *row -= along * direction);
-            }
-        };
-        for x in self.x.chunks_exact(self.d) {
-            let mut rest = x.to_vec();
-            remove(&basis, &mut rest);
-            let length = norm(&rest);
-            if length > 1e-9 * norm(x) {
-                rest.iter_mut().for_each(|value| *value /= length);
-                basis.push(rest);
-            }
-        }
         let mut outside = w.to_vec();
-        outside.chunks_exact_mut(self.d).for_each(|row| remove(&basis, row));
+        outside.chunks_exact_mut(self.d).for_each(|row| remove(&self.basis, row));
         outside
     }
 
@@ -178,7 +190,7 @@ mod tests {
 
     /// The text's two samples, e1 and e2 with labels 0.
     fn two() -> (Problem, Vec<f64>) {
-        let problem = Problem { n: 2, d: 3, m: 2, x: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], y: vec![0.0; 4] };
+        let problem = Problem::new(3, 2, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], vec![0.0; 4]);
         (problem, vec![1.0, 0.0, 1.0, 0.0, 1.0, -1.0])
     }
 

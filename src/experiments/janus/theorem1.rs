@@ -84,7 +84,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
 
 /// The text's example: samples e1 and e2 with labels 0. Diagonal and last column of W after an epoch.
 fn worked(batch: usize, eta: f64, epochs: usize) -> [f64; 2] {
-    let problem = Problem { n: 2, d: 3, m: 2, x: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], y: vec![0.0; 4] };
+    let problem = Problem::new(3, 2, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], vec![0.0; 4]);
     let mut w = vec![1.0, 0.0, 1.0, 0.0, 1.0, -1.0];
     (0..epochs).for_each(|_| problem.epoch(&mut w, batch, eta, DECAY));
     [w[0], w[2]]
@@ -226,7 +226,11 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
     }
     let exponent = BATCHES.iter().enumerate().filter_map(|(colour, batch)| {
         let run = results.run(&format!("B={batch}"))?;
-        Some(course(run, "exponent", &format!("B = {batch}"), colour))
+        let mut drawn = course(run, "exponent", &format!("B = {batch}"), colour);
+        // Before the first epoch there is none.
+        drawn.points.retain(|&(epoch, _)| epoch > 0.0);
+        drawn.band = None;
+        Some(drawn)
     });
     let panels = vec![
         super::panel("‖W(I - π)‖ over its start, one seed", Axis::linear("epoch"), Axis::log(""), epochs),

@@ -78,3 +78,18 @@ fn widest(values: &[f64], columns: usize, value: f64) -> Option<(usize, usize)> 
     let best = places.map(|(column, row)| (reach(column, row), (column, row))).max_by_key(|&(reach, _)| reach);
     best.filter(|&(reach, _)| reach > 1).map(|(_, place)| place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_is_named_where_it_is_widest() {
+        // A square of 5 in the corner of a plane of 9 x 8.
+        let values: Vec<f64> = (0..72).map(|k| f64::from(u8::from(k % 9 < 5 && k / 9 < 5))).collect();
+        assert_eq!(widest(&values, 9, 1.0), Some((2, 2)));
+        assert_eq!(widest(&values, 9, 7.0), None);
+        let line: Vec<f64> = (0..72).map(|k| f64::from(u8::from(k / 9 == 3))).collect();
+        assert_eq!(widest(&line, 9, 1.0), None, "too thin for a name");
+    }
+}

@@ -3,7 +3,9 @@
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::claims::{Claim, Evidence};
 use crate::run::line;
+use crate::theory::regression::MomentBounds;
 use crate::theory::saddle::NOISE;
 use crate::theory::{root, tail};
 
@@ -104,6 +106,62 @@ pub(super) fn saddle_exponent(stream: &mut impl Rng, d: usize, mu: f64, lambda: 
 pub(super) fn log_last_window(squares: &[f64]) -> f64 {
     let least = squares.iter().copied().fold(f64::INFINITY, f64::min);
     -squares.iter().filter(|&&square| square > least).map(|square| (square / least - 1.0).abs().ln()).sum::<f64>()
+}
+
+/// The bounds of convergence in mean square that the text prints, against what they say: at the bound E[w²] neither grows nor falls.
+pub(super) fn moments() -> Vec<Claim> {
+    let batches = [1u64, 2, 4, 8, 16, 64];
+    // E[(1 - λQ)²] = 1 - 2λ + λ²(1 + 2/S) for the mean Q of S squares of N(0, 1).
+    let exact = |what: &str, of: fn(&MomentBounds) -> f64| {
+        let off = |batch: u64| {
+            let (lambda, s) = (of(&MomentBounds::gaussian(batch)), batch as f64);
+            (-2.0 * lambda + lambda * lambda * (1.0 + 2.0 / s)).abs()
+        };
+        let held = batches.iter().filter(|&&batch| off(batch) <= 1e-12).count();
+        Evidence::grid(format!("{what}: E[w²] is multiplied by 1, Gaussian data, S from 1 to 64"), held, batches.len(), "")
+    };
+    // One outlier's square c beside zeros: E[x²] = c/N, E[x⁴] = c²/N.
+    let outlier = |what: &str, of: fn(f64, f64) -> f64| {
+        let cases = [(10.0, 1e2), (100.0, 1e4), (1000.0, 1e6)];
+        let held =
+            cases.iter().filter(|&&(n, c)| (MomentBounds::new(1, c / n, c * c / n).mean_square / of(n, c) - 1.0).abs() <= 1e-12);
+        Evidence::grid(format!("{what}, three outliers"), held.count(), cases.len(), "")
+    };
+    let below =
+        batches.iter().map(|&batch| MomentBounds::gaussian(batch)).filter(|of| of.mean_square_printed <= of.gradient_descent);
+    let below = Evidence::grid("at most that of gradient descent, S from 1 to 64", below.count(), batches.len(), "");
+    vec![
+        Claim::all(
+            "moments",
+            "E[w²] converges for λ below 2S²E[x²]/(E[x⁴] + (S-1)²E[x²]²)",
+            "equations 4 and 21 as printed",
+            vec![exact("equation 4", |of| of.mean_square_printed), below],
+        ),
+        Claim::all(
+            "moments-gaussian",
+            "for Gaussian data that is (2/E[x²])·S²/(3S + (S-1)²)",
+            "equation 22 as printed, another number",
+            vec![exact("equation 22", |of| of.mean_square_gaussian_printed)],
+        ),
+        Claim::all(
+            "moments-right",
+            "the bound is 2S E[x²]/(E[x⁴] + (S-1)E[x²]²)",
+            "ours",
+            vec![exact("with S(S-1) cross terms and S fourth moments", |of| of.mean_square)],
+        ),
+        Claim::all(
+            "outlier",
+            "with an extreme outlier c the bound is 2/(Nc), an order of magnitude below that in probability",
+            "equation 27 and section 4.1 as printed",
+            vec![outlier("equation 27", |n, c| 2.0 / (n * c))],
+        ),
+        Claim::all(
+            "outlier-right",
+            "it is 2/c, of the order of the first zero of m",
+            "ours",
+            vec![outlier("2/c", |_, c| 2.0 / c)],
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! steps, tails, the saddle in d dimensions, and where m(λ) first and last changes sign. Printed and right forms side by side.
 
 use super::fig2::{first_zero, others, with_outlier};
-use super::statements::{Walk, away, half_width, log_last_window, saddle_exponent, tail_of_walk};
+use super::statements::{Walk, away, half_width, log_last_window, moments, saddle_exponent, tail_of_walk};
 use super::{PAPER, curve, neuron, panel, run, simulated, step_size};
 use crate::claims::{Claim, Evidence, each};
 use crate::data::Data;
@@ -190,7 +190,8 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         });
         Evidence::grid("levels 0 to 19 of z are those of the recursion, to 1e-12", held.count(), 20, format!("a = {a}, b = {b}"))
     };
-    Ok(vec![
+    let mut claims = moments();
+    claims.extend([
         Claim::all("39-hit", "at λ = 1/x_i², P(w_t ≠ w*) = (1 - 1/N)^t", "Proposition 3, equation 14", vec![hits]),
         Claim::all(
             "37",
@@ -287,7 +288,8 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "section 3.2: such windows are wide",
             SIZES.map(|n| zeros(n, "log_last_window", "width times x_min² above 1e-16", &|log| log > 1e-16_f64.ln())).to_vec(),
         ),
-    ])
+    ]);
+    Ok(claims)
 }
 
 /// Median of a metric over own seeds, at every point.
