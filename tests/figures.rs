@@ -91,7 +91,7 @@ impl Progress for StopAt<'_> {
 fn interrupted_figures_resume_to_the_same_bits() {
     let cx = Context::cpu().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (id, after) in [("sparse/fig3", 5_000), ("sparse/sde", 700), ("sparse/prop1", 3_000)] {
+    for (id, after) in [("sparse/fig3", 5_000), ("sparse/sde", 700), ("sparse/prop1", 3_000), ("stability/fig6", 150)] {
         let spec = (experiments::find(id).unwrap().declare)(Scale::Smoke).with_overrides(&["seed=0..2".to_owned()]).unwrap();
         let whole = common::results(&cx, &spec, 1);
         let target = folder.path().join(id.replace('/', "-"));

@@ -112,7 +112,7 @@ fn list(json: bool) -> Result<()> {
     }
     experiments::FIGURES
         .iter()
-        .for_each(|figure| answer(&format!("{:<14} {}\n{:<14} {}\n", figure.id, figure.about, "", figure.paper)));
+        .for_each(|figure| answer(&format!("{:<17} {}\n{:<17} {}\n", figure.id, figure.about, "", figure.paper)));
     Ok(())
 }
 

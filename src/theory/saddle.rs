@@ -152,12 +152,14 @@ pub fn two_point_intervals(a: f64) -> [Intervals; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::SQRT_2;
+
     use super::*;
     use crate::theory::zeros;
 
     /// The specification: (a, Ia bound, L1, L-, L2).
     const NEGATIVE: [(f64, f64, f64, f64, f64); 5] = [
-        (-1.0, 0.0, 0.0, 1.414_214, 1.414_214),
+        (-1.0, 0.0, 0.0, SQRT_2, SQRT_2),
         (-0.6, 0.588_24, 0.666_667, 1.522_588, 2.189_255),
         (-0.5, 0.8, 1.0, 1.561_553, 2.561_553),
         (-0.4, 1.034_48, 1.5, 1.608_495, 3.108_495),

@@ -181,15 +181,15 @@ mod tests {
                 (ends[0].loss(&samples, loss, 0.03) - ends[1].loss(&samples, loss, 0.03)) / 2e-6
             };
             assert!((apart(&|at, step| at.rho += step) + of_rho).abs() <= 1e-8);
-            for layer in 0..3 {
+            for (layer, flow) in of_layers.iter().enumerate() {
                 // Along the sphere: the loss of the layer divided by its norm.
-                for entry in 0..of_layers[layer].len() {
+                for (entry, want) in flow.iter().enumerate() {
                     let found = apart(&|at, step| {
                         at.net.layers[layer][entry] += step;
                         let size = norm(&at.net.layers[layer]);
                         at.net.layers[layer].iter_mut().for_each(|v| *v /= size);
                     });
-                    assert!((found + of_layers[layer][entry]).abs() <= 1e-8, "{loss:?} {layer} {entry}");
+                    assert!((found + want).abs() <= 1e-8, "{loss:?} {layer} {entry}");
                 }
             }
         }

@@ -83,8 +83,11 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
     Ok(Simulated::once(OUTLIERS.iter().flat_map(row).collect(), others))
 }
 
+/// Asked of the metrics at the smallest and at the largest outlier, and of N: is it so, and a number that shows it.
+type Question = dyn Fn(&[f64; 3], &[f64; 3], f64) -> (bool, f64);
+
 fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
-    let over = |what: &str, question: &dyn Fn(&[f64; 3], &[f64; 3], f64) -> (bool, f64)| -> Vec<Evidence> {
+    let over = |what: &str, question: &Question| -> Vec<Evidence> {
         let of = |n: usize| {
             let name = format!("N={n}");
             each(results, &format!("{name}: {what}"), &name, |run, replica| {

@@ -108,7 +108,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
             let (_, largest) = tail_of_walk(stream, TAIL.0, (TAIL.1.0, 0.5, TAIL.1.2), long);
             vec![exponent, largest]
         }
-        // As long as the spec says whatever is measured: one number.
+        // One number for the whole walk, at every point.
         "saddle" => vec![saddle_exponent(stream, number, MU, lambda, run.steps); points.len()],
         _ => {
             let others = others(number, seed);
