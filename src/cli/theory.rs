@@ -27,7 +27,7 @@ pub enum Command {
         #[command(flatten)]
         law: Law,
         /// Samples per step, with --mu.
-        #[arg(long, requires = "mu", allow_negative_numbers = true)]
+        #[arg(long, conflicts_with = "a", allow_negative_numbers = true)]
         batch: Option<u64>,
     },
 }

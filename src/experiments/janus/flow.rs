@@ -231,7 +231,7 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         ),
         Claim::all(
             "full-batch-less",
-            "what fluctuates for batches of all samples, at kinks of ReLU, is less than SGD's",
+            "what fluctuates for batches of all samples fluctuates less than SGD's",
             "ours",
             [("gd-square", "sgd-square"), ("gd-logistic-free", "sgd-logistic-free")]
                 .map(|(gd, sgd)| paired(results, "fluctuation", gd, Direction::Below, sgd))
