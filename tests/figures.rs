@@ -42,8 +42,10 @@ fn every_figure_runs_and_its_claims_and_picture_are_whole() {
         let picture = (figure.draw)(&spec, &results).unwrap();
         for panel in &picture.panels {
             let cells = panel.cells.iter().any(|cells| !cells.values.is_empty() && cells.values.iter().all(|v| v.is_finite()));
-            let shown =
-                cells || panel.curves.iter().any(|curve| curve.points.iter().any(|(x, y)| x.is_finite() && y.is_finite()));
+            let tiles = panel.tiles.iter().any(|tiles| !tiles.values.is_empty() && tiles.values.iter().all(|v| v.is_finite()));
+            let shown = cells
+                || tiles
+                || panel.curves.iter().any(|curve| curve.points.iter().any(|(x, y)| x.is_finite() && y.is_finite()));
             assert!(shown, "{}: `{}` is empty", figure.id, panel.title);
         }
         assert_eq!(bits(&results), bits(&common::results(&cx, &spec, 3)), "{}: at 1 and 3 threads", figure.id);
@@ -89,7 +91,7 @@ impl Progress for StopAt<'_> {
 fn interrupted_figures_resume_to_the_same_bits() {
     let cx = Context::cpu().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (id, after) in [("sparse/fig3", 5_000), ("sparse/sde", 700), ("sparse/prop1", 3_000)] {
+    for (id, after) in [("sparse/fig3", 5_000), ("sparse/sde", 700), ("sparse/prop1", 3_000), ("stability/fig6", 150)] {
         let spec = (experiments::find(id).unwrap().declare)(Scale::Smoke).with_overrides(&["seed=0..2".to_owned()]).unwrap();
         let whole = common::results(&cx, &spec, 1);
         let target = folder.path().join(id.replace('/', "-"));

@@ -7,6 +7,7 @@ mod net;
 mod progress;
 mod replay;
 mod run;
+mod theory;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Measure parameters that somebody else found; prints JSON.
     Measure(replay::MeasureArguments),
+    /// Lyapunov exponents, critical step sizes and phases of SGD in closed form or by quadrature; prints JSON.
+    #[command(subcommand)]
+    Theory(theory::Command),
     /// Time the code that `run` executes, on random data; prints JSON.
     Bench(bench::Arguments),
 }
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Gradcheck => return gradients(),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Measure(arguments) => replay::measure(&arguments),
+        Command::Theory(command) => theory::theory(&command),
         Command::Bench(arguments) => bench::bench(&arguments),
     };
     match done {
@@ -107,7 +112,7 @@ fn list(json: bool) -> Result<()> {
     }
     experiments::FIGURES
         .iter()
-        .for_each(|figure| answer(&format!("{:<14} {}\n{:<14} {}\n", figure.id, figure.about, "", figure.paper)));
+        .for_each(|figure| answer(&format!("{:<17} {}\n{:<17} {}\n", figure.id, figure.about, "", figure.paper)));
     Ok(())
 }
 

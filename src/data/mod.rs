@@ -107,6 +107,13 @@ pub enum Data {
         /// Whose.
         figure: Published,
     },
+    /// What the figure itself draws, by the law that its file states; it simulates its runs itself too.
+    Own {
+        /// Samples; 0: every iteration draws new ones.
+        n: usize,
+        /// Features.
+        d: usize,
+    },
     /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
     Npz {
         /// The file.
@@ -263,6 +270,8 @@ impl Data {
                 );
             }
             Data::Listed { d, ref y, .. } => (y.len(), d, 0),
+            // Without samples of its own it has one per iteration.
+            Data::Own { n, d } => (n.max(1), d, 0),
             Data::Npz { .. } | Data::Published { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
@@ -303,6 +312,11 @@ impl Data {
         }
     }
 
+    /// Whether the figure draws them, and simulates its runs, itself.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Data::Own { .. })
+    }
+
     /// Whether the paper's replica's start and order come with the data.
     pub fn is_published(&self) -> bool {
         matches!(self, Data::Published { .. })
@@ -324,6 +338,8 @@ impl Data {
             }
             Data::Slope { n, .. } => format!("one feature, slope 1, n = {n}"),
             Data::Listed { d, y, .. } => format!("{} samples of {d} features", y.len()),
+            Data::Own { n: 0, d } => format!("new samples of {d} features in every iteration"),
+            Data::Own { n, d } => format!("{n} samples of {d} features"),
             Data::Published { figure } => figure.name().to_owned(),
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         }
@@ -351,7 +367,7 @@ impl Data {
             Data::Slope { n, seed: first, .. } => {
                 Ok(Data::Slope { n, generator: Generator::Xoshiro, seed: first.wrapping_add(seed) })
             }
-            Data::Listed { .. } => Ok(self.clone()),
+            Data::Listed { .. } | Data::Own { .. } => Ok(self.clone()),
             Data::Npz { .. } | Data::Published { .. } => {
                 refuse!("{}: arrays cannot be drawn anew for every seed; set seeds.own_data=false", self.name())
             }
@@ -370,6 +386,7 @@ impl Data {
             Data::Support { n, d, support, target, noise, decorrelated, seed } => {
                 Ok(support::draw((*n, *d), *support, *target, *noise, *decorrelated, *seed))
             }
+            Data::Own { d, .. } => Ok(Dataset { d: *d, ..Dataset::default() }),
             Data::Listed { d, x, y, support } => {
                 Ok(Dataset { d: *d, x: x.clone(), y: y.clone(), support: Some(*support), ..Dataset::default() })
             }

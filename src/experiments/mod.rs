@@ -1,13 +1,18 @@
 //! The figures. One file each: a declaration of what to run, and the paper's claims as checks over what came out.
 
+mod janus;
 mod sparse;
+mod stability;
 mod support;
 
 use crate::claims::Claim;
+use crate::data::Data;
 use crate::error::{Result, nearest, refuse};
+use crate::loss::Loss;
+use crate::nets::Architecture;
 use crate::report::{self, plot};
-use crate::run::Results;
-use crate::spec::{Scale, Spec};
+use crate::run::{Results, Simulate};
+use crate::spec::{Clock, Dtype, Evaluate, Metric, SCHEMA, Scale, Seeds, Spec};
 
 /// A figure of a paper.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +27,8 @@ pub struct Figure {
     pub declare: fn(Scale) -> Spec,
     /// What the paper says of it, checked.
     pub expect: fn(&Spec, &Results) -> Result<Vec<Claim>>,
+    /// How one of its runs comes about for a seed, where that is not the training of a network (`data` of the kind `own`).
+    pub simulate: Option<Simulate>,
     /// What its spec must be besides well formed.
     pub check: fn(&Spec) -> Result<()>,
     /// Its picture, where that is more than [`report::picture`]'s panels of metrics over iterations.
@@ -50,6 +57,25 @@ pub const FIGURES: &[Figure] = &[
     sparse::prop3::FIGURE,
     sparse::sde::FIGURE,
     sparse::text::FIGURE,
+    janus::app_e::FIGURE,
+    janus::fig_a1::FIGURE,
+    janus::fig_a2::FIGURE,
+    janus::fig_a3::FIGURE,
+    janus::fig_a4::FIGURE,
+    janus::fig_a5::FIGURE,
+    janus::fig_a6::FIGURE,
+    janus::fig_a7::FIGURE,
+    janus::flow::FIGURE,
+    janus::lemma1::FIGURE,
+    janus::noise::FIGURE,
+    janus::theorem1::FIGURE,
+    stability::fig1a::FIGURE,
+    stability::fig2::FIGURE,
+    stability::fig3::FIGURE,
+    stability::fig4::FIGURE,
+    stability::fig5::FIGURE,
+    stability::fig6::FIGURE,
+    stability::theory::FIGURE,
     support::fig1::FIGURE,
     support::fig3::FIGURE,
     support::fig4::FIGURE,
@@ -65,6 +91,28 @@ pub const FIGURES: &[Figure] = &[
     support::theorem2::FIGURE,
     support::theory::FIGURE,
 ];
+
+/// A spec whose runs the figure simulates itself: the network only says what the recursions are of. One evaluation, 20 seeds.
+fn simulated(figure: &Figure, title: &str, scale: Scale, data: Data, net: Architecture, metrics: &[&str]) -> Spec {
+    Spec {
+        schema: SCHEMA,
+        figure: Some(figure.id.to_owned()),
+        title: title.to_owned(),
+        scale,
+        overrides: Vec::new(),
+        dtype: Dtype::F64,
+        loss: Loss::HalfMse,
+        data,
+        net,
+        seeds: Seeds { paper: false, own: (0..20).collect(), own_data: true },
+        runs: Vec::new(),
+        evaluate: Evaluate::even(1, 0),
+        metrics: metrics.iter().map(|name| Metric::always(name)).collect(),
+        panels: Vec::new(),
+        clock: Clock::Iteration,
+        trajectory: false,
+    }
+}
 
 /// A figure by its id.
 ///

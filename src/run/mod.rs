@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod folder;
 mod results;
+mod simulate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use rayon::iter::{ParallelBridge, ParallelIterator};
 pub(crate) use folder::replace;
 pub use folder::{Opened, RunFolder};
 pub use results::{Replica, Results, RunResults, line, nan_max, nan_min, quantile};
+pub use simulate::{Simulate, Simulated};
 
 use crate::data::Dataset;
 use crate::error::{Error, Result, refuse};
@@ -76,12 +78,13 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
     spec.check()?;
     check_threads(options.threads)?;
     let data = Arc::new(data);
+    let simulation = simulate::of(cx, spec)?;
     // Runs with a network of their own need not fit the spec's.
-    let needed = spec.runs.iter().any(|run| run.net.is_none());
+    let needed = simulation.is_none() && spec.runs.iter().any(|run| run.net.is_none());
     let shared = if needed { Some(Measurer::new(Arc::clone(&data), &spec.net, spec.loss)?) } else { None };
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
-    let group = if spec.seeds.own_data { 1 } else { GROUP };
+    let group = if spec.seeds.own_data || simulation.is_some() { 1 } else { GROUP };
     let groups: Vec<&[Seed]> = paper.chunks(1).chain(own.chunks(group)).collect();
     let tasks: Vec<(usize, &[Seed])> =
         groups.iter().flat_map(|&seeds| (0..spec.runs.len()).map(move |run| (run, seeds))).collect();
@@ -91,6 +94,12 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
             return Ok(None);
         }
         let run = &spec.runs[run];
+        let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
+        if let Some(simulate) = simulation {
+            let done = simulate::carry_out(cx, spec, run, seeds[0], simulate, checkpoint.as_deref(), options);
+            failed.fetch_or(done.is_err(), Ordering::Relaxed);
+            return done.map(Some);
+        }
         let own_data = run.data.is_some() || (spec.seeds.own_data && seeds[0] != Seed::Paper);
         let own = if own_data {
             Some(Measurer::new(Arc::new(spec.dataset(run, seeds[0])?), spec.net_of(run), spec.loss)?)
@@ -102,7 +111,6 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
         let Some(measurer) = own.as_ref().or(shared.as_ref()) else {
             return Ok(None);
         };
-        let checkpoint = options.folder.map(|folder| folder.checkpoint(&run.name, seeds[0]));
         let control = Control { stop: options.stop, checkpoint_every: options.checkpoint_every };
         let job = Job { cx, spec, run, seeds, measurer, checkpoint: checkpoint.as_deref(), control, progress: options.progress };
         let trained = match spec.dtype {

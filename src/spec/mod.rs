@@ -289,6 +289,11 @@ impl Spec {
         if self.metrics.is_empty() {
             return refuse!("spec: `metrics` is empty, expected at least one");
         }
+        if self.data.is_own() && self.seeds.paper {
+            return refuse!(
+                "spec: the figure draws its data itself, and the paper gives no seed for them; set seeds.paper=false"
+            );
+        }
         if self.seeds().is_empty() {
             return refuse!("spec: no seeds; set seeds.paper=true or give some, as in --set seed=0..8");
         }
@@ -311,6 +316,12 @@ impl Spec {
             if self.seeds.own_data && !self.seeds.own.is_empty() {
                 self.data_of(run).redrawn(0)?;
             }
+            if self.data_of(run).is_own() != self.data.is_own() {
+                return refuse!(
+                    "spec: runs.{}.data: a figure draws the data of all of its runs or of none; take one kind",
+                    run.name
+                );
+            }
             let published = self.data_of(run).is_published();
             if self.seeds.paper && self.net_of(run).is_random() && !published {
                 return refuse!("spec: the net starts at random and the paper gives no seed for it; add --set seeds.paper=false");
@@ -331,9 +342,13 @@ impl Spec {
             );
         }
         for metric in &self.metrics {
-            let parsed = metrics::parse(&metric.name)?;
             self.check_only(&format!("metric {}", metric.name), &metric.only)?;
-            for run in self.runs.iter().filter(|run| applies(&metric.only, run)) {
+            // A figure that simulates its runs itself has metrics of its own.
+            let parsed = if self.data.is_own() { None } else { Some(metrics::parse(&metric.name)?) };
+            for (parsed, run) in parsed.iter().flat_map(|parsed| self.runs.iter().map(move |run| (parsed, run))) {
+                if !applies(&metric.only, run) {
+                    continue;
+                }
                 parsed.check(self.net_of(run)).map_err(|error| Error::Input(format!("spec: runs.{}: {error}", run.name)))?;
             }
             if metric.every == 0 || metric.every_own == 0 {

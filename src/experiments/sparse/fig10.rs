@@ -16,6 +16,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "predictors of Figure 4 over iterations: first simplified, then fitted",
     declare,
     expect,
+    simulate: None,
     check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };

@@ -15,6 +15,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "two-layer teacher-student ReLU networks: loss stabilisation, test loss, NTK rank and feature sparsity",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

@@ -20,6 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "diagonal linear networks: loss stabilisation, test loss, NTK rank and sparsity for four step-size schedules",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

@@ -20,6 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "trajectories of gradient flow, gradient descent and SGD on the loss surface, diagonal linear networks",
     declare,
     expect,
+    simulate: None,
     check,
     draw,
 };

@@ -20,6 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "two-layer ReLU networks in one dimension: final predictors, loss stabilisation, NTK rank and feature sparsity",
     declare,
     expect,
+    simulate: None,
     check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };

@@ -20,6 +20,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "neurons of two-layer ReLU networks from start to end: only large step sizes cluster them along the teacher's",
     declare,
     expect,
+    simulate: None,
     check: |spec| draws_two_layers(spec, 2, Bias::None),
     draw,
 };

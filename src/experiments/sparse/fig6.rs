@@ -19,6 +19,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "three-layer ReLU networks: loss stabilisation, test loss, NTK rank and feature sparsity of both hidden layers",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

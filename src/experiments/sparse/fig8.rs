@@ -16,6 +16,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "diagonal linear networks: gradient descent with large step sizes stabilises too, and learns less sparse features",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

@@ -18,6 +18,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "Figure 4 with still larger step sizes: over-regularised networks that miss points",
     declare,
     expect,
+    simulate: None,
     check: |spec| draws_two_layers(spec, 1, Bias::First),
     draw,
 };

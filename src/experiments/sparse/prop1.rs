@@ -19,6 +19,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "SGD is gradient descent with label noise: the two side by side, and the noise's mean, variance and covariance",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw,
 };

@@ -22,6 +22,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "the quadratic toy: two-periodic bouncing, the bounds of Proposition 7, Lemmas 8 to 14 on a grid",
     declare,
     expect,
+    simulate: None,
     check,
     draw,
 };

@@ -19,6 +19,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "SGD on a plateau, GD with label noise and the effective SDE at equal loss level; shrinkage off the support",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

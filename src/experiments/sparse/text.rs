@@ -17,6 +17,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "claims of the text on Figure 2's data: edge of stability, shrinking columns, saddles after the decay, batches",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: Figure::PANELS,
 };

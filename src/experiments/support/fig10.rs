@@ -18,6 +18,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks of three hidden layers: which batch sizes remove the weights of irrelevant inputs, with controls",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: |spec, results| matrices::draw(spec, results, &FIRST_LAYER, |name| ARMS.contains(&name)),
 };

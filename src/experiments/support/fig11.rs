@@ -10,6 +10,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks, linear target: the norm of irrelevant first-layer weights at three step sizes, with controls",
     declare: |scale| norms::declare(&FIGURE, TITLE, scale, Target::Linear, &RATES),
     expect: |spec, results| Ok(norms::expect(spec, results, &RATES, "Figure 11, section C.2")),
+    simulate: None,
     check: Figure::ANY,
     draw: norms::draw,
 };

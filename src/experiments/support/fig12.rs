@@ -17,6 +17,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks: Gram matrices of the layers above the first, which select nothing",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: |spec, results| matrices::draw(spec, results, &[2, 3].map(|layer| Row { layer, gram: true, seed: 0 }), |_| true),
 };

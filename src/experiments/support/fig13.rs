@@ -16,6 +16,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks, sine target: first-layer weights and Gram matrices by batch size and with weight decay",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: |spec, results| matrices::draw(spec, results, &FIRST_LAYER, |_| true),
 };

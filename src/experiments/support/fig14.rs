@@ -10,6 +10,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks, sine target: the norm of irrelevant first-layer weights at two step sizes, with controls",
     declare: |scale| norms::declare(&FIGURE, TITLE, scale, Target::Sine, &RATES),
     expect: |spec, results| Ok(norms::expect(spec, results, &RATES, "Figure 14, section C.3")),
+    simulate: None,
     check: Figure::ANY,
     draw: norms::draw,
 };

@@ -17,6 +17,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks, sine target, several starts: what gradient descent keeps of the start and SGD does not",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: |spec, results| matrices::draw(spec, results, &[0, 1, 2, 3].map(|seed| Row { layer: 1, gram: true, seed }), |_| true),
 };

@@ -10,6 +10,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "linear networks: the norm of irrelevant first-layer weights over time at one step size, with controls",
     declare: |scale| norms::declare(&FIGURE, TITLE, scale, Target::Linear, &RATES),
     expect: |spec, results| Ok(norms::expect(spec, results, &RATES, "Figure 3, section 3")),
+    simulate: None,
     check: Figure::ANY,
     draw: norms::draw,
 };

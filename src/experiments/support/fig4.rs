@@ -21,6 +21,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "the toy f = abx: SGD drifts along the minima to a = b = 0 where labels are noise, and stops where inputs are",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw,
 };

@@ -21,6 +21,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "the toy f = abx on the loss surface: where gradient descent, SGD and weight decay go",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw,
 };

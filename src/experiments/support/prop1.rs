@@ -22,6 +22,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "diagonal linear and ReLU networks under gradient descent: in which layer an irrelevant component is zeroed",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw,
 };

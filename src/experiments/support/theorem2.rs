@@ -21,6 +21,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "diagonal networks under SGD: of an irrelevant component the two smallest weights vanish, in time b/(η²R²); the rest freeze",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw: super::chains::draw,
 };

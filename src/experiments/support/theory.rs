@@ -21,6 +21,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     about: "the statements of the text and the appendix, one check each: Theorem 1, Lemma 1, Propositions 3 to 11, sections 4.1 and 5.1",
     declare,
     expect,
+    simulate: None,
     check: Figure::ANY,
     draw,
 };

@@ -13,6 +13,7 @@ mod legend;
 mod mark;
 mod page;
 mod relief;
+mod tiles;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -52,10 +53,14 @@ pub struct Panel {
     /// A function shown below everything else. Its panel is about square, and axes without a range of their own
     /// show its grid.
     pub contours: Option<Contours>,
+    /// A function shown as coloured tiles below everything else, its panel and axes as with `contours`.
+    pub tiles: Option<Tiles>,
     /// A matrix shown in place of the axes and of all that they hold; the labels of the axes stand beside it.
     pub cells: Option<Cells>,
     /// The curves, later ones drawn over earlier ones; all bands lie below all curves, and all marks above.
     pub curves: Vec<Curve>,
+    /// Texts in the middle of places (x, y), above everything else.
+    pub notes: Vec<(f64, f64, String)>,
     /// Whether the legend of the figure names the curves of this panel. Curves of equal label and
     /// style share one entry, in grey where their colours differ; an empty label has none.
     pub legend: bool,
@@ -104,6 +109,57 @@ impl Contours {
         let values = y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y))).map(|(x, y)| function(x, y)).collect();
         Self { x, y, values, levels }
     }
+}
+
+/// A function of two variables: one coloured tile between neighbouring columns and rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tiles {
+    /// Edges of the columns, ascending: one more than there are columns.
+    pub x: Vec<f64>,
+    /// Edges of the rows, ascending.
+    pub y: Vec<f64>,
+    /// The value of each tile, row by row; those that are missing or not finite leave a gap.
+    pub values: Vec<f64>,
+    /// The colours.
+    pub shades: Shades,
+}
+
+impl Tiles {
+    /// The tiles of `function(x, y)`, evaluated at the middle of each, geometric on axes that are logarithmic.
+    pub fn of(function: impl Fn(f64, f64) -> f64, x: (&Axis, usize), y: (&Axis, usize), shades: Shades) -> Self {
+        let (x, y) = (edges(x.0, x.1), edges(y.0, y.1));
+        let [columns, rows] = [&x, &y].map(|(log, edges)| middles(*log, edges));
+        let values = rows.iter().flat_map(|&y| columns.iter().map(move |&x| (x, y))).map(|(x, y)| function(x, y)).collect();
+        Self { x: x.1, y: y.1, values, shades }
+    }
+}
+
+/// Even edges over the range of an axis, or over (0, 1) without one, and whether it is logarithmic.
+fn edges(axis: &Axis, count: usize) -> (bool, Vec<f64>) {
+    let (low, high) = axis.range.unwrap_or((0.0, 1.0));
+    let at = |k: usize| {
+        let part = k as f64 / count as f64;
+        if axis.log { low * (high / low).powf(part) } else { low + (high - low) * part }
+    };
+    (axis.log, (0..=count).map(at).collect())
+}
+
+fn middles(log: bool, edges: &[f64]) -> Vec<f64> {
+    edges.windows(2).map(|pair| if log { (pair[0] * pair[1]).sqrt() } else { 0.5 * (pair[0] + pair[1]) }).collect()
+}
+
+/// The colours of [`Tiles`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shades {
+    /// Perceptually even, from dark blue at `low` to yellow at `high` and beyond.
+    Even {
+        /// Darkest.
+        low: f64,
+        /// Lightest.
+        high: f64,
+    },
+    /// One tint for each of the values 0 to 5.
+    Classes,
 }
 
 /// A matrix as coloured square cells, row 0 on top, with the values of the end colours written below. The matrices of

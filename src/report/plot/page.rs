@@ -12,6 +12,7 @@ use super::font::{FAMILY, Font};
 use super::legend::Legend;
 use super::mark::{Label, Mark};
 use super::relief::Relief;
+use super::tiles::Mosaic;
 use super::trace::Trace;
 use super::{Curve, Figure, Panel};
 
@@ -137,7 +138,7 @@ impl<'a> Page<'a> {
     fn rows(&self) -> impl Iterator<Item = (&[View<'a>], i32)> {
         self.views.chunks(self.columns).map(|row| {
             let axes = row.iter().filter(|view| view.grid.is_none());
-            let square = axes.clone().filter(|view| view.panel.contours.is_some()).map(|view| view.width).max();
+            let square = axes.clone().filter(|view| view.panel.is_surface()).map(|view| view.width).max();
             let axes = axes.map(|_| square.unwrap_or(PLOT_HEIGHT) + X_LABELS);
             let grids = row.iter().filter_map(View::grid_height);
             (row, block_height(self.heading_lines, HEADING) + axes.chain(grids).max().unwrap_or(0))
@@ -195,8 +196,8 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
         .panels
         .iter()
         .map(|panel| {
-            let scale = match &panel.contours {
-                Some(contours) => Scale::fit(&panel.y, contours.y.iter().copied(), 0.0),
+            let scale = match panel.grid() {
+                Some((_, y)) => Scale::fit(&panel.y, y.iter().copied(), 0.0),
                 None => Scale::fit(&panel.y, panel.curves.iter().flat_map(heights), 0.05),
             };
             let ticks = if panel.cells.is_some() { Vec::new() } else { scale.ticks(8) };
@@ -213,8 +214,8 @@ fn views<'a>(figure: &'a Figure, font: &'a Font, columns: usize, width: i32) -> 
     panels
         .map(|(i, (panel, (y, y_ticks, _)))| {
             let (left, width) = (left(i % columns), inner(i));
-            let x = match &panel.contours {
-                Some(contours) => Scale::fit(&panel.x, contours.x.iter().copied(), 0.0),
+            let x = match panel.grid() {
+                Some((x, _)) => Scale::fit(&panel.x, x.iter().copied(), 0.0),
                 None => Scale::fit(&panel.x, panel.curves.iter().flat_map(abscissae), 0.02),
             };
             let fits = |ticks: &Vec<Tick>| widths(ticks).iter().sum::<f64>() < 0.7 * f64::from(width);
@@ -245,6 +246,19 @@ fn heights(curve: &Curve) -> impl Iterator<Item = f64> {
     curve.points.iter().map(|&(_, y)| y).chain(band)
 }
 
+impl Panel {
+    /// Whether a function of two variables is below everything else.
+    fn is_surface(&self) -> bool {
+        self.contours.is_some() || self.tiles.is_some()
+    }
+
+    /// Columns and rows of that function.
+    fn grid(&self) -> Option<(&[f64], &[f64])> {
+        let contours = self.contours.as_ref().map(|contours| (contours.x.as_slice(), contours.y.as_slice()));
+        contours.or(self.tiles.as_ref().map(|tiles| (tiles.x.as_slice(), tiles.y.as_slice())))
+    }
+}
+
 impl View<'_> {
     /// Height of the matrix and its labels.
     fn grid_height(&self) -> Option<i32> {
@@ -270,7 +284,7 @@ impl View<'_> {
             .y_label_area_size(self.left)
             .build_cartesian_2d(Ruler(&self.x_ticks), Ruler(&self.y_ticks))?;
         let mut mesh = chart.configure_mesh();
-        if self.panel.contours.is_some() {
+        if self.panel.is_surface() {
             mesh.disable_mesh();
         }
         mesh.light_line_style(FAINT_GRID.stroke_width(8))
@@ -285,6 +299,8 @@ impl View<'_> {
             .y_desc(&self.panel.y.label)
             .draw()?;
         let plot = chart.plotting_area();
+        let mosaic = self.panel.tiles.as_ref().map(|tiles| Mosaic::new(tiles, &self.x, &self.y));
+        mosaic.iter().try_for_each(|mosaic| mosaic.draw(plot))?;
         let relief = self.panel.contours.as_ref().map(|contours| Relief::new(contours, &self.x, &self.y));
         relief.iter().try_for_each(|relief| relief.draw(plot))?;
         let traces: Vec<Trace> = self.panel.curves.iter().map(|curve| Trace::new(curve, &self.x, &self.y)).collect();
@@ -296,7 +312,12 @@ impl View<'_> {
         let lines: Vec<&[Point]> = traces.iter().flat_map(Trace::lines).map(Vec::as_slice).collect();
         let labels = Label::place(&marks, &lines, plot.dim_in_pixel(), self.font);
         labels.iter().try_for_each(|label| label.draw(plot))?;
-        if traces.iter().all(Trace::is_empty) && relief.is_none_or(|relief| relief.is_empty()) {
+        for (x, y, note) in &self.panel.notes {
+            let at = (self.x.position(*x), self.y.position(*y));
+            plot.draw(&Text::new(note.as_str(), at, text_style(HEADING, HPos::Center, VPos::Center)))?;
+        }
+        let empty = relief.is_none_or(|relief| relief.is_empty()) && mosaic.is_none_or(|mosaic| mosaic.is_empty());
+        if traces.iter().all(Trace::is_empty) && empty {
             let (note, style) = no_data();
             plot.draw(&Text::new(note, (0.5, 0.5), style))?;
         }

@@ -1,5 +1,6 @@
 mod cells;
 mod contours;
+mod tiles;
 
 use super::*;
 
