@@ -1,12 +1,16 @@
 //! "The Probabilistic Stability of Stochastic Gradient Descent", Ziyin, Li, Galanti, Ueda, 2023. Exponents are E log|.| here,
 //! half of the paper's equation 9; its steps are those of (wx - y)²/2.
 
+mod diagram;
 pub(super) mod fig1a;
+pub(super) mod fig1c;
 pub(super) mod fig2;
 pub(super) mod fig3;
 pub(super) mod fig4;
 pub(super) mod fig5;
 pub(super) mod fig6;
+pub(super) mod fig7;
+pub(super) mod fig8;
 mod statements;
 mod swish;
 pub(super) mod theory;

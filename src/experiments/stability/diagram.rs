@@ -1,0 +1,187 @@
+//! Measured phase diagrams: two-layer networks d-d-d on y = μx + (1-μ)ε with fresh samples in every step, trained at every point
+//! of a grid over μ and λ, and the rank of their last layer at the end. `data.n` is the number of points along each axis.
+
+use handgrad_kernels::Context;
+
+use super::{curve, neuron, simulated};
+use crate::claims::{Evidence, each};
+use crate::data::Data;
+use crate::ensemble::{Ensemble, Member};
+use crate::error::{Result, refuse};
+use crate::experiments::Figure;
+use crate::loss::Loss;
+use crate::metrics::rank;
+use crate::nets::{Activation, Architecture, Bias};
+use crate::optim::{Optimiser, Rule};
+use crate::report::plot::{self, Axis, Curve, Shades, Style, Tiles};
+use crate::run::{Results, Simulated};
+use crate::schedule::Schedule;
+use crate::spec::{Panel, Run, Scale, Spec};
+use crate::theory::root;
+use crate::theory::saddle::{NOISE, Saddle};
+
+/// Singular values below this share of the largest do not count.
+const TOLERANCE: f64 = 1e-3;
+/// Largest step size of the maps of SGD, as in the paper.
+pub(super) const SGD_STEP: f64 = 0.25;
+/// The same for Adam, of which the paper states none.
+pub(super) const ADAM_STEP: f64 = 0.01;
+/// Members that see one drawing of samples.
+const TOGETHER: usize = 64;
+/// A layer whose rank is below this share of full rank is of low rank.
+const LOW: f64 = 0.95;
+
+/// A panel: name, label, φ and the update rule.
+pub(super) type Kind = (&'static str, &'static str, Activation, Rule);
+
+/// A diagram of d-d-d networks for several kinds of training, `points` along each axis.
+pub(super) fn declare(
+    figure: &Figure,
+    title: &str,
+    scale: Scale,
+    kinds: &[Kind],
+    (points, d): (usize, usize),
+    steps: u64,
+) -> Spec {
+    let net = |activation| Architecture::mlp(&[d, d, d], Bias::None, activation);
+    let metrics = ["low_rank", "agrees", "diverged"];
+    let mut spec =
+        simulated(figure, title, scale, Data::Own { n: points, d }, neuron(&[d, d, d], Activation::Identity), &metrics);
+    spec.loss = Loss::Mse;
+    spec.seeds.own = (0..if scale == Scale::Smoke { 1 } else { 4 }).collect();
+    let run = |&(name, label, activation, rule): &Kind| {
+        let schedule = Schedule::Constant { peak: if matches!(rule, Rule::Adam { .. }) { ADAM_STEP } else { SGD_STEP } };
+        let optimiser = Optimiser { rule, ..Optimiser::minibatch_sgd(1) };
+        Run { net: Some(net(activation)), ..Run::new(name, label, steps, schedule, optimiser) }
+    };
+    spec.runs = kinds.iter().map(run).collect();
+    spec.panels = vec![Panel::new("low_rank", "share of points whose last layer has lost rank", false)];
+    spec
+}
+
+/// Points along each axis, and d.
+fn sizes(spec: &Spec, run: &Run) -> Result<(usize, usize)> {
+    match *spec.data_of(run) {
+        Data::Own { n, d } if n > 0 => Ok((n, d)),
+        _ => {
+            refuse!("runs.{}: data of the kind `own` with n points along each axis of the diagram, expected at least 1", run.name)
+        }
+    }
+}
+
+/// Middles of n equal parts of (0, end).
+fn middles(n: usize, end: f64) -> impl Iterator<Item = f64> {
+    (0..n).map(move |k| end * (k as f64 + 0.5) / n as f64)
+}
+
+/// The largest step size of a run's map.
+fn end(run: &Run) -> f64 {
+    super::step_size(run)
+}
+
+/// Every point, μ fastest, as tiles are numbered.
+fn members(points: usize, run: &Run) -> Vec<Member> {
+    middles(points, end(run)).flat_map(|lr| middles(points, 1.0).map(move |mu| Member { lr, mu })).collect()
+}
+
+/// Whether the one-dimensional theory has the point in phase III, where SGD converges to the saddle.
+fn predicted(member: Member) -> bool {
+    let exponents = Saddle::Gaussian { mu: member.mu, batch: 1 }.exponents_to(member.lr, 1e-6);
+    exponents.minus < 0.0 && exponents.plus < 0.0
+}
+
+pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+    let cx = Context::cpu()?;
+    let (points, d) = sizes(spec, run)?;
+    let ensemble = Ensemble {
+        net: spec.net_of(run).clone(),
+        d,
+        loss: spec.loss,
+        batch: run.optimiser.batch_size(1),
+        optimiser: run.optimiser.clone(),
+        noise: NOISE,
+        steps: run.steps,
+        seed,
+    };
+    let members = members(points, run);
+    let mut ranks = Vec::with_capacity(members.len());
+    for together in members.chunks(TOGETHER) {
+        for trained in ensemble.train::<f32>(&cx, together)? {
+            let last = &trained.params[trained.params.len().saturating_sub(d * d)..];
+            let rank = match trained.diverged {
+                Some(_) => None,
+                None => rank::rank(&cx, d, d, last, TOLERANCE)?,
+            };
+            ranks.push(rank.map_or(f64::NAN, |rank| rank as f64));
+        }
+    }
+    let low: Vec<bool> = ranks.iter().map(|rank| *rank < LOW * d as f64).collect();
+    let theory: Vec<bool> = members.iter().map(|&member| predicted(member)).collect();
+    let share = |of: &dyn Fn(usize) -> bool, among: &dyn Fn(usize) -> bool| {
+        let among: Vec<usize> = (0..members.len()).filter(|&k| among(k)).collect();
+        among.iter().filter(|&&k| of(k)).count() as f64 / among.len() as f64
+    };
+    let inside = |k: usize| {
+        let (column, row) = (k % points, k / points);
+        let neighbours = [(column.wrapping_sub(1), row), (column + 1, row), (column, row.wrapping_sub(1)), (column, row + 1)];
+        neighbours.iter().all(|&(c, r)| c >= points || r >= points || theory[r * points + c] == theory[k])
+    };
+    let values =
+        vec![share(&|k| low[k], &|_| true), share(&|k| low[k] == theory[k], &inside), share(&|k| ranks[k].is_nan(), &|_| true)];
+    Ok(Simulated::once(values, ranks))
+}
+
+/// For every seed: is a metric of a run as a question asks?
+pub(super) fn asked(results: &Results, run: &str, what: &str, metric: &'static str, question: fn(f64) -> bool) -> Evidence {
+    each(results, &format!("{run}: {what}"), run, |of, replica| {
+        let value = of.last(replica, metric)?;
+        Some((question(value), value))
+    })
+}
+
+/// The rank's median over seeds as tiles, the boundary of the one-dimensional theory drawn over those of SGD.
+pub(super) fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
+    let panels = spec.runs.iter().map(|run| {
+        let (points, d) = sizes(spec, run)?;
+        let replicas = results.run(&run.name).map(|found| &found.replicas[..]).unwrap_or_default();
+        let median = |k: usize| {
+            let mut ranks: Vec<f64> =
+                replicas.iter().filter_map(|replica| replica.params.get(k)).copied().filter(|rank| !rank.is_nan()).collect();
+            ranks.sort_by(f64::total_cmp);
+            ranks.get(ranks.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        let edges = |end: f64| (0..=points).map(|k| end * k as f64 / points as f64).collect();
+        let tiles = Tiles {
+            x: edges(1.0),
+            y: edges(end(run)),
+            values: (0..points * points).map(median).collect(),
+            shades: Shades::Even { low: 0.0, high: d as f64 },
+        };
+        let curves = if matches!(run.optimiser.rule, Rule::Sgd { .. }) { boundary(end(run)) } else { Vec::new() };
+        Ok(plot::Panel {
+            title: run.label.clone(),
+            x: Axis { range: Some((0.0, 1.0)), ..Axis::linear("signal share μ") },
+            y: Axis { range: Some((0.0, end(run))), ..Axis::linear("step size λ") },
+            tiles: Some(tiles),
+            curves,
+            legend: true,
+            ..plot::Panel::default()
+        })
+    });
+    let footnote = format!(
+        "Rank of W₂ at {TOLERANCE:e} of its largest singular value, median over seeds, from 0 (dark) to full (yellow); white: diverged. y = μx + (1-μ)ε, x ~ N(0, I), ε ~ N(0, 4I), a new sample in every step."
+    );
+    Ok(plot::Figure { title: spec.title.clone(), columns: 2, panels: panels.collect::<Result<_>>()?, footnote: Some(footnote) })
+}
+
+/// Where m₊ = 0 below `end`: above it, in one dimension, SGD converges to the saddle.
+fn boundary(end: f64) -> Vec<Curve> {
+    let at = |mu: f64| {
+        let plus = |lambda: f64| Saddle::Gaussian { mu, batch: 1 }.exponents_to(lambda, 1e-9).plus;
+        let grid: Vec<f64> = (1..=100).map(|k| end * f64::from(k) / 100.0).collect();
+        let crossing = grid.windows(2).find(|pair| plus(pair[0]) >= 0.0 && plus(pair[1]) < 0.0)?;
+        Some((mu, root(crossing[0], crossing[1], plus)))
+    };
+    let points = (1..60).filter_map(|k| at(0.005 * f64::from(k))).collect();
+    vec![Curve { style: Style::Dashed, ..curve("m₊ = 0 in one dimension: saddles attract above it", 6, points) }]
+}
