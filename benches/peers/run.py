@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PEERS = ("numpy", "jax", "torch")
-WORKLOADS = ("diagonal", "mlp", "ntk-rank", "fig2")
+WORKLOADS = ("diagonal", "mlp", "ensemble", "ntk-rank", "fig2")
 SHAPE = ("--n", "80", "--d", "200")
 CHECK_TOLERANCE = 1e-9
 # Small perceptrons: widths, layers with a bias, activation, largest norm of a gradient.
@@ -27,6 +27,14 @@ PERCEPTRONS = (
     ("5,10,10,1", "all", "relu", None),
     ("15,15,15,15,1", "none", "identity", "1"),
 )
+# Ensembles: network, layers with a bias, activation, samples, steps of a replica in JAX and in handgrad.
+ENSEMBLES = (
+    ("diagonal", "none", "identity", "80", "2000", "100000"),
+    ("1,100,1", "first", "relu", "80", "2000", "100000"),
+    ("15,15,15,15,1", "none", "identity", "80", "500", "50000"),
+    ("200,200,200", "none", "relu", "100", "20", "2000"),
+)
+REPLICAS = 256
 
 
 class Failed(Exception):
@@ -108,7 +116,7 @@ def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str
         rows.append(["handgrad", *spread(own, ",.0f"), "", ""])
     header = ["program", "per second", "min", "max", "handgrad / peer", "fastest"]
     noise = f"peers' cpu_share >= {min(cpu_shares):.2f}, median {statistics.median(cpu_shares):.2f}"
-    print_table(f"{title}, one core, {rounds} rounds, {noise}", header, rows)
+    print_table(f"{title}, {rounds} rounds, {noise}", header, rows)
 
 
 def compare_perceptrons(handgrad: str | None, dtype: str, steps: int, rounds: int) -> None:
@@ -117,8 +125,19 @@ def compare_perceptrons(handgrad: str | None, dtype: str, steps: int, rounds: in
         scripts = {"jax": ("mlp_jax.py", "--widths", widths, *options)}
         if clip:
             scripts["jax, deep linear"] = ("deep_linear_jax.py", "--batches", "1", "--dtype", dtype)
-        title = f"perceptron {widths}, batch 1, {dtype}" + (", clipped" if clip else "")
+        title = f"perceptron {widths}, batch 1, one core, {dtype}" + (", clipped" if clip else "")
         compare_rates(title, scripts, handgrad, (f"mlp:{widths}", *options, "--steps", str(steps)), rounds)
+
+
+def compare_ensembles(handgrad: str | None, rounds: int) -> None:
+    """Replicas with orders of their own, all cores."""
+    threads = len(os.sched_getaffinity(0))
+    for net, bias, activation, n, steps, own_steps in ENSEMBLES:
+        options = ("--bias", bias, "--activation", activation, "--n", n, "--replicas", str(REPLICAS))
+        scripts = {"jax": ("ensemble_jax.py", "--net", net, *options, "--steps", steps)}
+        workload = net if net == "diagonal" else f"mlp:{net}"
+        ours = (workload, *options, "--threads", str(threads), "--steps", own_steps)
+        compare_rates(f"{REPLICAS} replicas of {net}, batch 1, f32, {threads} cores", scripts, handgrad, ours, rounds)
 
 
 def compare_fig2(handgrad: str | None, rounds: int) -> None:
@@ -220,16 +239,19 @@ def main() -> None:
         for dtype in options.dtypes:
             scripts = {peer: (f"diagonal_{peer}.py", *SHAPE, "--dtype", dtype) for peer in peers}
             ours = ("diagonal", *SHAPE, "--dtype", dtype, "--steps", str(options.steps))
-            compare_rates(f"diagonal network, batch 1, {dtype}", scripts, handgrad, ours, options.rounds)
+            compare_rates(f"diagonal network, batch 1, one core, {dtype}", scripts, handgrad, ours, options.rounds)
     if "mlp" in options.workloads and "jax" in peers:
         use_cores(cores[-1:])
         for dtype in options.dtypes:
             compare_perceptrons(handgrad, dtype, options.steps, options.rounds)
+    if "ensemble" in options.workloads and "jax" in peers:
+        use_cores(cores[-2:])
+        compare_ensembles(handgrad, options.rounds)
     if "ntk-rank" in options.workloads and "numpy" in peers:
         use_cores(cores[-1:])
         ours = ("mlp:5,10,10,1", "--metric", "ntk_rank@1e-4")
         scripts = {"numpy": ("ntk_rank_numpy.py",)}
-        compare_rates("NTK rank of a 5,10,10,1 perceptron with its gradients, f64", scripts, handgrad, ours, options.rounds)
+        compare_rates("NTK rank of a 5,10,10,1 perceptron with its gradients, one core, f64", scripts, handgrad, ours, options.rounds)
     if "fig2" in options.workloads and "numpy" in peers:
         use_cores(cores[-2:])
         compare_fig2(handgrad, options.rounds)

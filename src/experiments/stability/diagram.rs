@@ -177,11 +177,11 @@ pub(super) fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
 /// Where m₊ = 0 below `end`: above it, in one dimension, SGD converges to the saddle.
 fn boundary(end: f64) -> Vec<Curve> {
     let at = |mu: f64| {
-        let plus = |lambda: f64| Saddle::Gaussian { mu, batch: 1 }.exponents_to(lambda, 1e-9).plus;
-        let grid: Vec<f64> = (1..=100).map(|k| end * f64::from(k) / 100.0).collect();
+        let plus = |lambda: f64| Saddle::Gaussian { mu, batch: 1 }.exponents_to(lambda, 1e-6).plus;
+        let grid: Vec<f64> = (1..=20).map(|k| end * f64::from(k) / 20.0).collect();
         let crossing = grid.windows(2).find(|pair| plus(pair[0]) >= 0.0 && plus(pair[1]) < 0.0)?;
         Some((mu, root(crossing[0], crossing[1], plus)))
     };
-    let points = (1..60).filter_map(|k| at(0.005 * f64::from(k))).collect();
+    let points = (1..30).filter_map(|k| at(0.01 * f64::from(k))).collect();
     vec![Curve { style: Style::Dashed, ..curve("m₊ = 0 in one dimension: saddles attract above it", 6, points) }]
 }
