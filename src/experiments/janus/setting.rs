@@ -125,15 +125,20 @@ pub(super) fn draw(spec: &Spec, results: &Results, over: &str) -> Result<plot::F
     let panel = |(metric, title): (&str, &str)| {
         let curves = results.runs.iter().zip(&spec.runs).enumerate();
         let curves = curves.map(|(colour, (run, declared))| course(run, metric, &declared.label, colour)).collect::<Vec<_>>();
-        // What is zero to rounding would only stretch the axis.
-        let shown = curves.iter().any(|curve| curve.points.iter().any(|&(_, y)| y > 1e-12));
-        let y = Axis { range: if shown { None } else { Some((1e-18, 1.0)) }, ..Axis::log("") };
-        super::panel(title, Axis::linear(over), y, curves)
+        let largest = curves.iter().flat_map(|curve| &curve.points).map(|&(_, y)| y).fold(0.0, f64::max);
+        // What is zero to rounding would only stretch the axis, and what is zero has no place on it.
+        let y = Axis { range: if largest > 1e-12 { None } else { Some((1e-18, 1.0)) }, ..Axis::log("") };
+        (largest > 0.0).then(|| super::panel(title, Axis::linear(over), y, curves))
     };
     let footnote = format!(
         "λ = {DECAY}, N and d: {}, square W; samples in a fixed order. Medians over {} seeds, bands: 10th to 90th percentile.",
         spec.data.name(),
         spec.seeds.own.len()
     );
-    Ok(plot::Figure { title: spec.title.clone(), columns: 3, panels: panels.map(panel).to_vec(), footnote: Some(footnote) })
+    Ok(plot::Figure {
+        title: spec.title.clone(),
+        columns: 3,
+        panels: panels.into_iter().filter_map(panel).collect(),
+        footnote: Some(footnote),
+    })
 }

@@ -138,6 +138,17 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
         })
         .every()
     };
+    // At equal numbers of updates: an epoch has N/B of them.
+    let equal = |batch: usize| {
+        let name = format!("B={batch}");
+        each(results, &format!("{name}: logarithm per update that of B=1, to 1e-10"), &name, |run, replica| {
+            let other = results.run("B=1")?;
+            let single = other.last(other.survivor(replica.seed)?, "exponent")?;
+            let ratio = run.last(replica, "exponent")? * batch as f64 / single;
+            Some(((ratio - 1.0).abs() <= 1e-10, ratio))
+        })
+        .every()
+    };
     let halves = |small: &str, large: &str| {
         each(results, &format!("gap of {small} within 0.4 and 0.6 of that of {large}"), small, |run, replica| {
             let other = results.run(large)?;
@@ -181,7 +192,9 @@ fn expect(_: &Spec, results: &Results) -> Result<Vec<Claim>> {
             "ours",
             BATCHES
                 .map(|batch| geometric(&format!("B={batch}"), "an epoch's factor is the same at first and at last", true))
-                .to_vec(),
+                .into_iter()
+                .chain(BATCHES[1..].iter().map(|&batch| equal(batch)))
+                .collect(),
         ),
         Claim::all("example", "the worked example of two samples", "Appendix A", vec![examples()]),
         Claim::all(

@@ -133,8 +133,7 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
             Curve { style: Style::Faint, ..curve(label, 2, points.map(|(&t, &square)| (t as f64, square)).collect()) }
         };
         let series = |metric| run.series(replica, metric).into_iter().map(|(t, y)| (t as f64, y)).collect();
-        let end = run.steps as f64;
-        let growing = |rate: f64| vec![(0.0, 1.0), (end, (rate * end).exp())];
+        let growing = |rate: f64| (0..=run.steps).map(|t| (t as f64, (rate * t as f64).exp())).collect::<Vec<_>>();
         let mut curves: Vec<Curve> = (0..KEPT).map(walk).collect();
         curves.push(curve("mean of |w - w*|² over 200 walks", 1, series("mean_square")));
         let law = (1.0 - 2.0 * lambda + 3.0 * lambda * lambda).ln();
@@ -142,7 +141,8 @@ fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         curves.push(curve("e^(2mt)", 0, growing(2.0 * exponent(lambda, 1))));
         let stable =
             if lambda < MomentBounds::gaussian(1).mean_square { "stable in mean square" } else { "not stable in mean square" };
-        let y = Axis { range: Some((1e-120, 1e60)), ..Axis::log("|w - w*|²") };
+        let range = (run.name == "large").then_some((1e-120, 1e60));
+        let y = Axis { range, ..Axis::log("|w - w*|²") };
         panels.push(panel(&format!("λ = {lambda}: {stable}"), Axis::linear("iteration"), y, curves));
     }
     let footnote = format!("w* interpolates x ~ N(0, 1); seed 0 of {}.", spec.seeds.own.len());
