@@ -108,8 +108,10 @@ pub struct Emulated {
 /// A change of a kernel's source, to plant a mistake that the emulator or a test must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Patch<'a> {
-    /// The name of the source, such as `linear.cu`.
+    /// The name of the source or header, such as `linear.cu`.
     pub file: &'a str,
+    /// Of a header: the only source that sees the change; `None` for all that include it.
+    pub within: Option<&'a str>,
     /// The text to replace, which is there once.
     pub from: &'a str,
     /// What to put in its place.
@@ -234,19 +236,23 @@ fn headers() -> impl Iterator<Item = Source> + Clone {
 fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>, EmulatorError> {
     let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
     let sources = EMULATOR.iter().copied().chain(kernels);
-    if let Some(patch) =
-        patches.iter().find(|patch| !sources.clone().chain(kernel_headers()).any(|source| source.name == patch.file))
-    {
+    let known = |file| sources.clone().chain(kernel_headers()).any(|source| source.name == file);
+    if let Some(patch) = patches.iter().find(|patch| !known(patch.file) || patch.within.is_some_and(|source| !known(source))) {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
-    let mut inlined: Vec<(&str, String)> = Vec::new();
-    for header in kernel_headers() {
-        let text = inline(patched(&header, patches)?, &inlined);
-        if text != header.text {
-            inlined.push((header.name, text.replace("#pragma once\n", "")));
+    let text_of = |source: Source| {
+        let seen = patches.iter().filter(|patch| patch.within.is_none_or(|within| within == source.name)).copied();
+        let seen: Vec<Patch<'_>> = seen.collect();
+        let mut inlined: Vec<(&str, String)> = Vec::new();
+        for header in kernel_headers() {
+            let text = inline(patched(&header, &seen)?, &inlined);
+            if text != header.text {
+                inlined.push((header.name, text.replace("#pragma once\n", "")));
+            }
         }
-    }
-    sources.map(|source| Ok((source.name, inline(patched(&source, patches)?, &inlined)))).collect()
+        Ok((source.name, inline(patched(&source, &seen)?, &inlined)))
+    };
+    sources.clone().map(text_of).collect()
 }
 
 /// The text with these headers in the place of the lines that include them.

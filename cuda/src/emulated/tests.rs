@@ -52,7 +52,7 @@ fn the_emulator_finds_what_it_promises_to_find() {
 #[test]
 fn its_test_fails_when_the_emulator_is_broken() {
     let Some(compiler) = compiler() else { return };
-    let patch = |file, from, to| Patch { file, from, to };
+    let patch = |file, from, to| Patch { file, within: None, from, to };
     for (patch, expected) in [
         (patch("emulator.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
         (patch("emulator.cpp", "std::memset(block.shared, UNSET,", "std::memset(block.shared, 0,"), "has_nan"),
@@ -76,7 +76,7 @@ fn its_test_fails_when_the_emulator_is_broken() {
 #[test]
 fn a_patch_must_fit_once() {
     let source = Source { name: "a.cu", text: "one two two" };
-    let patch = |from| Patch { file: "a.cu", from, to: "x" };
+    let patch = |from| Patch { file: "a.cu", within: None, from, to: "x" };
     assert_eq!(patched(&source, &[patch("one")]).unwrap(), "x two two");
     for (from, times) in [("two", 2), ("three", 0)] {
         let error = patched(&source, &[patch(from)]).unwrap_err();
@@ -88,7 +88,7 @@ fn a_patch_must_fit_once() {
 /// The sums of norm.cu do without the products that gemm.cu and linear.cu share.
 #[test]
 fn a_patched_header_changes_the_sources_that_it_reaches() {
-    let patch = |file, from| Patch { file, from, to: "PLANTED" };
+    let patch = |file, from| Patch { file, within: None, from, to: "PLANTED" };
     let changed = |patch: Patch<'_>| -> Vec<&str> {
         let sources = patched_sources(&[patch]).unwrap();
         let changed = sources.iter().filter(|(_, text)| text.matches("PLANTED").count() == 1);
@@ -98,6 +98,9 @@ fn a_patched_header_changes_the_sources_that_it_reaches() {
     assert_eq!(changed(patch("product.cuh", "wait_copies<1>()")), ["gemm.cu", "linear.cu"]);
     let everywhere: Vec<&str> = DeviceCode::all().iter().map(|code| code.file).collect();
     assert_eq!(changed(patch("dev.cuh", "value = warp_sum(value)")), everywhere);
+    let waits = patch("product.cuh", "wait_copies<1>()");
+    assert_eq!(changed(Patch { within: Some("gemm.cu"), ..waits }), ["gemm.cu"]);
+    assert!(patched_sources(&[Patch { within: Some("no.cu"), ..waits }]).is_err());
     assert!(patched_sources(&[patch("no.cu", "")]).is_err());
 }
 
