@@ -142,8 +142,9 @@ fn every_operator_and_every_file_has_planted_mistakes() {
         let count = of_it.count();
         assert!(count >= 3, "{} has {count} planted mistakes", operator.op);
     }
-    let sources = DeviceCode::all().iter().map(|code| code.file);
-    for file in sources.chain(DeviceCode::headers().iter().map(|(name, _)| *name)) {
+    // What else there is, no operator runs.
+    let of_operators = DeviceCode::all().iter().filter(|code| OPERATORS.iter().any(|operator| operator.op == code.name));
+    for file in of_operators.map(|code| code.file).chain(DeviceCode::headers().iter().map(|(name, _)| *name)) {
         assert!(MISTAKES.iter().any(|mistake| mistake.patch().file == file), "{file} has no planted mistake");
     }
 }

@@ -1,3 +1,7 @@
+use std::env;
+use std::process::Command;
+
+use super::compiler::FIND_RACES;
 use super::*;
 
 /// The compiler, or none after saying so; with `emulator` in REQUIRE, its absence is an error. It looks for races, and does not
