@@ -168,8 +168,9 @@ macro_rules! sources {
     };
 }
 sources! {
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h";
-    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp", "tensor.cpp";
+    EMULATOR_HEADERS: "emulator" / "driver.h", "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h", "worker.h";
+    EMULATOR: "emulator" / "calls.cpp", "driver.cpp", "driver_launch.cpp", "driver_memory.cpp", "emulator.cpp", "fibers.cpp",
+        "memory.cpp", "races.cpp", "tensor.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {

@@ -58,7 +58,7 @@ fn its_test_fails_when_the_emulator_is_broken() {
     let Some(compiler) = compiler() else { return };
     let patch = |file, from, to| Patch { file, within: None, from, to };
     for (patch, expected) in [
-        (patch("emulator.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
+        (patch("calls.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
         (patch("emulator.cpp", "std::memset(block.shared, UNSET,", "std::memset(block.shared, 0,"), "has_nan"),
         (patch("races.cpp", "if (!read_before(", "if (false && !read_before("), "read_write"),
         (patch("races.cpp", "cell.written < clock[mine]", "true"), "write_read"),
@@ -70,7 +70,7 @@ fn its_test_fails_when_the_emulator_is_broken() {
         (patch("tensor.cpp", "address >> 7 & rows", "address >> 7 & 1"), "permuted"),
         (patch("memory.cpp", "std::memset(pages, UNSET, paged);", ""), "value != value"),
         (patch("memory.cpp", "if (!before && !behind) continue;", "continue;"), "write_byte_at"),
-        (patch("driver.cpp", "if (extra && given != offset) {", "if (false) {"), "launch(bytes + 1)"),
+        (patch("driver_launch.cpp", "if (extra && given != offset) {", "if (false) {"), "launch(bytes + 1)"),
     ] {
         let (said, passed) = own_test(&compiler, Some(patch));
         assert!(!passed && said.contains(expected), "{patch:?} goes unnoticed:\n{said}");
