@@ -166,7 +166,7 @@ write_results() {
     {
         printf '%s on %s, %s, version %s\n\n' "$command" "$(card)" "$date" "$version"
         awk -F'\t' '
-            { printf "%-18s %-90s %14s %s%s\n", $1, $2, $3, $4, ($5 > 0 ? sprintf(", %.1f s", $5) : "") }
+            { printf "%-18s %-90s %14s %s%s\n", $1, $2, ($3 ~ /^[0-9]/ ? sprintf("%.0f", $3) : $3), $4, ($5 > 0 ? sprintf(", %.1f s", $5) : "") }
             $3 == "FAILED" { failed++ } $3 == "SKIP" { skipped++ }
             END { printf "\n%d passed, %d failed, %d skipped\n", NR - failed - skipped, failed, skipped }' "$rows"
     } >"$results.txt"
