@@ -5,8 +5,9 @@
 #   cuda/on-gpu.sh check BINARIES RESULTS there: every test on the device, the small ones under compute-sanitizer
 #   cuda/on-gpu.sh speed BINARIES RESULTS there: `handgrad bench` on the device, beside PyTorch where it is installed
 #
-# check and speed write RESULTS.json and RESULTS.txt, and fail if anything has failed. HANDGRAD_EMULATED=1 runs both on the
-# emulated device instead, which tests the script, not the kernels' speed.
+# check and speed write RESULTS.json and RESULTS.txt, and fail if anything has failed. On a real device, check also writes
+# RESULTS.instructions.txt, what its instructions make of given bits: as cuda/fixtures/instructions.txt, the emulator is held to
+# it. HANDGRAD_EMULATED=1 runs both on the emulated device instead, which tests the script, not the kernels' speed.
 set -euo pipefail
 
 usage() { sed -n '4,6s/^#   //p' "$0" >&2; exit 2; }
@@ -17,7 +18,7 @@ command=$1 binaries=$2 results=${3:-}
 # A test, a sanitizer's tool or a bench may take so many seconds.
 limit=${LIMIT:-300}
 # Tests that run few threads: a sanitizer slows each down a hundredfold.
-small='by_hand|values_of_pytorch|steps_of_pytorch|a_kernel_gets|a_graph_does'
+small='by_hand|values_of_pytorch|steps_of_pytorch|a_kernel_gets|a_graph_does|every_instruction'
 rows=$(mktemp)
 trap 'rm -f "$rows" "$rows".*' EXIT
 
@@ -27,13 +28,13 @@ row() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$rows"; }
 build() {
     mkdir -p "$binaries"
     cd "$here/.."
-    cargo build --profile gpu --package handgrad --bin handgrad
-    cargo test --profile gpu --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib |
+    cargo build --release --package handgrad --bin handgrad
+    strip -o "$binaries/handgrad" "${CARGO_TARGET_DIR:-target}/release/handgrad"
+    cargo test --release --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r executable; do
             name=$(basename "$executable")
-            cp "$executable" "$binaries/test-${name%-*}"
+            strip -o "$binaries/test-${name%-*}" "$executable"
         done
-    cp "${CARGO_TARGET_DIR:-target}/gpu/handgrad" "$binaries/"
     git describe --always --dirty >"$binaries/version.txt"
     du -sh "$binaries"
 }
@@ -90,6 +91,7 @@ sanitize() {
 
 check() {
     local executable group
+    export HANDGRAD_SAVE_INSTRUCTIONS="$results.instructions.txt"
     for executable in "$binaries"/test-*; do
         group=${executable##*/test-}
         check_tests "$executable" "$group"
@@ -124,17 +126,26 @@ torch() {
     fi
 }
 
-speed() {
-    local replicas dtype steps=20000
+# A network's rows: a name, its arguments, and those that only handgrad has.
+network() {
+    local name=$1 net=$2 own=$3 dtype replicas row steps=20000
     emulated && steps=20
     for dtype in f32 f64; do
         for replicas in 1 132 1056; do
             emulated && [ "$replicas" != 1 ] && continue
-            name="diagonal d=200 $dtype, $replicas replicas"
-            bench "$name" diagonal --n 80 --d 200 --dtype "$dtype" --steps "$steps" --replicas "$replicas"
-            torch "$name" --n 80 --d 200 --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
+            row="$name $dtype, $replicas replicas"
+            # shellcheck disable=SC2086 # several arguments each
+            bench "$row" $net $own --dtype "$dtype" --steps "$steps" --replicas "$replicas"
+            # shellcheck disable=SC2086
+            torch "$row" $net --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
         done
     done
+}
+
+speed() {
+    network "diagonal d=200" "diagonal --n 80 --d 200" ""
+    network "perceptron 1,100,1" "mlp:1,100,1 --n 20" "--bias all --activation relu"
+    network "deep linear 15,15,15,15,1" "mlp:15,15,15,15,1 --n 15 --activation identity" "--bias none"
 }
 
 # The rows as JSON and as a table.
@@ -155,7 +166,7 @@ write_results() {
     {
         printf '%s on %s, %s, version %s\n\n' "$command" "$(card)" "$date" "$version"
         awk -F'\t' '
-            { printf "%-18s %-90s %14s %s%s\n", $1, $2, $3, $4, ($5 > 0 ? sprintf(", %.1f s", $5) : "") }
+            { printf "%-18s %-90s %14s %s%s\n", $1, $2, ($3 ~ /^[0-9]/ ? sprintf("%.0f", $3) : $3), $4, ($5 > 0 ? sprintf(", %.1f s", $5) : "") }
             $3 == "FAILED" { failed++ } $3 == "SKIP" { skipped++ }
             END { printf "\n%d passed, %d failed, %d skipped\n", NR - failed - skipped, failed, skipped }' "$rows"
     } >"$results.txt"

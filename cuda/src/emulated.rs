@@ -19,15 +19,15 @@
 //! Read when it is opened: `HANDGRAD_EMULATOR_CACHE` names another folder for what is compiled, `CXX` another compiler, and
 //! `HANDGRAD_EMULATOR_RACES=1` adds the search for unordered accesses to shared memory, which takes ten times as long.
 
-use std::collections::hash_map::DefaultHasher;
+mod compiler;
+
 use std::ffi::c_int;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, fs, io, thread};
+use std::thread;
 
+use compiler::{Compiler, cache, digest, make_folder, strings, write};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::probe::find;
@@ -108,8 +108,10 @@ pub struct Emulated {
 /// A change of a kernel's source, to plant a mistake that the emulator or a test must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Patch<'a> {
-    /// The name of the source, such as `linear.cu`.
+    /// The name of the source or header, such as `linear.cu`.
     pub file: &'a str,
+    /// Of a header: the only source that sees the change; `None` for all that include it.
+    pub within: Option<&'a str>,
     /// The text to replace, which is there once.
     pub from: &'a str,
     /// What to put in its place.
@@ -148,9 +150,6 @@ pub fn open_patched(patches: &[Patch<'_>]) -> Result<Emulated, EmulatorError> {
     Ok(opened.insert(Emulated { library }).clone())
 }
 
-/// Calls the emulator at every access to memory.
-const FIND_RACES: &str = "-fsanitize=thread";
-
 /// The driver's names, as every loader of it spells them.
 const LIBRARY: &str = "libcuda.so.1";
 const ALIAS: &str = "libcuda.so";
@@ -169,8 +168,9 @@ macro_rules! sources {
     };
 }
 sources! {
-    EMULATOR_HEADERS: "emulator" / "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h";
-    EMULATOR: "emulator" / "driver.cpp", "emulator.cpp", "memory.cpp", "races.cpp", "tensor.cpp";
+    EMULATOR_HEADERS: "emulator" / "driver.h", "emulator.h", "launch.h", "memory.h", "races.h", "tensor.h", "worker.h";
+    EMULATOR: "emulator" / "calls.cpp", "driver.cpp", "driver_launch.cpp", "driver_memory.cpp", "emulator.cpp", "fibers.cpp",
+        "memory.cpp", "races.cpp", "tensor.cpp";
 }
 
 fn refuse_a_loaded_driver() -> Result<(), EmulatorError> {
@@ -234,19 +234,23 @@ fn headers() -> impl Iterator<Item = Source> + Clone {
 fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>, EmulatorError> {
     let kernels = DeviceCode::all().iter().map(|code| Source { name: code.file, text: code.source });
     let sources = EMULATOR.iter().copied().chain(kernels);
-    if let Some(patch) =
-        patches.iter().find(|patch| !sources.clone().chain(kernel_headers()).any(|source| source.name == patch.file))
-    {
+    let known = |file| sources.clone().chain(kernel_headers()).any(|source| source.name == file);
+    if let Some(patch) = patches.iter().find(|patch| !known(patch.file) || patch.within.is_some_and(|source| !known(source))) {
         return Err(EmulatorError::Patch { file: patch.file.to_owned(), from: patch.from.to_owned(), found: 0 });
     }
-    let mut inlined: Vec<(&str, String)> = Vec::new();
-    for header in kernel_headers() {
-        let text = inline(patched(&header, patches)?, &inlined);
-        if text != header.text {
-            inlined.push((header.name, text.replace("#pragma once\n", "")));
+    let text_of = |source: Source| {
+        let seen = patches.iter().filter(|patch| patch.within.is_none_or(|within| within == source.name)).copied();
+        let seen: Vec<Patch<'_>> = seen.collect();
+        let mut inlined: Vec<(&str, String)> = Vec::new();
+        for header in kernel_headers() {
+            let text = inline(patched(&header, &seen)?, &inlined);
+            if text != header.text {
+                inlined.push((header.name, text.replace("#pragma once\n", "")));
+            }
         }
-    }
-    sources.map(|source| Ok((source.name, inline(patched(&source, patches)?, &inlined)))).collect()
+        Ok((source.name, inline(patched(&source, &seen)?, &inlined)))
+    };
+    sources.clone().map(text_of).collect()
 }
 
 /// The text with these headers in the place of the lines that include them.
@@ -257,6 +261,9 @@ fn inline(mut text: String, headers: &[(&str, String)]) -> String {
     text
 }
 
+/// The header that includes all others of the emulator; compiled before what includes it, which then takes half of the time.
+const PRECOMPILED: &str = "tensor.h";
+
 /// The folder for what this compiler makes of these headers, which are there.
 fn folder(compiler: &Compiler, headers: impl Iterator<Item = Source> + Clone) -> Result<PathBuf, EmulatorError> {
     let texts: Vec<&str> = headers.clone().map(|header| header.text).collect();
@@ -264,6 +271,13 @@ fn folder(compiler: &Compiler, headers: impl Iterator<Item = Source> + Clone) ->
     make_folder(&folder)?;
     for header in headers {
         write(&folder.join(header.name), header.text)?;
+    }
+    let precompiled = folder.join(format!("{PRECOMPILED}.gch"));
+    // Clang refuses one that is older than its headers.
+    if !precompiled.exists() && !compiler.version.contains("clang") {
+        let header = folder.join(PRECOMPILED);
+        let arguments = ["-x", "c++-header", &header.to_string_lossy()].map(str::to_owned);
+        compiler.run(&precompiled, &arguments.iter().map(String::as_str).chain(compiler.watch).collect::<Vec<_>>())?;
     }
     Ok(folder)
 }
@@ -304,120 +318,16 @@ fn compile(compiler: &Compiler, folder: &Path, name: &str, text: &str) -> Result
     if !object.exists() {
         make_folder(&folder)?;
         write(&source, text)?;
-        let include = format!("-I{}", folder.parent().unwrap_or(&folder).display());
+        let headers = folder.parent().unwrap_or(&folder);
+        let (include, first) = (format!("-I{}", headers.display()), headers.join(PRECOMPILED));
         // What runs in kernels calls the emulator for each access to memory: see races.h.
         let watched = if EMULATOR.iter().any(|part| part.name == name) { None } else { compiler.watch };
-        let arguments = ["-c", &include, "-x", "c++", &source.to_string_lossy()].map(str::to_owned);
+        let arguments = ["-c", &include, "-include", &first.to_string_lossy(), "-x", "c++", &source.to_string_lossy()];
+        let arguments = arguments.map(str::to_owned);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(watched).collect();
         compiler.run(&object, &arguments)?;
     }
     Ok(object)
-}
-
-struct Compiler {
-    command: String,
-    version: String,
-    flags: Vec<&'static str>,
-    /// The flag that makes kernels tell the emulator of each access to memory.
-    watch: Option<&'static str>,
-}
-
-impl Compiler {
-    fn find() -> Result<Compiler, EmulatorError> {
-        let named = env::var("CXX").ok().filter(|name| !name.is_empty());
-        let candidates = || named.as_deref().into_iter().chain(["c++", "g++", "clang++"]);
-        for command in candidates() {
-            match Command::new(command).arg("--version").output() {
-                Ok(output) if output.status.success() => {
-                    let version = String::from_utf8_lossy(&output.stdout).into_owned();
-                    let races = env::var("HANDGRAD_EMULATOR_RACES").as_deref() == Ok("1");
-                    let watch = races.then_some(FIND_RACES);
-                    return Ok(Compiler { command: command.to_owned(), version, flags: Self::flags(), watch });
-                }
-                _ => {}
-            }
-        }
-        Err(EmulatorError::NoCompiler { tried: candidates().collect::<Vec<_>>().join(", ") })
-    }
-
-    fn flags() -> Vec<&'static str> {
-        let mut flags = vec![
-            "-std=c++17",
-            "-O2",
-            "-fPIC",
-            "-fvisibility=hidden",
-            // The only fused operations are those that a kernel writes, as on the device.
-            "-ffp-contract=off",
-            "-fno-math-errno",
-            // Kernels keep different types in one shared memory.
-            "-fno-strict-aliasing",
-            // An index beyond a local array ends the launch, as does a stack that is used up.
-            "-fsanitize=bounds,shift",
-            "-fsanitize-undefined-trap-on-error",
-            "-fstack-clash-protection",
-        ];
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            flags.extend(["-mavx2", "-mfma"]);
-        }
-        flags
-    }
-
-    /// Makes a file, which appears when it is whole: others may be making the same one.
-    fn run(&self, output: &Path, arguments: &[&str]) -> Result<(), EmulatorError> {
-        let unfinished = unfinished(output);
-        let mut command = Command::new(&self.command);
-        let failed = |messages| {
-            let file = arguments.last().and_then(|last| Path::new(last).file_name()).unwrap_or_default();
-            EmulatorError::Compile { file: file.to_string_lossy().into_owned(), compiler: self.command.clone(), messages }
-        };
-        let made = command.args(&self.flags).args(arguments).arg("-o").arg(&unfinished).output();
-        let made = made.map_err(|error| failed(error.to_string()))?;
-        if !made.status.success() {
-            return Err(failed(String::from_utf8_lossy(&made.stderr).into_owned()));
-        }
-        fs::rename(&unfinished, output).map_err(cannot_write(output))
-    }
-}
-
-/// The folder for what is compiled.
-fn cache() -> Result<PathBuf, EmulatorError> {
-    if let Some(named) = env::var_os("HANDGRAD_EMULATOR_CACHE") {
-        return Ok(PathBuf::from(named));
-    }
-    // Not a folder that all users share: libraries are loaded from it.
-    let executable = env::current_exe().map_err(cannot_write(Path::new("beside the executable")))?;
-    Ok(executable.with_file_name("cuda-emulator"))
-}
-
-fn digest(content: &impl Hash) -> String {
-    let mut hasher = DefaultHasher::new();
-    content.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-fn strings(paths: &[PathBuf]) -> Vec<&str> {
-    paths.iter().filter_map(|path| path.to_str()).collect()
-}
-
-fn make_folder(path: &Path) -> Result<(), EmulatorError> {
-    fs::create_dir_all(path).map_err(cannot_write(path))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), EmulatorError> {
-    let unfinished = unfinished(path);
-    fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(cannot_write(path))
-}
-
-/// A name that no other process or thread uses.
-fn unfinished(path: &Path) -> PathBuf {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_extension(format!("{}-{count}", std::process::id()))
-}
-
-fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> EmulatorError {
-    move |error| EmulatorError::Cache { path: path.to_owned(), reason: error.to_string() }
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub mod emulated;
 mod error;
 mod event;
 mod graph;
+#[cfg(test)]
+mod instructions;
 mod launch;
 mod manifest;
 mod memory;

@@ -130,6 +130,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_grid_is_too_small_for_comes_in_further_rounds() {
+        let contexts = contexts();
+        for device in contexts.iter().filter_map(Context::cuda) {
+            let norm = cuda::Buffer::from_host(device, &[2.0f32]).unwrap();
+            let mut gradient = cuda::Buffer::from_host(device, &[3.0f32; 1000]).unwrap();
+            let launch = kernel::<f32>(device, "clip", "clip_by_norm").unwrap().grid([2, 1, 1]).block([64, 1, 1]);
+            let launch = launch.read(norm.as_slice()).write(&mut gradient.as_slice_mut()).value(1000_u64).value(1.0f32);
+            // SAFETY: the gradient has the 1000 elements that the kernel is told of, and the norm one.
+            unsafe { launch.queue() }.unwrap();
+            let mut got = [0.0f32; 1000];
+            gradient.copy_to_host(&mut got).unwrap();
+            assert_eq!(got, [3.0 * (1.0 / (2.0 + 1e-6)); 1000]);
+        }
+    }
+
+    #[test]
     fn operands_on_another_device_are_refused() {
         let host = Context::cpu().unwrap();
         for cx in contexts().into_iter().filter(|cx| cx.device() != Device::Cpu) {

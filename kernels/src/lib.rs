@@ -25,6 +25,8 @@ mod context;
 mod device;
 mod error;
 mod isa;
+#[cfg(all(test, feature = "cuda"))]
+mod planted;
 mod real;
 mod simd;
 mod steps;

@@ -1,3 +1,7 @@
+use std::env;
+use std::process::Command;
+
+use super::compiler::FIND_RACES;
 use super::*;
 
 /// The compiler, or none after saying so; with `emulator` in REQUIRE, its absence is an error. It looks for races, and does not
@@ -52,9 +56,9 @@ fn the_emulator_finds_what_it_promises_to_find() {
 #[test]
 fn its_test_fails_when_the_emulator_is_broken() {
     let Some(compiler) = compiler() else { return };
-    let patch = |file, from, to| Patch { file, from, to };
+    let patch = |file, from, to| Patch { file, within: None, from, to };
     for (patch, expected) in [
-        (patch("emulator.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
+        (patch("calls.cpp", "if (!current->block->late) land(copy);", "land(copy);"), "*late"),
         (patch("emulator.cpp", "std::memset(block.shared, UNSET,", "std::memset(block.shared, 0,"), "has_nan"),
         (patch("races.cpp", "if (!read_before(", "if (false && !read_before("), "read_write"),
         (patch("races.cpp", "cell.written < clock[mine]", "true"), "write_read"),
@@ -66,7 +70,7 @@ fn its_test_fails_when_the_emulator_is_broken() {
         (patch("tensor.cpp", "address >> 7 & rows", "address >> 7 & 1"), "permuted"),
         (patch("memory.cpp", "std::memset(pages, UNSET, paged);", ""), "value != value"),
         (patch("memory.cpp", "if (!before && !behind) continue;", "continue;"), "write_byte_at"),
-        (patch("driver.cpp", "if (extra && given != offset) {", "if (false) {"), "launch(bytes + 1)"),
+        (patch("driver_launch.cpp", "if (extra && given != offset) {", "if (false) {"), "launch(bytes + 1)"),
     ] {
         let (said, passed) = own_test(&compiler, Some(patch));
         assert!(!passed && said.contains(expected), "{patch:?} goes unnoticed:\n{said}");
@@ -76,7 +80,7 @@ fn its_test_fails_when_the_emulator_is_broken() {
 #[test]
 fn a_patch_must_fit_once() {
     let source = Source { name: "a.cu", text: "one two two" };
-    let patch = |from| Patch { file: "a.cu", from, to: "x" };
+    let patch = |from| Patch { file: "a.cu", within: None, from, to: "x" };
     assert_eq!(patched(&source, &[patch("one")]).unwrap(), "x two two");
     for (from, times) in [("two", 2), ("three", 0)] {
         let error = patched(&source, &[patch(from)]).unwrap_err();
@@ -88,7 +92,7 @@ fn a_patch_must_fit_once() {
 /// The sums of norm.cu do without the products that gemm.cu and linear.cu share.
 #[test]
 fn a_patched_header_changes_the_sources_that_it_reaches() {
-    let patch = |file, from| Patch { file, from, to: "PLANTED" };
+    let patch = |file, from| Patch { file, within: None, from, to: "PLANTED" };
     let changed = |patch: Patch<'_>| -> Vec<&str> {
         let sources = patched_sources(&[patch]).unwrap();
         let changed = sources.iter().filter(|(_, text)| text.matches("PLANTED").count() == 1);
@@ -98,6 +102,9 @@ fn a_patched_header_changes_the_sources_that_it_reaches() {
     assert_eq!(changed(patch("product.cuh", "wait_copies<1>()")), ["gemm.cu", "linear.cu"]);
     let everywhere: Vec<&str> = DeviceCode::all().iter().map(|code| code.file).collect();
     assert_eq!(changed(patch("dev.cuh", "value = warp_sum(value)")), everywhere);
+    let waits = patch("product.cuh", "wait_copies<1>()");
+    assert_eq!(changed(Patch { within: Some("gemm.cu"), ..waits }), ["gemm.cu"]);
+    assert!(patched_sources(&[Patch { within: Some("no.cu"), ..waits }]).is_err());
     assert!(patched_sources(&[patch("no.cu", "")]).is_err());
 }
 

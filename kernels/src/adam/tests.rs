@@ -63,7 +63,7 @@ fn steps_of_pytorch() {
 
 fn against_the_oracle<T: Real>(tolerance: f64) {
     let oracle = Context::cpu_with(Isa::Scalar).unwrap();
-    for len in [1, 3, 7, 8, 9, 16, 17, 31, 33, 100] {
+    for len in [1, 3, 7, 8, 9, 16, 17, 31, 33, 100, 300] {
         let mut cases = Cases::new(len as u64);
         let start: Vec<T> = cases.reals(len);
         let gradients: Vec<Vec<T>> = (0..4).map(|_| cases.reals(len)).collect();

@@ -73,7 +73,7 @@ mod tests {
     }
 
     fn against_the_definition<T: Real>(tolerance: f64) {
-        for len in [1, 3, 8, 17, 33, 200] {
+        for len in [1, 3, 8, 17, 33, 300] {
             let start: Vec<T> = Cases::new(3).reals(len);
             for cx in contexts() {
                 let mut got = start.clone();

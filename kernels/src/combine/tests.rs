@@ -4,15 +4,15 @@ use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 #[test]
 fn values_by_hand() {
     for cx in contexts() {
-        let [a, b] = [[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]];
+        let [a, b] = [[1.0, -2.0, 0.5, 8.0], [3.0, 0.25, -1.0, -2.0]];
         let (a, b) = (on(&cx, &a), on(&cx, &b));
-        let mut out = [f64::NAN; 3];
+        let mut out = [f64::NAN; 4];
         combine(&cx, [(2.0, a.view())], on_mut(&cx, &mut out).view_mut(), Acc::Set).unwrap();
-        assert_eq!(out, [2.0, -4.0, 1.0]);
+        assert_eq!(out, [2.0, -4.0, 1.0, 16.0]);
         combine(&cx, [(0.5, a.view()), (4.0, b.view())], on_mut(&cx, &mut out).view_mut(), Acc::Add).unwrap();
-        assert_eq!(out, [14.5, -4.0, -2.75]);
+        assert_eq!(out, [14.5, -4.0, -2.75, 12.0]);
         scale_add(&cx, 2.0, (-1.0, b.view()), on_mut(&cx, &mut out).view_mut()).unwrap();
-        assert_eq!(out, [26.0, -8.25, -4.5]);
+        assert_eq!(out, [26.0, -8.25, -4.5, 26.0]);
     }
 }
 

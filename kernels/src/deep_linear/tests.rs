@@ -222,6 +222,24 @@ fn every_variant_matches_the_oracle() {
     against_the_oracle::<f64>(1e-14);
 }
 
+#[test]
+fn weights_beyond_shared_memory_train_where_they_are() {
+    // In f64, more than the 227 KiB that a block has at most.
+    let case = Case::<f64>::new(&[180, 160, 1], 5, 2, 1);
+    let (order, lr) = (Cases::new(8).indices(2 * 3, 5), [0.02; 3]);
+    let rule = StepRule { clip: Some(0.25), ..plain(MseScale::Half) };
+    let train = |cx: &Context| {
+        let mut params = case.params.clone();
+        case.sgd(cx, &rule, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut [None; 2]);
+        params
+    };
+    let want = train(&Context::cpu_with(Isa::Scalar).unwrap());
+    assert_ne!(want, case.params);
+    for cx in contexts() {
+        assert_close(&variant(&cx), &train(&cx), &want, 1e-14);
+    }
+}
+
 /// Bits of a replica alone, one step a call.
 fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &StepRule<T>, replica: usize, steps: Steps<'_, T>) -> Vec<T> {
     let size = case.shape.params();

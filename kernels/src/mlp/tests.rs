@@ -265,6 +265,23 @@ fn every_variant_matches_the_oracle_and_an_independent_reference() {
     against_the_references::<f64>(1e-13);
 }
 
+#[test]
+fn weights_beyond_shared_memory_train_where_they_are() {
+    // In f64, more than the 227 KiB that a block has at most.
+    let case = Case::<f64>::new(&[180, 160, 1], Bias::All, Hidden::Relu, 2);
+    let (order, lr) = (Cases::new(8).indices(2 * 3, case.shape.n), step_sizes(case.shape.widths, 3));
+    let train = |cx: &Context| {
+        let mut case = case.clone();
+        assert_eq!(case.sgd(cx, rules()[3], &order, &lr), [None; 2]);
+        case.params
+    };
+    let want = train(&scalar_context());
+    assert_ne!(want, case.params);
+    for cx in contexts() {
+        assert_close(&variant(&cx), &train(&cx), &want, 1e-13);
+    }
+}
+
 fn grouping_and_splitting_change_nothing<T: Real>() {
     const STEPS: usize = 9;
     for replicas in [1, 2, 3, 5] {

@@ -61,7 +61,7 @@ fn steps_of_pytorch() {
 }
 
 fn against_the_oracle<T: Real>(tolerance: f64) {
-    for len in [1, 3, 7, 8, 9, 16, 17, 31, 33, 100] {
+    for len in [1, 3, 7, 8, 9, 16, 17, 31, 33, 100, 300] {
         for (rule, ..) in from_pytorch() {
             let mut cases = Cases::new(len as u64);
             let start: Vec<T> = cases.reals(len);

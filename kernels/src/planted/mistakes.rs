@@ -1,0 +1,303 @@
+//! The mistakes, by the test that finds them.
+
+use super::Found::{Bounds, Race, Value};
+use super::Mistake;
+
+macro_rules! mistakes {
+    ($($test:path { $($found:ident $file:literal: $from:literal => $to:literal;)+ })+) => {
+        pub(super) const MISTAKES: &[Mistake] = &[
+            $($(Mistake { test: stringify!($test), found: $found, file: $file, from: $from, to: $to },)+)+
+        ];
+    };
+}
+
+mistakes! {
+    // ---- element by element ----
+
+    activation::tests::values_of_pytorch {
+        Bounds "activation.cu": "FOR_ELEMENTS(i, n) y[i]" => "FOR_ELEMENTS(i, n + 1) y[i]";
+        Value "activation.cu": " + first * double(dy_tangent)" => "";
+        Value "activation.cu": "case TANH: return T(tanh(double(x)));" => "";
+    }
+    activation::tests::relu_that_is_off_gives_zero_whatever_comes_back {
+        Value "activation.cu": "dx[i] = backward(kind, x[i], dy[i])" => "dx[i] = backward(kind, x[i], dy[0])";
+        Value "activation.cu": "return where_on(x, dy_tangent)" => "return where_on(x, T(1)) * dy_tangent";
+    }
+    activation::tests::zeros_infinities_and_nan {
+        Value "activation.cu": "x <= T(0) ? T(0) : x" => "T(0)";
+    }
+    activation::tests::every_variant_matches_the_oracle_over_the_whole_range {
+        Value "activation.cu": "return 4.0 * t / ((1.0 + t) * (1.0 + t))" => "return 1.0 - tanh(x) * tanh(x)";
+        Value "dev.cuh in activation.cu": "(u64 i = blockIdx.x * static_cast<u64>(blockDim.x)" => "(u64 i = blockIdx.x * 128";
+    }
+    adam::tests::steps_of_pytorch {
+        Value "adam.cu": "(d - m[i])" => "(d - m[0])";
+        Value "adam.cu": "root(square) / bias_root" => "root(square)";
+        Value "adam.cu": "v[i] = square;" => "";
+        Value "dev.cuh in adam.cu": "return ::sqrt(x)" => "return sqrtf(float(x))";
+    }
+    adam::tests::every_variant_matches_the_oracle {
+        Bounds "adam.cu": "FOR_ELEMENTS(i, n)" => "FOR_ELEMENTS(i, n + 1)";
+        Value "adam.cu": " + weight_decay * w" => "";
+        Value "dev.cuh in adam.cu": "blockIdx.x * static_cast<u64>(blockDim.x) + threadIdx.x" => "threadIdx.x";
+    }
+    clip::tests::values_of_pytorch {
+        Value "clip.cu": "norm[0]" => "norm[1]";
+        Value "dev.cuh in clip.cu": "norm + T(1e-6)" => "norm";
+    }
+    clip::tests::every_variant_scales_every_element {
+        Bounds "clip.cu": "FOR_ELEMENTS(i, n)" => "FOR_ELEMENTS(i, n + 1)";
+        Value "clip.cu": "gradient[i] *= factor" => "gradient[i] = factor * gradient[0]";
+        Value "dev.cuh in clip.cu": "blockIdx.x * static_cast<u64>(blockDim.x) + threadIdx.x" => "threadIdx.x";
+    }
+    sgd::tests::steps_of_pytorch {
+        Value "sgd.cu": "momentum * buffer[i]" => "momentum * buffer[0]";
+        Value "sgd.cu": "momentum_state == LATER ?" => "true ?";
+        Value "sgd.cu": "undamped * d" => "d";
+        Value "sgd.cu": "nesterov ? d + momentum * mean : mean" => "mean";
+    }
+    sgd::tests::every_variant_matches_the_oracle {
+        Bounds "sgd.cu": "FOR_ELEMENTS(i, n)" => "FOR_ELEMENTS(i, n + 1)";
+        Value "dev.cuh in sgd.cu": "blockIdx.x * static_cast<u64>(blockDim.x) + threadIdx.x" => "threadIdx.x";
+    }
+    combine::tests::values_by_hand {
+        Bounds "combine.cu": "FOR_ELEMENTS(i, n) {" => "FOR_ELEMENTS(i, n + 1) {";
+        Bounds "combine.cu": "if (terms > 1)" => "if (terms > 0)";
+        Value "combine.cu": "c1 * x1[i]" => "c1 * x0[i]";
+        Value "combine.cu": "c0 * x0[i]" => "c0 * x0[0]";
+        Bounds "combine.cu": "FOR_ELEMENTS(i, n) out" => "FOR_ELEMENTS(i, n + 1) out";
+        Value "combine.cu": "factor * out[i]" => "out[i]";
+        Value "combine.cu": "fused(c, x[i]," => "fused(c, x[0],";
+    }
+    combine::tests::every_variant_matches_the_oracle {
+        Value "combine.cu": "c3 * x3[i]" => "c3 * x2[i]";
+        Value "combine.cu": "put(out + i, sum, add)" => "out[i] = sum";
+        Value "dev.cuh in combine.cu": "add ? *out + value : value" => "*out + value";
+    }
+    gather::tests::every_element_type_arrives_in_order {
+        Bounds "gather.cu": "FOR_ELEMENTS(i, elements)" => "FOR_ELEMENTS(i, elements + 1)";
+        Value "gather.cu": "indices[i / width]" => "indices[0]";
+        Value "gather.cu": "x[row * stride + i % width]" => "x[row * width + i % width]";
+        Value "gather.cu": "x[row * stride + i % width]" => "x[row * stride]";
+    }
+    gather::tests::a_row_that_is_not_there_is_refused_or_nan {
+        Bounds "gather.cu": "row < rows" => "row <= rows";
+        Value "gather.cu": "T(~T(0))" => "T(0)";
+    }
+    divergence::tests::one_number_is_enough_wherever_it_is {
+        Race "dev.cuh in divergence.cu": "= value;\n    __syncthreads();" => "= value;";
+        Value "divergence.cu": "i < n;" => "i <= n;";
+        Value "divergence.cu": "i = threadIdx.x; i < n" => "i = threadIdx.x; i + 1 < n";
+        Value "divergence.cu": " && first[0] == ~0u" => "";
+        Value "divergence.cu": "is_finite(x[i])" => "is_finite(x[0])";
+        Value "divergence.cu": "first[0] = iteration" => "first[0] = iteration + 1";
+    }
+    softmax_xent::tests::a_label_that_is_no_class_is_refused_or_nan {
+        Bounds "softmax_xent.cu": "label < classes ? double(row[label]) : not_a_number()" => "double(row[label])";
+        Value "softmax_xent.cu": "labels[i] < classes ? 0.0 : not_a_number()" => "0.0";
+    }
+
+    device::tests::what_a_grid_is_too_small_for_comes_in_further_rounds {
+        Value "dev.cuh in clip.cu": "i += static_cast<u64>(gridDim.x) * blockDim.x" => "i += blockDim.x";
+    }
+
+    // ---- random numbers ----
+
+    permutation::tests::every_variant_gives_the_same_items_wherever_it_starts {
+        Bounds "permutation.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
+        Value "permutation.cu": "keys[round + 1]" => "keys[round]";
+        Value "permutation.cu": "product >> 13" => "product >> 12";
+        Value "permutation.cu": "u32((first % n + i) % n)" => "u32((first / 2 + i) % n)";
+        Value "uniform.cuh in permutation.cu": ">> 32" => ">> 33";
+    }
+    permutation::tests::every_item_appears_once {
+        Value "permutation.cu": "while (item >= n)" => "while (false)";
+        Value "permutation.cu": "item = row + rows * column" => "item = row + columns * column";
+    }
+    philox::tests::every_variant_draws_the_same_integers_wherever_it_starts {
+        Bounds "philox.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
+        Value "philox.cu": "round < 10" => "round < 9";
+        Value "philox.cu": ".at[position % 4]" => ".at[i % 4]";
+        Value "philox.cu": "u32(block >> 32)" => "0";
+        Value "philox.cu": "key1 += 0xBB67AE85" => "key1 += 0x9E3779B9";
+        Value "uniform.cuh in philox.cu": ">> 32" => ">> 31";
+    }
+
+    // ---- sums ----
+
+    norm::tests::every_variant_matches_the_oracle {
+        Race "dev.cuh in norm.cu": "= value;\n    __syncthreads();" => "= value;";
+        Bounds "sums.cuh in norm.cu": "start + SUM_CHUNK < n ? start + SUM_CHUNK : n" => "start + SUM_CHUNK";
+        Value "sums.cuh in norm.cu": "u64 i = start + threadIdx.x" => "u64 i = threadIdx.x";
+        Value "sums.cuh in norm.cu": "i < chunks; i += blockDim.x" => "i < 1; i += blockDim.x";
+        Value "sums.cuh in norm.cu": "SUM_CHUNK = 4096" => "SUM_CHUNK = 4095";
+        Value "dev.cuh in norm.cu": "lane_of_thread() < warps_of_block()" => "lane_of_thread() < warps_of_block() - 1";
+        Value "norm.cu": "a[i] * b[i]" => "a[i] * a[i]";
+        Value "norm.cu": "take_root ? root(sum) : sum" => "root(sum)";
+    }
+    mse::tests::every_variant_matches_the_oracle {
+        Race "dev.cuh in mse.cu": "= value;\n    __syncthreads();" => "= value;";
+        Bounds "mse.cu": "FOR_ELEMENTS(i, n) dy[i]" => "FOR_ELEMENTS(i, n + 1) dy[i]";
+        Value "sums.cuh in mse.cu": "i < end; i += blockDim.x" => "i < end; i += blockDim.x + 1";
+        Value "sums.cuh in mse.cu": "partial[blockIdx.x] = sum" => "partial[0] = sum";
+        Value "mse.cu": "y[i] - target[i]" => "y[i] - target[0]";
+        Value "dev.cuh in mse.cu": "distance = 16" => "distance = 8";
+        Value "dev.cuh in mse.cu": "blockIdx.x * static_cast<u64>(blockDim.x) + threadIdx.x" => "threadIdx.x";
+    }
+    mse::tests::forward_value_by_hand {
+        Value "mse.cu": "double(factor) * sum" => "sum";
+    }
+    mse::tests::tangent_is_the_derivative_of_backward {
+        Value "mse.cu": "factor * y_tangent[i]" => "y_tangent[i]";
+    }
+    logistic::tests::every_variant_matches_the_oracle {
+        Race "dev.cuh in logistic.cu": "= value;\n    __syncthreads();" => "= value;";
+        Bounds "logistic.cu": "dy[i] = T(-t * sigmoid" => "dy[i + 1] = T(-t * sigmoid";
+        Value "logistic.cu": "sigmoid(-t * double(y[i]))" => "sigmoid(-t * double(y[0]))";
+        Value "sums.cuh in logistic.cu": "u64 i = start + threadIdx.x" => "u64 i = start";
+        Value "logistic.cu": "sigmoid(at) * sigmoid(-at)" => "sigmoid(at)";
+    }
+    logistic::tests::far_margins_keep_their_digits {
+        Value "logistic.cu": "log1p(exp(-fabs(margin)))" => "log(1.0 + exp(-fabs(margin)))";
+        Value "logistic.cu": " + (margin < 0.0 ? -margin : 0.0)" => "";
+    }
+    logistic::tests::values_of_pytorch {
+        Value "logistic.cu": "x < 0.0 ? t / (1.0 + t) : 1.0 / (1.0 + t)" => "1.0 / (1.0 + t)";
+    }
+    softmax_xent::tests::every_variant_matches_the_oracle {
+        Race "dev.cuh in softmax_xent.cu": "= value;\n    __syncthreads();" => "= value;";
+        Bounds "softmax_xent.cu": "last = min(first + SAMPLES_OF_BLOCK, n)" => "last = first + SAMPLES_OF_BLOCK";
+        Value "softmax_xent.cu": "SAMPLES_OF_BLOCK = 64" => "SAMPLES_OF_BLOCK = 63";
+        Value "softmax_xent.cu": "dy[i * u64(classes) + k]" => "dy[i * u64(classes - 1) + k]";
+        Value "softmax_xent.cu": "k == labels[i] ?" => "k == labels[0] ?";
+        Value "softmax_xent.cu": "k == largest.place ? 0.0 : " => "";
+        Value "softmax_xent.cu": "(double(row_tangent[k]) - mean)" => "double(row_tangent[k])";
+        Value "dev.cuh in softmax_xent.cu": "distance = 16" => "distance = 8";
+    }
+    softmax_xent::tests::equal_logits_are_counted_once_each {
+        Value "softmax_xent.cu": " || (value == best.value && place < best.place)" => "";
+    }
+
+    // ---- products of matrices ----
+
+    gemm::tests::every_variant_matches_the_oracle {
+        Race "product.cuh in gemm.cu": "wait_copies<1>();" => "wait_copies<2>();";
+        Race "product.cuh in gemm.cu": "wait_copies<1>();\n        __syncthreads();" => "wait_copies<1>();";
+        Race "product.cuh in gemm.cu": "has just been read.\n        __syncthreads();" => "has just been read.";
+        Race "product.cuh in gemm.cu": "copy_stage(0);\n    commit_copies();" => "copy_stage(0);";
+        Bounds "product.cuh in gemm.cu": "first_outer + o < from.size" => "first_outer + o <= from.size";
+        Bounds "product.cuh in gemm.cu": "to_row < a.size" => "to_row <= a.size";
+        Value "product.cuh in gemm.cu": "first_inner + i < inner_size" => "first_inner + i <= inner_size";
+        Value "product.cuh in gemm.cu": "copy_async(slice + i * PITCH + o" => "copy_async(slice + i * TILE + o";
+        Value "product.cuh in gemm.cu": "first_column = blockIdx.x * TILE" => "first_column = 0";
+        Value "product.cuh in gemm.cu": "first_row = blockIdx.y * TILE" => "first_row = 0";
+        Value "gemm.cu": "column * c_column" => "column";
+        Value "gemm.cu": "Operand<T>{b, n, b_column, b_row}" => "Operand<T>{b, n, b_row, b_column}";
+    }
+    gemm::tests::forward_value_by_hand {
+        Value "gemm.cu": "put(c + row * c_row + column * c_column, value, add)" => "c[row * c_row + column * c_column] = value";
+    }
+    linear::tests::values_by_hand {
+        Race "linear.cu": "sums[threadIdx.x] = sum;\n    __syncthreads();" => "sums[threadIdx.x] = sum;";
+        Race "product.cuh in linear.cu": "wait_copies<1>();" => "wait_copies<2>();";
+        Bounds "linear.cu": "warp == 0 && column < outputs" => "warp == 0 && column <= outputs";
+        Value "linear.cu": "value + b[column]" => "value + b[row]";
+        Value "linear.cu": "Operand<T>{w, inputs, 1, inputs}, outputs" => "Operand<T>{w, inputs, 1, outputs}, outputs";
+        Value "linear.cu": "put(db + column, sum, add)" => "db[column] = sum";
+    }
+    linear::tests::every_variant_matches_the_oracle {
+        Value "linear.cu": "sums[other * 32 + lane]" => "sums[other * 31 + lane]";
+        Value "linear.cu": "row += warps" => "row += warps + 1";
+        Value "linear.cu": "column = blockIdx.x * 32 + lane" => "column = lane";
+        Value "product.cuh in linear.cu": "first_column = blockIdx.x * TILE" => "first_column = 0";
+        Value "product.cuh in linear.cu": "row + r * SIDE, to_column" => "row + r, to_column";
+    }
+
+    // ---- training ----
+
+    diagonal::tests::every_variant_matches_the_oracle {
+        Bounds "diagonal.cu": "output >= u64(replicas) * n" => "output > u64(replicas) * n";
+        Bounds "diagonal.cu": "FOR_ELEMENTS(element, u64(replicas) * d)" => "FOR_ELEMENTS(element, u64(replicas) * d + 1)";
+        Value "diagonal.cu": "output % n * stride" => "output % n * d";
+        Value "diagonal.cu": "output / n * 2 * d" => "output / n * d";
+        Value "diagonal.cu": "dy[replica * n + i]" => "dy[i]";
+        Value "diagonal.cu": "dbeta * params[u]" => "dbeta * params[v]";
+    }
+    diagonal::tests::one_step_is_the_gradient_step {
+        Race "diagonal.cu": "block_barrier();\n    if (order)" => "if (order)";
+        Race "replica.cuh in diagonal.cu": "block_barrier();\n        if (*stop)" => "if (*stop)";
+        Bounds "diagonal.cu": "take<T>(BATCH_CHUNK)" => "take<T>(BATCH_CHUNK + 1)";
+        Bounds "diagonal.cu": "params[d + j] = v[j]" => "params[d + j + 1] = v[j]";
+        Value "diagonal.cu": "change * before" => "change * u[j]";
+        Value "diagonal.cu": "lr[step] / T(batch)" => "lr[step]";
+        Value "replica.cuh in diagonal.cu": "x + sample * u64(stride)" => "x + sample * u64(d)";
+    }
+    diagonal::tests::every_step_variant_matches_the_oracle {
+        Race "diagonal.cu": "block_barrier();\n    }" => "}";
+        Value "diagonal.cu": "order += replica * u64(steps) * batch" => "order += replica * u64(steps)";
+    }
+    diagonal::tests::divergence_is_found_at_its_step_and_touches_no_other_replica {
+        Value "diagonal.cu": "diverged[replica] = step" => "diverged[0] = step";
+        Value "dev.cuh in diagonal.cu": "return ::fabs(x) <= 1.79" => "return ::fabs(x) >= 1.79";
+    }
+    deep_linear::tests::a_network_without_random_numbers_follows_its_known_path {
+        Race "deep_linear.cu": "block_barrier();\n    if (order)" => "if (order)";
+        Race "deep_linear.cu": "block_barrier();\n            above = here;" => "above = here;";
+        Race "deep_linear.cu": "block_barrier();\n        T* below" => "T* below";
+        Race "deep_linear.cu": "block_barrier();\n            w += inputs * outputs;" => "w += inputs * outputs;";
+        Race "deep_linear.cu": "block_barrier();\n    }\n    store" => "}\n    store";
+        Bounds "deep_linear.cu": "params += replica * u64(parameters)" => "params += (replica + 1) * u64(parameters)";
+        Value "deep_linear.cu": "b[i / inputs] * f[i % inputs]" => "b[i % outputs] * f[i % inputs]";
+        Value "deep_linear.cu": "scale / T(batch)" => "scale";
+        Value "deep_linear.cu": "squared_norm = fused(rows, columns, squared_norm)" => "squared_norm = rows * columns";
+    }
+    deep_linear::tests::every_variant_matches_the_oracle {
+        Race "dev.cuh in deep_linear.cu": "scratch[lane_of_thread()] : T(0));\n    __syncthreads();" => "scratch[lane_of_thread()] : T(0));";
+        Value "deep_linear.cu": " + weight_decay * before" => "";
+        Value "replica.cuh in deep_linear.cu": "first == 0 ? T(0) : sums[j]" => "T(0)";
+        Value "replica.cuh in deep_linear.cu": "o += warps_of_block()" => "o += warps_of_block() + 1";
+        Value "replica.cuh in deep_linear.cu": "matrix[o * columns + i], vector[o]" => "matrix[o * rows + i], vector[o]";
+    }
+    deep_linear::tests::a_single_bad_row_stops_the_batch_that_has_it {
+        Race "replica.cuh in deep_linear.cu": "if (first + BATCH_CHUNK < batch.count) block_barrier();" => "";
+        Value "replica.cuh in deep_linear.cu": "if (!is_finite(residual)) atomicOr(stop, 1u);" => "";
+        Value "dev.cuh in deep_linear.cu": "return ::fabs(x) <= 1.79769313486231570815e308" => "return ::fabs(x) == ::fabs(x)";
+    }
+    deep_linear::tests::weights_beyond_shared_memory_train_where_they_are {
+        Bounds "replica.cuh in deep_linear.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
+    }
+    mlp::tests::an_unstable_step_size_diverges_at_the_same_step_everywhere {
+        Race "mlp.cu": "x[sample * u64(stride) + j];\n        block_barrier();" => "x[sample * u64(stride) + j];";
+        Race "mlp.cu": "block_barrier();\n            w +=" => "w +=";
+        Race "mlp.cu": "scale * residual;\n        block_barrier();" => "scale * residual;";
+        Race "mlp.cu": "});\n            block_barrier();\n        }" => "});\n        }";
+        Race "mlp.cu": "block_barrier();\n    }\n    store" => "}\n    store";
+        Bounds "mlp.cu": "activations = memory.take<T>(all_widths)" => "activations = memory.take<T>(all_widths + 40)";
+        Bounds "mlp.cu": "order += replica * u64(steps)" => "order += (replica + 1) * u64(steps)";
+        Value "mlp.cu": "descend(layer + o, delta[o])" => "descend(layer + o, delta[0])";
+    }
+    mlp::tests::a_step_by_hand {
+        Value "dev.cuh in mlp.cu": "clip < norm ? clip / norm : T(1)" => "clip / norm";
+        Value "mlp.cu": "bias == BIAS_ALL || " => "";
+        Value "mlp.cu": " + T(has_bias(bias, l) ? 1 : 0)" => "";
+        Value "mlp.cu": "weight_decay * *weight" => "weight_decay";
+        Value "mlp.cu": "w += inputs * outputs + (b ? outputs : 0)" => "w += inputs * outputs";
+    }
+    mlp::tests::the_derivative_of_relu_at_zero_is_zero {
+        Value "mlp.cu": "activations[here + i] > T(0)" => "activations[here + i] >= T(0)";
+    }
+    mlp::tests::every_variant_matches_the_oracle_and_an_independent_reference {
+        Value "mlp.cu": "relu && l < depth" => "relu && l <= depth";
+        Race "dev.cuh in mlp.cu": "scratch[lane_of_thread()] : T(0));\n    __syncthreads();" => "scratch[lane_of_thread()] : T(0));";
+        Value "mlp.cu": "delta[i / inputs] * a[i % inputs]" => "delta[i / outputs] * a[i % inputs]";
+        Value "mlp.cu": "sample * u64(stride)" => "sample * u64(widths[0])";
+        Value "replica.cuh in mlp.cu": "i < columns; i += 32" => "i < columns; i += 33";
+    }
+    mlp::tests::divergence_is_found_at_its_step_and_touches_no_other_replica {
+        Value "mlp.cu": "diverged[replica] = step" => "diverged[0] = step";
+        Value "mlp.cu": "on_off && z < T(0) ? T(0) : z" => "on_off && !(z > T(0)) ? T(0) : z";
+    }
+    mlp::tests::weights_beyond_shared_memory_train_where_they_are {
+        Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
+    }
+}
