@@ -64,7 +64,7 @@ fn phases(title: &str, (x, columns): (Axis, usize), (y, rows): (Axis, usize), ph
     plot::Panel { title: title.to_owned(), x, y, notes, tiles: Some(tiles), ..plot::Panel::default() }
 }
 
-/// The tile of a value that is farthest from any other value, in steps; none if it is at the border of its region.
+/// The tile of a value that is farthest from any other value, in steps; none if the value fills no square of five.
 fn widest(values: &[f64], columns: usize, value: f64) -> Option<(usize, usize)> {
     let rows = values.len() / columns.max(1);
     let inside = |column: i64, row: i64| {
@@ -80,7 +80,7 @@ fn widest(values: &[f64], columns: usize, value: f64) -> Option<(usize, usize)> 
     };
     let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
     let best = places.map(|(column, row)| (reach(column, row), (column, row))).max_by_key(|&(reach, _)| reach);
-    best.filter(|&(reach, _)| reach > 1).map(|(_, place)| place)
+    best.filter(|&(reach, _)| reach > 2).map(|(_, place)| place)
 }
 
 #[cfg(test)]
