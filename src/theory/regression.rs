@@ -37,19 +37,19 @@ pub fn critical(batch: u64) -> f64 {
     root(1.0, high, |lambda| exponent(lambda, batch))
 }
 
-/// Largest step sizes that are stable in a moment, from E[x²] and E[x⁴].
+/// Largest step sizes that are stable in a moment, from E x² and E x⁴.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MomentBounds {
-    /// E[w²] falls: 2S E[x²]/(E[x⁴] + (S-1) E[x²]²).
+    /// E w² falls: 2S E x²/(E x⁴ + (S-1) (E x²)²).
     pub mean_square: f64,
-    /// The same as printed in equations 4 and 21, which count (S-1)² cross terms and one of E[x⁴]:
-    /// 2S² E[x²]/(E[x⁴] + (S-1)² E[x²]²). Right for S = 1 only; for S > 1 it can exceed that of gradient descent.
+    /// The same as printed in equations 4 and 21, which count (S-1)² cross terms and one of E x⁴:
+    /// 2S² E x²/(E x⁴ + (S-1)² (E x²)²). Right for S = 1 only; for S > 1 it can exceed that of gradient descent.
     pub mean_square_printed: f64,
-    /// Equation 22, for Gaussian data, which says it is the same: (2/E[x²])·S²/(3S + (S-1)²).
+    /// Equation 22, for Gaussian data, which says it is the same: (2/E x²)·S²/(3S + (S-1)²).
     pub mean_square_gaussian_printed: f64,
-    /// A stationary distribution stays: (2/E[x²])/(1 + 1/S).
+    /// A stationary distribution stays: (2/E x²)/(1 + 1/S).
     pub stationary: f64,
-    /// Gradient descent: 2/E[x²].
+    /// Gradient descent: 2/E x².
     pub gradient_descent: f64,
 }
 

@@ -38,7 +38,7 @@ pub struct Exponents {
 /// What SGD does near the saddle (Figure 1b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Phase {
-    /// w - u vanishes, in mean square too: λ < 2E[χ]/E[χ²]. It learns.
+    /// w - u vanishes, in mean square too: λ < 2E χ/E χ². It learns.
     Ia,
     /// w - u vanishes in probability only. It learns.
     Ib,
@@ -103,7 +103,7 @@ impl Saddle {
         }
     }
 
-    /// E[(w - u)²] falls for λ below 2E[χ]/E[χ²]; E[χ²] of a batch is (E[χ₁²] + (S-1) E[χ₁]²)/S.
+    /// E (w - u)² falls for λ below 2E χ/E χ²; E χ² of a batch is (E χ₁² + (S-1) (E χ₁)²)/S.
     #[must_use]
     pub fn mean_square_bound(self) -> f64 {
         match self {

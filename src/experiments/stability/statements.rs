@@ -108,7 +108,7 @@ pub(super) fn log_last_window(squares: &[f64]) -> f64 {
     -squares.iter().filter(|&&square| square > least).map(|square| (square / least - 1.0).abs().ln()).sum::<f64>()
 }
 
-/// The bounds of convergence in mean square that the text prints, against what they say: at the bound E[w²] neither grows nor falls.
+/// The bounds of convergence in mean square that the text prints, against what they say: at the bound E w² neither grows nor falls.
 pub(super) fn moments() -> Vec<Claim> {
     let batches = [1u64, 2, 4, 8, 16, 64];
     // E[(1 - λQ)²] = 1 - 2λ + λ²(1 + 2/S) for the mean Q of S squares of N(0, 1).
