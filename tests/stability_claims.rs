@@ -191,3 +191,40 @@ fn a_figure_that_simulates_needs_its_name_and_its_own_data() {
         "of all of its runs or of none",
     );
 }
+
+#[test]
+fn figure_1b() {
+    let ids = ["exponents", "exclusive", "strong-noise", "five"];
+    for (agrees, points, phases, verdict) in [(1.0, 0.0, 5.0, Holds), (0.99, 1.0, 4.0, Fails)] {
+        let told = synthetic("stability/fig1b", |_, metric, _| match metric {
+            "agrees" => agrees,
+            "phases" => phases,
+            _ => points,
+        });
+        expect("stability/fig1b", &told, &ids.map(|id| (id, verdict)));
+    }
+    undecided("stability/fig1b", &ids);
+}
+
+#[test]
+fn measured_phase_diagrams() {
+    let figures: [(&str, &[&str]); 3] = [
+        ("stability/fig1c", &["universal"]),
+        ("stability/fig7", &["low-rank", "boundary", "finite"]),
+        ("stability/fig8", &["adam"]),
+    ];
+    for (id, claims) in figures {
+        for (low, agrees, diverged, verdict) in [(0.2, 0.95, 0.0, Holds), (0.01, 0.8, 0.1, Fails)] {
+            let told = synthetic(id, |_, metric, _| match metric {
+                "low_rank" => low,
+                "agrees" => agrees,
+                _ => diverged,
+            });
+            expect(id, &told, &claims.iter().map(|&claim| (claim, verdict)).collect::<Vec<_>>());
+        }
+        undecided(id, claims);
+    }
+    // Of two kinds of network one with a region of low rank is not all of them.
+    let half = synthetic("stability/fig7", |run, metric, _| if metric == "low_rank" && run.name == "tanh" { 0.0 } else { 0.95 });
+    expect("stability/fig7", &half, &[("low-rank", HoldsUnder), ("boundary", Holds), ("finite", Fails)]);
+}

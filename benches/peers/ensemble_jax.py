@@ -3,7 +3,7 @@
 Variants, each at two unrollings of the scan (one JSON line for each):
 vmap hand   jax.vmap over replicas of a jax.lax.scan over steps, gradient by hand
 vmap grad   the same with jax.grad
-loop hand   jax.lax.map over replicas of the same scan: one replica after another, on one core
+loop hand   one replica after another: the same scan, compiled once, called for each
 
 The network is `diagonal` (h = <u*v, x>, --d features) or a perceptron of the given widths without biases but in its first layer
 with --bias first. The loss is the squared error, a mean over outputs. `steps_per_s` counts the steps of every replica.
@@ -108,14 +108,14 @@ def main() -> None:
 
         return jax.lax.scan(step, weights, order, unroll=unroll)[0]
 
-    for name, gradient, over in (
-        ("vmap hand", by_hand, jax.vmap),
-        ("vmap grad", jax.grad(loss), jax.vmap),
-        ("loop hand", by_hand, lambda one: lambda weights, orders: jax.lax.map(lambda each: one(*each), (weights, orders))),
-    ):
+    for name, gradient in (("vmap hand", by_hand), ("vmap grad", jax.grad(loss))):
         for unroll in UNROLLINGS:
-            all_replicas = jax.jit(over(functools.partial(train, gradient, unroll)))
+            all_replicas = jax.jit(jax.vmap(functools.partial(train, gradient, unroll)))
             report(f"{name} unroll={unroll}", options, lambda: jax.block_until_ready(all_replicas(initial, orders)))
+    each = [(jax.tree.map(lambda leaf: leaf[r], initial), orders[r]) for r in range(options.replicas)]
+    for unroll in UNROLLINGS:
+        one = jax.jit(functools.partial(train, by_hand, unroll))
+        report(f"loop hand unroll={unroll}", options, lambda: jax.block_until_ready([one(*arguments) for arguments in each]))
 
 
 def report(variant: str, options: argparse.Namespace, train) -> None:

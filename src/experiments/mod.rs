@@ -70,6 +70,7 @@ pub const FIGURES: &[Figure] = &[
     janus::noise::FIGURE,
     janus::theorem1::FIGURE,
     stability::fig1a::FIGURE,
+    stability::fig1b::FIGURE,
     stability::fig1c::FIGURE,
     stability::fig2::FIGURE,
     stability::fig3::FIGURE,

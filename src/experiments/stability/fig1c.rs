@@ -34,7 +34,7 @@ fn kinds() -> [Kind; 3] {
 fn declare(scale: Scale) -> Spec {
     let (points, d, steps) = match scale {
         Scale::Smoke => (3, 20, 500),
-        Scale::Laptop => (6, 200, 3_000),
+        Scale::Laptop => (6, 200, 10_000),
         Scale::Paper => (16, 200, 100_000),
     };
     diagram::declare(&FIGURE, "Phase diagrams of small networks, Figure 1c", scale, &kinds(), (points, d), steps)

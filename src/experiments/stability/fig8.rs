@@ -33,7 +33,7 @@ fn kinds() -> [Kind; 4] {
 fn declare(scale: Scale) -> Spec {
     let (points, d, steps) = match scale {
         Scale::Smoke => (3, 20, 500),
-        Scale::Laptop => (6, 200, 3_000),
+        Scale::Laptop => (4, 200, 10_000),
         Scale::Paper => (32, 200, 100_000),
     };
     let title = "Rank of two-layer networks over noise and step size, Adam, Figure 8";

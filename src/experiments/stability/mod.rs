@@ -3,6 +3,7 @@
 
 mod diagram;
 pub(super) mod fig1a;
+pub(super) mod fig1b;
 pub(super) mod fig1c;
 pub(super) mod fig2;
 pub(super) mod fig3;
