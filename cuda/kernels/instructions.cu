@@ -1,7 +1,7 @@
 // What dev.cuh promises, instruction by instruction, on bits of the caller's: cuda/src/instructions.rs compares what a device
 // and the emulator make of them with plain arithmetic. No operator uses it.
 //
-// All: one block. Shared memory and sizes are those of the launches there.
+// All but clusters: one block. Shared memory and sizes are those of the launches there.
 #include "dev.cuh"
 
 KERNEL(instructions_convert, 256, const float* in, u32* out, u32 n) {
@@ -129,6 +129,15 @@ KERNEL(instructions_product_bf16, 32, const float* a, const float* b, float* c) 
 }
 
 #if !defined(__CUDACC__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+// Clusters of 4 blocks: every thread takes a word of the next block of its cluster, from the other end.
+KERNEL(instructions_cluster, 64, const u32* in, u32* out) {
+    u32 *shared = reinterpret_cast<u32*>(shared_memory()), rank = cluster_rank(), at = blockIdx.x * 64 + threadIdx.x;
+    shared[threadIdx.x] = in[at] + rank;
+    cluster_barrier();
+    out[at] = in_cluster(shared, (rank + 1) % 4)[63 - threadIdx.x];
+    cluster_barrier();
+}
 
 // The words of a tile as they lie in shared memory.
 KERNEL(instructions_tile, 32, const __grid_constant__ TensorMap map, u32* out, u32 words, int column, int row) {

@@ -3,8 +3,10 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use cudarc::driver::result;
-use cudarc::driver::sys::{CUdevice_attribute, CUtensorMap};
+use cudarc::driver::sys::{
+    self, CUdevice_attribute, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue,
+    CUlaunchAttributeValue_union__bindgen_ty_1 as ClusterSize, CUlaunchConfig, CUtensorMap,
+};
 use cudarc::driver::{CudaContext, DriverError};
 
 use crate::memory::Memory;
@@ -47,6 +49,9 @@ impl Limits {
     }
 }
 
+/// Blocks of a cluster that every device with clusters runs.
+pub const MOST_OF_CLUSTER: usize = 8;
+
 /// A number that a kernel can take by value: an [`Element`], or a 64-bit size.
 pub trait Value: bytemuck::Pod {}
 impl<T: Element> Value for T {}
@@ -76,6 +81,7 @@ pub struct Launch<'a> {
     kernel: Arc<Kernel>,
     grid: [usize; 3],
     block: [usize; 3],
+    cluster: [usize; 3],
     shared_bytes: usize,
     arguments: Vec<Argument>,
     memories: Vec<Arc<Memory>>,
@@ -118,6 +124,7 @@ impl<'a> Launch<'a> {
             kernel: context.kernel(code, name)?,
             grid: [1; 3],
             block: [1; 3],
+            cluster: [1; 3],
             shared_bytes: 0,
             arguments: Vec::new(),
             memories: Vec::new(),
@@ -134,6 +141,13 @@ impl<'a> Launch<'a> {
     /// Threads of a block along x, y and z.
     pub fn block(mut self, threads: [usize; 3]) -> Self {
         self.block = threads;
+        self
+    }
+
+    /// Blocks of a cluster along x, y and z, at most [`MOST_OF_CLUSTER`], of which the grid has whole ones: they run at once and
+    /// reach each other's shared memory. From compute capability 9.0 on.
+    pub fn cluster(mut self, blocks: [usize; 3]) -> Self {
+        self.cluster = blocks;
         self
     }
 
@@ -194,17 +208,33 @@ impl<'a> Launch<'a> {
     pub unsafe fn queue(mut self) -> Result<()> {
         self.check()?;
         self.kernel.allow_shared(self.shared_bytes)?;
-        let dimensions = |sizes: [usize; 3]| (sizes[0] as u32, sizes[1] as u32, sizes[2] as u32);
-        let (grid, block, shared_bytes) = (dimensions(self.grid), dimensions(self.block), self.shared_bytes as u32);
+        let [grid, block, cluster] = [self.grid, self.block, self.cluster].map(|sizes| sizes.map(|size| size as u32));
         let mut pointers: Vec<*mut c_void> = self.arguments.iter_mut().map(Argument::pointer).collect();
+        let clusters = CUlaunchAttributeValue { clusterDim: ClusterSize { x: cluster[0], y: cluster[1], z: cluster[2] } };
+        let id = CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+        let mut attribute = CUlaunchAttribute { id, pad: [0; 4], value: clusters };
 
         let (kernel, memories) = (&self.kernel, self.memories);
         let kept: Needed = Arc::<Kernel>::clone(kernel);
         let needs = memories.into_iter().map(|memory| memory as Needed).chain([kept]);
         self.context.stream().queue("launch a kernel", needs, |stream| {
-            // SAFETY: there are as many arguments of such sizes as the kernel has parameters, and the driver copies them within
-            // the call; memory and module live until work queued now is done; the rest is the caller's promise.
-            unsafe { result::launch_kernel(kernel.raw(), grid, block, shared_bytes, stream, &mut pointers) }
+            let config = CUlaunchConfig {
+                gridDimX: grid[0],
+                gridDimY: grid[1],
+                gridDimZ: grid[2],
+                blockDimX: block[0],
+                blockDimY: block[1],
+                blockDimZ: block[2],
+                sharedMemBytes: self.shared_bytes as u32,
+                hStream: stream,
+                attrs: &raw mut attribute,
+                // A device without clusters refuses even those of one block.
+                numAttrs: u32::from(cluster != [1; 3]),
+            };
+            // SAFETY: there are as many arguments of such sizes as the kernel has parameters, and the driver copies them and the
+            // configuration within the call; memory and module live until work queued now is done; the rest is the caller's
+            // promise.
+            unsafe { sys::cuLaunchKernelEx(&config, kernel.raw(), pointers.as_mut_ptr(), std::ptr::null_mut()).result() }
         })
     }
 
@@ -237,12 +267,20 @@ impl<'a> Launch<'a> {
                 shared_bytes.saturating_sub(self.kernel.static_shared_bytes()),
             ),
         ];
-        for (what, got, least, most) in dimensions.into_iter().chain(threads_of).chain(totals) {
+        let blocks = self.cluster.into_iter().fold(1, usize::saturating_mul);
+        let cluster = [("the number of blocks of a cluster", blocks, 1, MOST_OF_CLUSTER)];
+        for (what, got, least, most) in dimensions.into_iter().chain(threads_of).chain(totals).chain(cluster) {
             if !(least..=most).contains(&got) {
                 return Err(Error::Launch { kernel: kernel(), what, got, expected: format!("{least} to {most}") });
             }
         }
-        Ok(())
+        let axes = [("grid.x", 0), ("grid.y", 1), ("grid.z", 2)].into_iter();
+        match axes.map(|(what, i)| (what, self.grid[i], self.cluster[i])).find(|(_, grid, cluster)| grid % cluster != 0) {
+            None => Ok(()),
+            Some((what, got, cluster)) => {
+                Err(Error::Launch { kernel: kernel(), what, got, expected: format!("a multiple of the cluster's {cluster}") })
+            }
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub use device_code::DeviceCode;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use graph::Graph;
-pub use launch::{Launch, Value};
+pub use launch::{Launch, MOST_OF_CLUSTER, Value};
 pub use manifest::{Built, Cubin, Manifest};
 pub use module::Kernel;
 pub use nvrtc::{Nvrtc, OPTIONS};

@@ -38,7 +38,7 @@ pub(super) fn all(cx: &Context) -> Vec<Case> {
             // Inside, and beyond the first row and the last column.
             cases.extend([(4, 3), (28, -2)].map(|place| tile(cx, swizzle, place)));
         }
-        cases.extend([warpgroup(cx), stored(cx)]);
+        cases.extend([cluster(cx), warpgroup(cx), stored(cx)]);
     }
     cases
 }
@@ -249,6 +249,20 @@ fn product(a: &[f32], b: &[f32], depth: usize) -> Vec<u32> {
         (sum as f32).to_bits()
     };
     a.chunks(depth).flat_map(|row| b.chunks(depth).map(move |column| element(row, column))).collect()
+}
+
+/// Words that blocks take from each other, in two clusters.
+fn cluster(cx: &Context) -> Case {
+    let values = Bits(9).words(8 * 64);
+    let (input, mut out) = (buffer(cx, &values), buffer(cx, &vec![0u32; values.len()]));
+    let launch = launch(cx, "cluster", 64, 64 * 4).grid([8, 1, 1]).cluster([4, 1, 1]);
+    let got = finish(launch.read(input.as_slice()).write(&mut out.as_slice_mut()), &out);
+    let taken = |at: usize| {
+        let (block, thread) = (at / 64, at % 64);
+        let rank = (block + 1) % 4;
+        values[(block / 4 * 4 + rank) * 64 + 63 - thread].wrapping_add(rank as u32)
+    };
+    exact("cluster", got, (0..values.len()).map(taken).collect())
 }
 
 /// A tile of eight rows of a matrix, from this column and row, as it lies in shared memory.

@@ -136,6 +136,9 @@ fn what_the_device_cannot_launch_is_refused() {
         // The kernel is compiled for 256.
         (refused(launch().block([257, 1, 1])), "the number of threads of a block is 257, expected 1 to 256"),
         (refused(launch().shared_bytes(1 << 20)), "dynamic shared memory in bytes is 1048576, expected 0 to "),
+        (refused(launch().cluster([2, 0, 1])), "the number of blocks of a cluster is 0, expected 1 to 8"),
+        (refused(launch().cluster([4, 4, 1])), "the number of blocks of a cluster is 16, expected 1 to 8"),
+        (refused(launch().grid([4, 3, 1]).cluster([1, 2, 1])), "grid.y is 3, expected a multiple of the cluster's 2"),
     ] {
         assert!(error.starts_with(&format!("sgd_update_f32: {says}")), "{error}");
     }

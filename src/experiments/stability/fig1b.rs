@@ -132,6 +132,6 @@ fn draw(spec: &Spec, _: &Results) -> Result<plot::Figure> {
     let bound = (-99..=100).map(|k| 0.01 * f64::from(k)).map(|a| (a, Saddle::TwoPoint { a }.mean_square_bound())).collect();
     panel.curves.push(Curve { style: Style::Dashed, ..curve("upper end of mean-square stability of w - u", 6, bound) });
     panel.legend = true;
-    let footnote = "I: w - u vanishes (Ia: in mean square too), II: w + u, III: both, IV: neither. Three phases meet at a = (√5 - 3)/2, λ = 1.618.";
+    let footnote = "I: w - u vanishes (Ia: in mean square too), II: w + u, III: both, IV: neither. Ib, II, III and IV meet at a = (√5 - 3)/2, λ = 1.618.";
     Ok(plot::Figure { title: spec.title.clone(), columns: 1, panels: vec![panel], footnote: Some(footnote.to_owned()) })
 }
