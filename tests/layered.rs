@@ -284,6 +284,37 @@ fn fused_kernels_follow_the_layers_alone_and_in_groups() {
     against_the_layers::<f32>(2e-4);
 }
 
+/// A replica's bits are its own: alone, in a group of 7 and in one of 256, and that one on one thread or in halves on two.
+#[test]
+fn replicas_have_the_same_bits_alone_in_any_group_and_on_any_thread() {
+    const STEPS: u64 = 32;
+    let cx = Context::cpu().unwrap();
+    for (name, net, optimiser, loss) in fused() {
+        let ((d, outputs), mut cases) = (inputs_and_outputs(&net), Cases::new(9));
+        let data = Dataset { d, x: cases.reals(12 * d), y: cases.reals(12 * outputs), ..Dataset::default() };
+        let schedule = Schedule::Constant { peak: 0.02 };
+        let training = Training::<f32>::new(&cx, &net, &data, loss, schedule, optimiser.clone(), STEPS).unwrap();
+        let group = |seeds: std::ops::Range<u64>| {
+            let seeds: Vec<Seed> = seeds.map(Seed::Own).collect();
+            let draws: Vec<Draws> = seeds.iter().map(|&seed| Draws::new(optimiser.batch, seed, 0, 12, STEPS).unwrap()).collect();
+            let mut state = State::<f32>::new(&seeds, |seed| net.initial(d, seed), &optimiser);
+            training.advance(&cx, &mut state, &draws, STEPS).unwrap();
+            state.params
+        };
+        let whole = group(0..256);
+        let halves = std::thread::scope(|scope| {
+            let threads = [0..128, 128..256].map(|seeds| scope.spawn(|| group(seeds)));
+            threads.map(|thread| thread.join().unwrap()).concat()
+        });
+        assert_eq!(halves, whole, "{name} {net:?}: on two threads");
+        let each = whole.len() / 256;
+        assert_eq!(group(98..105), whole[98 * each..][..7 * each], "{name} {net:?}: in a group of 7");
+        for seed in [0, 100, 255] {
+            assert_eq!(group(seed..seed + 1), whole[seed as usize * each..][..each], "{name} {net:?}: seed {seed} alone");
+        }
+    }
+}
+
 /// Momentum, Nesterov and Adam over a network, as torch.optim reads, and continued from a state.
 #[test]
 fn rules_with_memory_are_their_formulas() {

@@ -48,7 +48,12 @@ pub(super) fn declare(
     let mut spec =
         simulated(figure, title, scale, Data::Own { n: points, d }, neuron(&[d, d, d], Activation::Identity), &metrics);
     spec.loss = Loss::Mse;
-    spec.seeds.own = (0..if scale == Scale::Smoke { 1 } else { 4 }).collect();
+    let seeds = match scale {
+        Scale::Smoke => 1,
+        Scale::Laptop => 4,
+        Scale::Paper => 20,
+    };
+    spec.seeds.own = (0..seeds).collect();
     let run = |&(name, label, activation, rule): &Kind| {
         let schedule = Schedule::Constant { peak: if matches!(rule, Rule::Adam { .. }) { ADAM_STEP } else { SGD_STEP } };
         let optimiser = Optimiser { rule, ..Optimiser::minibatch_sgd(1) };
