@@ -104,7 +104,7 @@ bench() {
     local name=$1 rate
     shift
     if timeout "$limit" "$binaries/handgrad" bench "$@" --device cuda >"$rows.log" 2>&1; then
-        rate=$(sed -n 's/.*"steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
+        rate=$(sed -n 's/.*"replica_steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
         row handgrad "$name" "${rate:-FAILED}" "steps/s" 0
     else
         row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
