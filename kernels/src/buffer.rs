@@ -121,15 +121,7 @@ impl<T: Element> Buffer<T> {
     /// # Errors
     /// If the transfer from a card fails.
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        match &self.0 {
-            Storage::Host { chunks, len, .. } => Ok(bytemuck::cast_slice(chunks)[..*len].to_vec()),
-            #[cfg(feature = "cuda")]
-            Storage::Cuda(buffer) => {
-                let mut values = vec![T::zeroed(); buffer.len()];
-                buffer.copy_to_host(&mut values)?;
-                Ok(values)
-            }
-        }
+        self.view().to_vec()
     }
 
     /// All elements, to read, wherever they are.

@@ -113,6 +113,9 @@ pub(super) fn below(results: &Results, metric: &str, first: &str, second: &str) 
     paired_by(results, metric, first, Direction::Below, second, |run, replica| run.last(replica, metric))
 }
 
+/// Where the axis of what is zero to rounding begins.
+const LEAST: f64 = 1e-18;
+
 /// Error, extreme singular values, what lies outside the span of the data, and the size of updates.
 pub(super) fn draw(spec: &Spec, results: &Results, over: &str) -> Result<plot::Figure> {
     let panels = [
@@ -127,8 +130,8 @@ pub(super) fn draw(spec: &Spec, results: &Results, over: &str) -> Result<plot::F
         let curves = curves.map(|(colour, (run, declared))| course(run, metric, &declared.label, colour)).collect::<Vec<_>>();
         let largest = curves.iter().flat_map(|curve| &curve.points).map(|&(_, y)| y).fold(0.0, f64::max);
         // What is zero to rounding would only stretch the axis, and what is zero has no place on it.
-        let y = Axis { range: if largest > 1e-12 { None } else { Some((1e-18, 1.0)) }, ..Axis::log("") };
-        (largest > 0.0).then(|| super::panel(title, Axis::linear(over), y, curves))
+        let y = Axis { range: if largest > 1e-12 { None } else { Some((LEAST, 1.0)) }, ..Axis::log("") };
+        (largest > LEAST).then(|| super::panel(title, Axis::linear(over), y, curves))
     };
     let footnote = format!(
         "λ = {DECAY}, N and d: {}, square W; samples in a fixed order. Medians over {} seeds, bands: 10th to 90th percentile.",

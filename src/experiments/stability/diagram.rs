@@ -3,7 +3,7 @@
 
 use handgrad_kernels::Context;
 
-use super::{curve, neuron, simulated};
+use super::{curve, neuron, simulated, step_size};
 use crate::claims::{Evidence, each};
 use crate::data::Data;
 use crate::ensemble::{Ensemble, Member};
@@ -79,14 +79,9 @@ fn middles(n: usize, end: f64) -> impl Iterator<Item = f64> {
     (0..n).map(move |k| end * (k as f64 + 0.5) / n as f64)
 }
 
-/// The largest step size of a run's map.
-fn end(run: &Run) -> f64 {
-    super::step_size(run)
-}
-
 /// Every point, μ fastest, as tiles are numbered.
 fn members(points: usize, run: &Run) -> Vec<Member> {
-    middles(points, end(run)).flat_map(|lr| middles(points, 1.0).map(move |mu| Member { lr, mu })).collect()
+    middles(points, step_size(run)).flat_map(|lr| middles(points, 1.0).map(move |mu| Member { lr, mu })).collect()
 }
 
 /// Whether the one-dimensional theory has the point in phase III, where SGD converges to the saddle.
@@ -158,15 +153,15 @@ pub(super) fn draw(spec: &Spec, results: &Results) -> Result<plot::Figure> {
         let edges = |end: f64| (0..=points).map(|k| end * k as f64 / points as f64).collect();
         let tiles = Tiles {
             x: edges(1.0),
-            y: edges(end(run)),
+            y: edges(step_size(run)),
             values: (0..points * points).map(median).collect(),
             shades: Shades::Even { low: 0.0, high: d as f64 },
         };
-        let curves = if matches!(run.optimiser.rule, Rule::Sgd { .. }) { boundary(end(run)) } else { Vec::new() };
+        let curves = if matches!(run.optimiser.rule, Rule::Sgd { .. }) { boundary(step_size(run)) } else { Vec::new() };
         Ok(plot::Panel {
             title: run.label.clone(),
             x: Axis { range: Some((0.0, 1.0)), ..Axis::linear("signal share μ") },
-            y: Axis { range: Some((0.0, end(run))), ..Axis::linear("step size λ") },
+            y: Axis { range: Some((0.0, step_size(run))), ..Axis::linear("step size λ") },
             tiles: Some(tiles),
             curves,
             legend: true,
