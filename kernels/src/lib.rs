@@ -33,8 +33,11 @@ mod steps;
 
 pub mod activation;
 pub mod adam;
+pub mod avgpool;
+pub mod batchnorm;
 pub mod clip;
 pub mod combine;
+pub mod conv2d;
 pub mod deep_linear;
 pub mod diagonal;
 pub mod divergence;
@@ -91,8 +94,11 @@ impl Variants {
 pub const OPERATORS: &[Variants] = &[
     activation::VARIANTS,
     adam::VARIANTS,
+    avgpool::VARIANTS,
+    batchnorm::VARIANTS,
     clip::VARIANTS,
     combine::VARIANTS,
+    conv2d::VARIANTS,
     deep_linear::VARIANTS,
     diagonal::VARIANTS,
     divergence::VARIANTS,
