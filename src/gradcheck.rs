@@ -106,11 +106,11 @@ pub fn layer(cx: &Context, name: &str, layer: &dyn Layer<f64>, at: At<'_, f64>, 
     let mut gradient = vec![f64::NAN; w.len() + x.len()];
     let (dw, dx) = gradient.split_at_mut(w.len());
     layer.backward_weight(cx, at, c.into(), dw.into(), Acc::Set)?;
-    layer.backward_data(cx, at, c.into(), dx.into())?;
+    layer.backward_data(cx, at, c.into(), dx.into(), Acc::Set)?;
     let mut y = vec![f64::NAN; n * layer.outputs()];
     check(name, &[w, x].concat(), &gradient, |point| {
         let (w, x) = point.split_at(w.len());
-        layer.forward(cx, At { n, w: w.into(), x: x.into() }, (&mut y).into())?;
+        layer.forward(cx, At { n, w: w.into(), x: x.into(), ..at }, (&mut y).into())?;
         Ok(y.iter().zip(c).map(|(y, c)| y * c).sum())
     })
 }
@@ -209,7 +209,7 @@ fn layered(cx: &Context, architecture: &Architecture, loss: Loss, n: usize, name
     };
     let params = architecture.initial(3, Seed::Own(1));
     let target = TargetBuffer::new(cx, loss, &target)?;
-    let objective = Objective { loss, point: Point { n, x: x.into(), params: (&params).into() }, target: target.view() };
+    let objective = Objective { loss, point: Point::new(n, x.into(), (&params).into()), target: target.view() };
     Ok(net(cx, name, &layers, &objective)?.to_vec())
 }
 
@@ -270,7 +270,7 @@ mod tests {
     fn layers_are_checked_by_their_weights_and_by_their_inputs() {
         use handgrad_kernels::{View, ViewMut};
 
-        use crate::layers::{Along, Linear};
+        use crate::layers::Linear;
         /// A linear layer whose gradients are scaled.
         #[derive(Debug)]
         struct Wrong(Linear, f64, f64);
@@ -284,8 +284,15 @@ mod tests {
             fn forward(&self, cx: &Context, at: At<'_, f64>, y: ViewMut<'_, f64>) -> Result<()> {
                 self.0.forward(cx, at, y)
             }
-            fn backward_data(&self, cx: &Context, at: At<'_, f64>, dy: View<'_, f64>, mut dx: ViewMut<'_, f64>) -> Result<()> {
-                self.0.backward_data(cx, at, dy, dx.reborrow())?;
+            fn backward_data(
+                &self,
+                cx: &Context,
+                at: At<'_, f64>,
+                dy: View<'_, f64>,
+                mut dx: ViewMut<'_, f64>,
+                acc: Acc,
+            ) -> Result<()> {
+                self.0.backward_data(cx, at, dy, dx.reborrow(), acc)?;
                 dx.on_host("test", "dx")?.iter_mut().for_each(|dx| *dx *= self.1);
                 Ok(())
             }
@@ -301,24 +308,10 @@ mod tests {
                 dw.on_host("test", "dw")?[7] *= self.2;
                 Ok(())
             }
-            fn forward_tangent(&self, _: &Context, _: At<'_, f64>, _: Along<'_, f64>, _: ViewMut<'_, f64>) -> Result<()> {
-                Ok(())
-            }
-            fn backward_data_tangent(
-                &self,
-                _: &Context,
-                _: At<'_, f64>,
-                _: Along<'_, f64>,
-                _: View<'_, f64>,
-                _: View<'_, f64>,
-                _: ViewMut<'_, f64>,
-            ) -> Result<()> {
-                Ok(())
-            }
         }
         let cx = Context::cpu().unwrap();
         let (w, x) = ([0.3, -1.2, 0.8, 0.1, 0.9, -0.4, 0.2, 0.7], [1.1, 0.6, -0.3, 0.5, -0.9, 0.2]);
-        let at = At { n: 2, w: (&w).into(), x: (&x).into() };
+        let at = At::new(2, (&w).into(), (&x).into());
         let linear = Linear { inputs: 3, outputs: 2, bias: true };
         for (data, weight, passes) in [(1.0, 1.0, true), (1.001, 1.0, false), (1.0, 0.0, false), (f64::NAN, 1.0, false)] {
             let report = layer(&cx, "linear", &Wrong(linear, data, weight), at, &[0.4, -1.0, 0.7, 0.2]).unwrap();

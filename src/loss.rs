@@ -21,6 +21,7 @@ pub enum Loss {
     /// `1/n Σ ln(1 + e^(-y h))`, one output, y = ±1.
     Logistic,
     /// `1/n Σ (ln Σ_c e^(h_c) - h_y)`, y a class 0, 1, ...
+    #[value(alias = "xent")]
     SoftmaxXent,
 }
 

@@ -19,6 +19,8 @@ pub struct State<T> {
     pub params: Vec<T>,
     /// Averaged parameters, replica by replica; empty if the optimiser does not average.
     pub average: Vec<T>,
+    /// Running statistics of layers that have them, replica by replica; empty if there are none.
+    pub statistics: Vec<T>,
     /// What the optimiser's rule remembers, replica by replica: momentum, or Adam's two moments; empty if nothing.
     pub memory: Vec<T>,
 }
@@ -29,7 +31,14 @@ impl<T: Real> State<T> {
         let params: Vec<T> = seeds.iter().flat_map(|&seed| initial(seed)).map(T::from_f64).collect();
         let average = if optimiser.weight_average > 0.0 { params.clone() } else { Vec::new() };
         let memory = vec![T::ZERO; optimiser.rule.memory() * params.len()];
-        State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average, memory }
+        let statistics = Vec::new();
+        State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average, statistics, memory }
+    }
+
+    /// With running statistics, which start the same for every replica.
+    pub fn with_statistics(self, initial: &[f64]) -> State<T> {
+        let statistics = self.seeds.iter().flat_map(|_| initial).map(|&value| T::from_f64(value)).collect();
+        State { statistics, ..self }
     }
 
     /// Replicas, R >= 1.

@@ -97,7 +97,8 @@ impl Job<'_> {
                 _ => spec.net_of(run).initial(data.d, seed),
             },
             &run.optimiser,
-        );
+        )
+        .with_statistics(&net.initial_statistics());
         let initial: Vec<f64> = begin.params.iter().map(|value| value.to_f64()).collect();
         let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
         let Checkpoint { mut state, mut table } = saved.unwrap_or(Checkpoint { state: begin, table: Vec::new() });

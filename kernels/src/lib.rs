@@ -17,7 +17,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Bits depend on the instruction set, never on the number of threads or on how replicas are grouped.
+//! Operators on large arrays share their work among the threads of the rayon pool that they are called in. Bits depend on the
+//! instruction set, never on the number of threads or on how replicas are grouped.
 
 mod buffer;
 mod context;
@@ -73,6 +74,10 @@ pub enum Acc {
     /// `out = out + value`
     Add,
 }
+
+/// Elements that one task of an elementwise operator works on: larger arrays are shared among rayon's threads. A multiple of all
+/// vectors' lanes, so that no element is computed in another way for it.
+pub(crate) const PIECE: usize = 1 << 15;
 
 /// An operator and the fastest instruction set that it has a variant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

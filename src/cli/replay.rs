@@ -6,7 +6,9 @@ use handgrad::data::npz::Npz;
 use handgrad::kernels::Context;
 use handgrad::loss::Loss;
 use handgrad::nets::Architecture;
-use handgrad::replay::{Measure, Replay, measure as measure_params, replay as replay_arrays, write_lines};
+use handgrad::replay::{
+    Files, Line, Measure, Replay, Summary, measure as measure_params, replay as replay_arrays, replay_images, write_lines,
+};
 use handgrad::schedule::{Decay, Schedule, Timing};
 use handgrad::spec::Dtype;
 use handgrad::{Error, Result};
@@ -18,7 +20,8 @@ use super::progress::Bar;
 
 #[derive(clap::Args)]
 pub struct ReplayArguments {
-    /// .npz with x, y (or beta_star), order, init (optional for diagonal), and optionally x_test, y_test.
+    /// .npz with x, y (or beta_star), order, init (optional for diagonal), and optionally x_test, y_test. For networks of images:
+    /// x (N, channels, rows, columns) and y, taken in their order.
     arrays: PathBuf,
     #[command(flatten)]
     net: NetArguments,
@@ -61,6 +64,15 @@ pub struct ReplayArguments {
     /// Where the losses are written, as step,train_loss,test_loss.
     #[arg(long)]
     out: PathBuf,
+    /// Of a network of images: initial weights (and running statistics), a safetensors file.
+    #[arg(long)]
+    init: Option<PathBuf>,
+    /// Of a network of images: where the weights after the last update go.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Of a network of images: where the gradients of the first batch go.
+    #[arg(long)]
+    gradients: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -119,7 +131,22 @@ impl ReplayArguments {
 }
 
 pub fn replay(arguments: &ReplayArguments) -> Result<()> {
-    let ReplayArguments { arrays, loss, total, steps, batch, clip, weight_decay, momentum, dtype, out, .. } = arguments;
+    let ReplayArguments {
+        arrays,
+        loss,
+        total,
+        steps,
+        batch,
+        clip,
+        weight_decay,
+        momentum,
+        dtype,
+        out,
+        init,
+        save,
+        gradients,
+        ..
+    } = arguments;
     let net = arguments.net.architecture()?;
     let options = Replay {
         schedule: arguments.schedule(&net)?,
@@ -135,23 +162,46 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
     };
     let cx = arguments.device.context()?;
     let npz = Npz::read(arrays)?;
-    check_output(out, arrays)?;
+    check_output("--out", out, arrays)?;
+    if let Architecture::Resnet(resnet) = options.net {
+        let Some(init) = init.clone() else {
+            return Err(Error::Input("--init is missing: the initial weights, as a safetensors file".to_owned()));
+        };
+        let files = Files { init, save: save.clone(), gradients: gradients.clone() };
+        for (flag, path) in [("--save", &files.save), ("--gradients", &files.gradients)] {
+            path.as_ref().map_or(Ok(()), |path| check_output(flag, path, arrays))?;
+        }
+        let bar = Bar::new(steps.unwrap_or(npz.shape("y").map_or(0, |shape| shape[0] / batch)) as u64);
+        let outcome = replay_images(&cx, &npz, resnet, &options, &files, &bar);
+        bar.finish();
+        let (lines, evaluated, summary) = outcome?;
+        return answer(out, &lines, Some(evaluated), &summary);
+    }
+    if let Some((flag, _)) =
+        [("--init", init), ("--save", save), ("--gradients", gradients)].iter().find(|(_, path)| path.is_some())
+    {
+        return Err(Error::Input(format!("{flag} is for networks of images; others take their start from the array `init`")));
+    }
     let rows = npz.shape("order").and_then(|shape| shape.first().copied());
     let bar = Bar::new(steps.or(rows).unwrap_or(0) as u64);
     let outcome = replay_arrays(&cx, &npz, &options, &bar);
     bar.finish();
     let (lines, summary) = outcome?;
-    write_lines(out, &lines)?;
+    answer(out, &lines, None, &summary)
+}
+
+fn answer(out: &Path, lines: &[Line], evaluated: Option<f64>, summary: &Summary) -> Result<()> {
+    write_lines(out, lines, evaluated)?;
     if let Some(step) = summary.diverged_at {
         super::advise(&format!("diverged at step {step}; {} ends there", out.display()));
     }
-    answer_json(&summary)
+    answer_json(summary)
 }
 
 /// Refuses a place that nothing can be written to, or where the arrays are, before anything is computed.
-fn check_output(out: &Path, arrays: &Path) -> Result<()> {
+fn check_output(flag: &str, out: &Path, arrays: &Path) -> Result<()> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let refused = |why: String| Err(Error::Input(format!("--out {}: {why}", out.display())));
+    let refused = |why: String| Err(Error::Input(format!("{flag} {}: {why}", out.display())));
     if out.is_dir() || out.as_os_str().as_encoded_bytes().ends_with(b"/") {
         refused("this is a folder, expected a file name such as trace.csv".to_owned())
     } else if !folder.is_dir() {

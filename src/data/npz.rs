@@ -1,6 +1,6 @@
 //! NumPy's .npz: a zip of .npy arrays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub struct Npz {
     path: PathBuf,
     /// An array that cannot be read is an error only where it is asked for.
     arrays: BTreeMap<String, Result<Array, String>>,
+    /// Names of those that are stored as unsigned bytes.
+    bytes: BTreeSet<String>,
 }
 
 impl Npz {
@@ -52,16 +54,24 @@ impl Npz {
         let malformed =
             |error: &dyn std::fmt::Display| Error::Input(format!("{at}: not a .npz file ({error}); write it with numpy.savez"));
         let mut archive = zip::ZipArchive::new(file).map_err(|error| malformed(&error))?;
-        let mut arrays = BTreeMap::new();
+        let (mut arrays, mut of_bytes) = (BTreeMap::new(), BTreeSet::new());
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| malformed(&error))?;
             let name = entry.name().map_err(|error| malformed(&error))?;
             let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(|error| malformed(&error))?;
-            arrays.insert(name, read_npy(&bytes));
+            arrays.insert(
+                name.clone(),
+                read_npy(&bytes).map(|(array, is_bytes)| {
+                    if is_bytes {
+                        of_bytes.insert(name);
+                    }
+                    array
+                }),
+            );
         }
-        Ok(Npz { path: path.to_owned(), arrays })
+        Ok(Npz { path: path.to_owned(), arrays, bytes: of_bytes })
     }
 
     /// Where it was read from.
@@ -105,6 +115,11 @@ impl Npz {
         self.arrays.get(name)?.as_ref().ok().map(|array| array.shape.as_slice())
     }
 
+    /// Whether an array is stored as unsigned bytes, as images are.
+    pub fn is_bytes(&self, name: &str) -> bool {
+        self.bytes.contains(name)
+    }
+
     /// An array that must be there.
     ///
     /// # Errors
@@ -140,12 +155,14 @@ impl Npz {
     }
 }
 
-fn read_npy(bytes: &[u8]) -> Result<Array, String> {
+/// An array, and whether it is stored as unsigned bytes.
+fn read_npy(bytes: &[u8]) -> Result<(Array, bool), String> {
     let npy = npyz::NpyFile::new(bytes).map_err(|error| {
         format!("not a .npy array ({}); write it with numpy.save", error.to_string().lines().next().unwrap_or_default())
     })?;
     let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
     let (order, dtype) = (npy.order(), npy.dtype().descr());
+    let kind = dtype.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
     let unreadable =
         |error| format!("{dtype} numbers of shape {shape:?} cannot be read ({error}); write it again with numpy.save");
     macro_rules! read {
@@ -153,7 +170,7 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
             npy.into_vec::<$type>().map_err(unreadable)?.into_iter().map(|value| value as f64).collect()
         };
     }
-    let values: Vec<f64> = match dtype.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']) {
+    let values: Vec<f64> = match kind {
         "f8" => read!(f64),
         "f4" => read!(f32),
         "i8" => read!(i64),
@@ -175,7 +192,7 @@ fn read_npy(bytes: &[u8]) -> Result<Array, String> {
         return Err(format!("{} numbers do not fill its shape {shape:?}; write it again with numpy.save", values.len()));
     }
     let values = if order == npyz::Order::Fortran { from_fortran(&shape, &values) } else { values };
-    Ok(Array { shape, values })
+    Ok((Array { shape, values }, kind == "u1"))
 }
 
 /// Row-major elements from column-major ones.
@@ -280,9 +297,9 @@ mod tests {
             ("|u1", vec![1, 0]),
             ("|b1", vec![1, 0]),
         ] {
-            assert_eq!(read_npy(&npy(dtype, "False", "(2,)", &data)).unwrap().values, [1.0, 0.0], "{dtype}");
+            assert_eq!(read_npy(&npy(dtype, "False", "(2,)", &data)).unwrap().0.values, [1.0, 0.0], "{dtype}");
         }
-        let columns = read_npy(&npy("|i1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 0xff])).unwrap();
+        let columns = read_npy(&npy("|i1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 0xff])).unwrap().0;
         assert_eq!((columns.shape, columns.values), (vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, -1.0]));
     }
 

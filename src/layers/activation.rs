@@ -1,7 +1,7 @@
 use handgrad_kernels::activation::{Activation, activation_backward, activation_backward_tangent, activation_forward};
-use handgrad_kernels::{Context, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
-use super::{Along, At, Layer};
+use super::{Along, At, Layer, accumulated};
 use crate::error::Result;
 
 /// y = φ(x), element by element.
@@ -26,8 +26,8 @@ impl<T: Real> Layer<T> for Activate {
         Ok(activation_forward(cx, self.activation, at.x, y)?)
     }
 
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
-        Ok(activation_backward(cx, self.activation, at.x, dy, dx)?)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        accumulated(cx, dx, acc, |dx| Ok(activation_backward(cx, self.activation, at.x, dy, dx)?))
     }
 
     /// φ'(x) ẋ.

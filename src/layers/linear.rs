@@ -52,8 +52,8 @@ impl<T: Real> Layer<T> for Linear {
         Ok(linear_forward(cx, &self.shape(at.n), at.x, self.weight(at.w)?, self.bias(at.w)?, y, Acc::Set)?)
     }
 
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
-        Ok(linear_backward_data(cx, &self.shape(at.n), self.weight(at.w)?, dy, dx, Acc::Set)?)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        Ok(linear_backward_data(cx, &self.shape(at.n), self.weight(at.w)?, dy, dx, acc)?)
     }
 
     fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {

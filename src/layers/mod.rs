@@ -2,22 +2,34 @@
 //!
 //! A layer computes y = f(x; w) row by row. Its backward pass turns dy = ∂L/∂y into dx and dw; its tangents are the derivatives
 //! of both passes along a direction (ẇ, ẋ, dẏ), from which [`crate::nets::Plan`] makes exact Hessian-vector products.
+//!
+//! Batch normalisation is the one layer that looks at several rows at once, and only in training: see
+//! [`Layer::forward_train`].
 
 mod activation;
+mod average_pool;
+mod batch_norm;
+mod conv2d;
 mod linear;
+mod residual;
 mod scale;
 mod sum;
 mod weight_norm;
 
-use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
+use handgrad_kernels::combine::combine;
+use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
 pub use activation::Activate;
+pub use average_pool::AveragePool;
+pub use batch_norm::BatchNorm;
+pub use conv2d::Conv2d;
 pub use linear::Linear;
+pub use residual::Residual;
 pub use scale::Scale;
 pub use sum::Sum;
-pub use weight_norm::{Gain, WeightNormLinear};
+pub use weight_norm::{Gain, WeightNorm};
 
-use crate::error::Result;
+use crate::error::{Result, refuse};
 
 /// A named piece of a network's parameter vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +57,7 @@ impl Slot {
     }
 }
 
-/// Where a layer is evaluated: n samples x (n x inputs) and the layer's parameters w.
+/// Where a layer is evaluated: n samples x (n x inputs), the layer's parameters w, and what few layers need besides.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a, T: Real> {
     /// Samples.
@@ -54,6 +66,20 @@ pub struct At<'a, T: Real> {
     pub w: View<'a, T>,
     /// Inputs.
     pub x: View<'a, T>,
+    /// The second inputs of layers that have them, n x [`Layer::second_inputs`].
+    pub second: View<'a, T>,
+    /// Running statistics, slot by slot, for [`Layer::forward`].
+    pub statistics: View<'a, T>,
+    /// What [`Layer::forward_train`] left for the backward pass.
+    pub saved: View<'a, T>,
+}
+
+impl<'a, T: Real> At<'a, T> {
+    /// With nothing but samples and parameters.
+    pub fn new(n: usize, w: View<'a, T>, x: View<'a, T>) -> At<'a, T> {
+        let nothing = View::Host(&[]);
+        At { n, w, x, second: nothing, statistics: nothing, saved: nothing }
+    }
 }
 
 /// A direction at a point: derivatives of the parameters and of the inputs along it.
@@ -73,22 +99,61 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     /// Numbers per output row.
     fn outputs(&self) -> usize;
 
+    /// Numbers per row of the second input of a layer that joins two branches; none by default.
+    fn second_inputs(&self) -> usize {
+        0
+    }
+
     /// Parameters, in their order; none by default.
     fn slots(&self) -> Vec<Slot> {
         Vec::new()
     }
 
-    /// y = f(x; w).
+    /// Running statistics of what went through in training, with the values that they start from; none by default.
+    fn statistics(&self) -> Vec<(Slot, f64)> {
+        Vec::new()
+    }
+
+    /// Numbers that [`Layer::forward_train`] leaves for the backward pass; none by default.
+    fn saved(&self) -> usize {
+        0
+    }
+
+    /// y = f(x; w), with the running statistics where there are any.
     ///
     /// # Errors
     /// If a kernel refuses its arguments: there are no samples, say.
     fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()>;
 
-    /// dx = (∂y/∂x)ᵀ dy.
+    /// The same in training, with the statistics of this batch where there are any; leaves [`Layer::saved`] numbers.
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()>;
+    fn forward_train(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>, _saved: ViewMut<'_, T>) -> Result<()> {
+        self.forward(cx, at, y)
+    }
+
+    /// Moves the running statistics on by what [`Layer::forward_train`] saw.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn move_statistics(&self, _cx: &Context, _n: usize, _saved: View<'_, T>, _statistics: ViewMut<'_, T>) -> Result<()> {
+        Ok(())
+    }
+
+    /// dx = (∂y/∂x)ᵀ dy, set or accumulated.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()>;
+
+    /// The same for the second input; nothing without one.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn backward_second(&self, _cx: &Context, _at: At<'_, T>, _dy: View<'_, T>, _dx: ViewMut<'_, T>, _acc: Acc) -> Result<()> {
+        Ok(())
+    }
 
     /// dw = (∂y/∂w)ᵀ dy, summed over the samples; nothing without parameters.
     ///
@@ -98,25 +163,46 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// ẏ along (ẇ, ẋ).
+    /// Both gradients at once, for layers whose passes share work; dx is none where nobody asks for it.
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()>;
+    fn backward(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        dy: View<'_, T>,
+        dx: Option<(ViewMut<'_, T>, Acc)>,
+        dw: (ViewMut<'_, T>, Acc),
+    ) -> Result<()> {
+        self.backward_weight(cx, at, dy, dw.0, dw.1)?;
+        dx.map_or(Ok(()), |(dx, acc)| self.backward_data(cx, at, dy, dx, acc))
+    }
 
-    /// The derivative of [`Layer::backward_data`] along (ẇ, ẋ, dẏ).
+    /// ẏ along (ẇ, ẋ); refused by default, as the two derivatives that follow: exact products with the Hessian are for
+    /// networks whose layers all have them.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    fn forward_tangent(&self, _cx: &Context, _at: At<'_, T>, _along: Along<'_, T>, _y_tangent: ViewMut<'_, T>) -> Result<()> {
+        no_tangent(self)
+    }
+
+    /// The derivative of [`Layer::backward_data`] under [`Acc::Set`] along (ẇ, ẋ, dẏ).
     ///
     /// # Errors
     /// As [`Layer::forward`].
     fn backward_data_tangent(
         &self,
-        cx: &Context,
-        at: At<'_, T>,
-        along: Along<'_, T>,
-        dy: View<'_, T>,
-        dy_tangent: View<'_, T>,
-        dx_tangent: ViewMut<'_, T>,
-    ) -> Result<()>;
+        _cx: &Context,
+        _at: At<'_, T>,
+        _along: Along<'_, T>,
+        _dy: View<'_, T>,
+        _dy_tangent: View<'_, T>,
+        _dx_tangent: ViewMut<'_, T>,
+    ) -> Result<()> {
+        no_tangent(self)
+    }
 
     /// The derivative of [`Layer::backward_weight`] under [`Acc::Set`] along (ẇ, ẋ, dẏ); nothing without parameters.
     ///
@@ -148,10 +234,32 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
     ) -> Result<()> {
         let (inputs, outputs) = (self.inputs(), self.outputs());
         for i in 0..at.n {
-            let one = At { n: 1, x: at.x.part(i * inputs, inputs)?, ..at };
+            let second = at.second.part(i * self.second_inputs(), self.second_inputs())?;
+            let one = At { n: 1, x: at.x.part(i * inputs, inputs)?, second, ..at };
             let dw = rows.part(i * stride, at.w.len())?;
             self.backward_weight(cx, one, dy.part(i * outputs, outputs)?, dw, Acc::Set)?;
         }
         Ok(())
+    }
+}
+
+fn no_tangent<T: Real, L: Layer<T> + ?Sized>(layer: &L) -> Result<()> {
+    refuse!("{layer:?}: no products with the Hessian for networks with this layer; leave out sharpness")
+}
+
+/// Lets `write` set dx, or what is added to it.
+fn accumulated<T: Real>(
+    cx: &Context,
+    mut dx: ViewMut<'_, T>,
+    acc: Acc,
+    write: impl FnOnce(ViewMut<'_, T>) -> Result<()>,
+) -> Result<()> {
+    match acc {
+        Acc::Set => write(dx),
+        Acc::Add => {
+            let mut more = Buffer::zeros(cx, dx.len())?;
+            write(more.view_mut())?;
+            Ok(combine(cx, [(T::ONE, more.view())], dx.reborrow(), Acc::Add)?)
+        }
     }
 }

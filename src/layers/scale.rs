@@ -55,8 +55,8 @@ impl<T: Real> Layer<T> for Scale {
         self.scaled(at.w, at.x, y, Acc::Set)
     }
 
-    fn backward_data(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
-        self.scaled(at.w, dy, dx, Acc::Set)
+    fn backward_data(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        self.scaled(at.w, dy, dx, acc)
     }
 
     fn backward_weight(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {

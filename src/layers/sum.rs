@@ -1,6 +1,6 @@
-use handgrad_kernels::{Context, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
-use super::{Along, At, Layer};
+use super::{Along, At, Layer, accumulated};
 use crate::error::Result;
 
 /// y = Σ_j x_j: the end of a deep diagonal network.
@@ -40,8 +40,8 @@ impl<T: Real> Layer<T> for Sum {
         self.summed(at.x, y)
     }
 
-    fn backward_data(&self, _: &Context, _: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>) -> Result<()> {
-        self.spread(dy, dx)
+    fn backward_data(&self, cx: &Context, _: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        accumulated(cx, dx, acc, |dx| self.spread(dy, dx))
     }
 
     fn forward_tangent(&self, _: &Context, _: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {

@@ -214,7 +214,7 @@ impl Snapshot<'_> {
 
     /// Its parameters, at inputs x.
     fn point<'a>(&'a self, x: &'a [f64]) -> Point<'a, f64> {
-        Point { n: x.len() / self.data.d, x: x.into(), params: self.params.into() }
+        Point::new(x.len() / self.data.d, x.into(), self.params.into())
     }
 
     /// The loss on the training set.
@@ -259,7 +259,7 @@ impl Snapshot<'_> {
             None => {
                 let mut plan = self.plan()?;
                 plan.forward(self.cx, self.point(&self.data.x))?;
-                let all = hidden.iter().map(|&index| Ok(plan.layer_values(index, n)?.to_vec()?)).collect::<Result<_>>()?;
+                let all = hidden.iter().map(|&index| Ok(plan.node_values(index, n)?.to_vec()?)).collect::<Result<_>>()?;
                 self.features.get_or_init(|| all)
             }
         };

@@ -110,6 +110,7 @@ impl Metric {
             Architecture::Diagonal { .. } | Architecture::Squared { .. } => (self.diagonal, "diagonal", 0),
             Architecture::DeepDiagonal { depth, .. } => (self.layered, "deep diagonal", *depth),
             Architecture::Mlp { widths, .. } => (self.layered, "multilayer", widths.len() - 1),
+            Architecture::Resnet(_) => (self.layered, "residual", 5),
         };
         if definition.is_none() {
             return refuse!("metric `{name}` is not defined for {kind} networks");

@@ -4,10 +4,10 @@ use handgrad_kernels::mlp::Bias as KernelBias;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::Net;
 use super::init::Init;
+use super::{Net, Resnet};
 use crate::error::{Result, refuse};
-use crate::layers::{Activate, Gain, Layer, Linear, Scale, Sum, WeightNormLinear};
+use crate::layers::{self, Activate, Gain, Layer, Linear, Scale, Sum};
 use crate::loss::Loss;
 use crate::rng::{self, Stream};
 use crate::spec::Seed;
@@ -58,6 +58,8 @@ pub enum Architecture {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight_norm: Option<WeightNorm>,
     },
+    /// A residual network of images.
+    Resnet(Resnet),
 }
 
 /// Elementwise functions between layers.
@@ -170,6 +172,7 @@ impl Architecture {
                 }
                 init.check(widths.len() - 1)
             }
+            Architecture::Resnet(resnet) => resnet.check(),
             _ => Ok(()),
         }
     }
@@ -190,6 +193,16 @@ impl Architecture {
                 )
             }
             Architecture::Mlp { .. } => Ok(()),
+            Architecture::Resnet(Resnet { image, .. }) if image.iter().product::<usize>() != d => {
+                refuse!(
+                    "net.image {image:?} has {} numbers, the data have {d} features; make them equal",
+                    image.iter().product::<usize>()
+                )
+            }
+            Architecture::Resnet(Resnet { classes, .. }) if loss.targets(*classes) != targets => {
+                refuse!("net.classes is {classes}, the data have {targets} targets per sample")
+            }
+            Architecture::Resnet(_) => Ok(()),
             _ if targets != 1 => refuse!("net: one output, the data have {targets} targets per sample"),
             _ => Ok(()),
         }
@@ -203,6 +216,7 @@ impl Architecture {
         let (mut layers, mut hidden): (Vec<Box<dyn Layer<T>>>, Vec<usize>) = (Vec::new(), Vec::new());
         match *self {
             Architecture::Diagonal { .. } | Architecture::Squared { .. } => return Ok(None),
+            Architecture::Resnet(resnet) => return resnet.net().map(Some),
             Architecture::DeepDiagonal { depth, activation, .. } => {
                 for index in 0..depth {
                     layers.push(Box::new(Scale { width: d }));
@@ -218,8 +232,10 @@ impl Architecture {
                     let linear = Linear { inputs: pair[0], outputs: pair[1], bias: bias.at(index) };
                     layers.push(match weight_norm {
                         None => Box::new(linear),
-                        Some(WeightNorm { learned: true, .. }) => Box::new(WeightNormLinear { linear, gain: Gain::Learned }),
-                        Some(WeightNorm { gain, .. }) => Box::new(WeightNormLinear { linear, gain: Gain::Frozen(gain) }),
+                        Some(WeightNorm { learned: true, .. }) => {
+                            Box::new(layers::WeightNorm { layer: linear, gain: Gain::Learned })
+                        }
+                        Some(WeightNorm { gain, .. }) => Box::new(layers::WeightNorm { layer: linear, gain: Gain::Frozen(gain) }),
                     });
                     if index + 2 < widths.len() {
                         layers.push(Box::new(Activate { activation: activation.kind(), width: pair[1] }));
@@ -236,7 +252,7 @@ impl Architecture {
         match self {
             Architecture::Diagonal { .. } => false,
             Architecture::DeepDiagonal { deviation, .. } => *deviation > 0.0,
-            Architecture::Squared { .. } | Architecture::Mlp { .. } => true,
+            Architecture::Squared { .. } | Architecture::Mlp { .. } | Architecture::Resnet(_) => true,
         }
     }
 
@@ -255,6 +271,7 @@ impl Architecture {
                 weights.iter_mut().for_each(|weight| *weight = mean + deviation * *weight);
                 weights
             }
+            Architecture::Resnet(resnet) => resnet.initial(&mut stream),
             Architecture::Mlp { widths, bias, init, weight_norm, .. } => {
                 let mut params = Vec::new();
                 for (index, pair) in widths.windows(2).enumerate() {

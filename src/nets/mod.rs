@@ -2,16 +2,21 @@
 //! train ([`Training`]).
 
 mod architecture;
+mod graph;
 mod init;
 mod model;
 mod net;
 mod plan;
 mod resident;
+mod resnet;
+mod state_dict;
 mod stepper;
 mod training;
 
 pub use architecture::{Activation, Architecture, Bias, WeightNorm};
 pub use init::{Init, Law};
-pub use net::{Net, Parameter};
+pub use net::{Net, Node, Parameter, Source};
 pub use plan::{Objective, Plan, Point};
+pub use resnet::Resnet;
+pub use state_dict::{StateDict, write_gradients};
 pub use training::Training;

@@ -26,15 +26,23 @@ impl<T: Real> Model<T> {
         })
     }
 
-    /// h(x_i) of n samples.
+    /// h(x_i) of n samples, in training.
     pub(super) fn forward(&mut self, cx: &Context, point: Point<'_, T>) -> Result<View<'_, T>> {
         match self {
             Model::Diagonal(shape, y) => {
-                let Point { n, x, params } = point;
+                let Point { n, x, params, .. } = point;
                 diagonal_forward(cx, &DiagonalShape { n, ..*shape }, x, params, y.view_mut().part(0, n)?)?;
                 Ok(y.view().part(0, n)?)
             }
-            Model::Layered(plan) => plan.forward(cx, point),
+            Model::Layered(plan) => plan.forward_train(cx, point),
+        }
+    }
+
+    /// Moves running statistics on by what the last [`Model::forward`] over n samples saw.
+    pub(super) fn move_statistics(&self, cx: &Context, n: usize, statistics: ViewMut<'_, T>) -> Result<()> {
+        match self {
+            Model::Diagonal(..) => Ok(()),
+            Model::Layered(plan) => plan.move_statistics(cx, n, statistics),
         }
     }
 
@@ -49,7 +57,7 @@ impl<T: Real> Model<T> {
     ) -> Result<()> {
         match self {
             Model::Diagonal(shape, _) => {
-                let Point { n, x, params } = point;
+                let Point { n, x, params, .. } = point;
                 Ok(diagonal_backward_weight(cx, &DiagonalShape { n, ..*shape }, x, params, dy, gradient, acc)?)
             }
             Model::Layered(plan) => plan.backward(cx, point, dy, gradient, acc),

@@ -1,10 +1,11 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
-use super::Net;
+use super::net::{Net, Node, Source};
 use crate::error::{Result, refuse};
-use crate::layers::{Along, At};
+use crate::layers::{Along, At, Layer};
 use crate::loss::{Loss, Targets};
 
 /// A network laid out for batches of up to a fixed size on one device: all memory that a forward and a backward pass need,
@@ -13,14 +14,18 @@ use crate::loss::{Loss, Targets};
 pub struct Plan<T: Real> {
     net: Arc<Net<T>>,
     batch: usize,
-    /// Outputs of every layer, each `batch` rows.
+    /// Outputs of every node, each `batch` rows.
     values: Buffer<T>,
+    /// What every node's forward pass in training left for its backward pass.
+    saved: Buffer<T>,
     /// Derivatives of the loss by those outputs; empty until a backward pass is asked for.
     gradients: Buffer<T>,
     /// Derivatives of `values` and of `gradients` along a direction; empty until a Hessian-vector product is asked for.
     tangents: [Buffer<T>; 2],
-    /// Where a layer's outputs start in each of these; the total at the end.
+    /// Where a node's outputs start in each of these; the total at the end.
     starts: Vec<usize>,
+    /// The same in `saved`.
+    saved_starts: Vec<usize>,
 }
 
 /// Where a network is evaluated: n samples x (n x inputs) and the network's parameters.
@@ -32,6 +37,15 @@ pub struct Point<'a, T: Real> {
     pub x: View<'a, T>,
     /// Parameters.
     pub params: View<'a, T>,
+    /// Running statistics, for [`Plan::forward`]; training does not look at them.
+    pub statistics: View<'a, T>,
+}
+
+impl<'a, T: Real> Point<'a, T> {
+    /// Without running statistics.
+    pub fn new(n: usize, x: View<'a, T>, params: View<'a, T>) -> Point<'a, T> {
+        Point { n, x, params, statistics: View::Host(&[]) }
+    }
 }
 
 /// A problem to differentiate: parameters, inputs, targets and a loss.
@@ -54,13 +68,15 @@ impl<T: Real> Plan<T> {
         if batch == 0 {
             return refuse!("a batch of 0 samples, expected at least 1");
         }
-        let mut starts = vec![0];
-        for layer in net.layers() {
-            starts.push(starts[starts.len() - 1] + batch * layer.outputs());
+        let (mut starts, mut saved_starts) = (vec![0], vec![0]);
+        for (index, node) in net.nodes().iter().enumerate() {
+            starts.push(starts[index] + batch * node.layer.outputs());
+            saved_starts.push(saved_starts[index] + node.layer.saved());
         }
         let empty = || Buffer::zeros(cx, 0);
         let values = Buffer::zeros(cx, starts[starts.len() - 1])?;
-        Ok(Plan { net, batch, values, gradients: empty()?, tangents: [empty()?, empty()?], starts })
+        let saved = Buffer::zeros(cx, saved_starts[starts.len() - 1])?;
+        Ok(Plan { net, batch, values, saved, gradients: empty()?, tangents: [empty()?, empty()?], starts, saved_starts })
     }
 
     /// The network.
@@ -68,20 +84,61 @@ impl<T: Real> Plan<T> {
         &self.net
     }
 
-    /// Outputs h(x_i) of n samples, n x outputs.
+    /// Outputs h(x_i) of n samples, n x outputs, with the running statistics where the network has them.
     ///
     /// # Errors
     /// If n is zero or above the plan's batch, or a length does not fit.
     pub fn forward(&mut self, cx: &Context, point: Point<'_, T>) -> Result<View<'_, T>> {
+        if point.statistics.len() != self.net.statistics() {
+            let (got, wanted) = (point.statistics.len(), self.net.statistics());
+            return refuse!("{got} running statistics, expected {wanted} for this network");
+        }
+        self.forward_by(point, |layer, at, y, _| layer.forward(cx, at, y))
+    }
+
+    /// The same in training: with the statistics of this batch, and ready for [`Plan::backward`].
+    ///
+    /// # Errors
+    /// As [`Plan::forward`].
+    pub fn forward_train(&mut self, cx: &Context, point: Point<'_, T>) -> Result<View<'_, T>> {
+        let point = Point { statistics: View::Host(&[]), ..point };
+        self.forward_by(point, |layer, at, y, saved| layer.forward_train(cx, at, y, saved))
+    }
+
+    fn forward_by(
+        &mut self,
+        point: Point<'_, T>,
+        pass: impl Fn(&dyn Layer<T>, At<'_, T>, ViewMut<'_, T>, ViewMut<'_, T>) -> Result<()>,
+    ) -> Result<View<'_, T>> {
         self.check(point)?;
-        let Plan { net, starts, values, .. } = self;
-        let mut values = values.view_mut();
-        for (index, layer) in net.layers().iter().enumerate() {
+        let Plan { net, starts, values, saved, saved_starts, .. } = self;
+        let (mut values, mut saved) = (values.view_mut(), saved.view_mut());
+        for (index, Node { layer, .. }) in net.nodes().iter().enumerate() {
             let (before, mut after) = values.split_at(starts[index])?;
-            let at = at(net, starts, index, point, before.view())?;
-            layer.forward(cx, at, after.part(0, point.n * layer.outputs())?)?;
+            let mut at = at(net, starts, index, point, before.view())?;
+            if !point.statistics.is_empty() {
+                let range = net.statistics_range(index);
+                at.statistics = point.statistics.part(range.start, range.len())?;
+            }
+            let saved = saved.part(saved_starts[index], layer.saved())?;
+            pass(&**layer, at, after.part(0, point.n * layer.outputs())?, saved)?;
         }
         self.outputs(point.n)
+    }
+
+    /// Moves the running statistics on by what the last [`Plan::forward_train`] over n samples saw.
+    ///
+    /// # Errors
+    /// If the length does not fit.
+    pub fn move_statistics(&self, cx: &Context, n: usize, mut statistics: ViewMut<'_, T>) -> Result<()> {
+        for (index, Node { layer, .. }) in self.net.nodes().iter().enumerate() {
+            let range = self.net.statistics_range(index);
+            if !range.is_empty() {
+                let saved = self.saved.view().part(self.saved_starts[index], layer.saved())?;
+                layer.move_statistics(cx, n, saved, statistics.part(range.start, range.len())?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Outputs of the last forward pass over n samples.
@@ -89,18 +146,18 @@ impl<T: Real> Plan<T> {
     /// # Errors
     /// If n is above the plan's batch.
     pub fn outputs(&self, n: usize) -> Result<View<'_, T>> {
-        self.layer_values(self.net.layers().len() - 1, n)
+        self.node_values(self.net.nodes().len() - 1, n)
     }
 
-    /// Outputs of a layer in the last forward pass over n samples.
+    /// Outputs of a node in the last forward pass over n samples.
     ///
     /// # Errors
     /// As [`Plan::outputs`].
-    pub fn layer_values(&self, layer: usize, n: usize) -> Result<View<'_, T>> {
-        Ok(self.values.view().part(self.starts[layer], n * self.net.layers()[layer].outputs())?)
+    pub fn node_values(&self, node: usize, n: usize) -> Result<View<'_, T>> {
+        Ok(self.values.view().part(self.starts[node], n * self.net.nodes()[node].layer.outputs())?)
     }
 
-    /// After [`Plan::forward`] at the same point: dparams = Σ_i (∂h(x_i)/∂params)ᵀ dy_i.
+    /// After [`Plan::forward_train`] at the same point: dparams = Σ_i (∂h(x_i)/∂params)ᵀ dy_i.
     ///
     /// # Errors
     /// As [`Plan::forward`].
@@ -113,19 +170,9 @@ impl<T: Real> Plan<T> {
         acc: Acc,
     ) -> Result<()> {
         self.check(point)?;
-        self.backward_data(cx, point, dy)?;
-        for (index, layer) in self.net.layers().iter().enumerate() {
-            let at = at(&self.net, &self.starts, index, point, self.values.view())?;
-            let range = self.net.range(index);
-            layer.backward_weight(
-                cx,
-                at,
-                self.layer_gradient(index, point.n, dy)?,
-                dparams.part(range.start, range.len())?,
-                acc,
-            )?;
-        }
-        Ok(())
+        self.backward_by(cx, point, dy, |layer, at, range, dy, dx| {
+            layer.backward(cx, at, dy, dx, (dparams.part(range.start, range.len())?, acc))
+        })
     }
 
     /// Gradients of one output alone, ∂h_output(x_i)/∂params, as rows of n x params.
@@ -137,13 +184,13 @@ impl<T: Real> Plan<T> {
         if output >= outputs {
             return refuse!("output {output} of a network with {outputs}; ask for 0 to {}", outputs - 1);
         }
-        self.forward(cx, point)?;
+        self.forward_train(cx, point)?;
         let mut dy = vec![T::ZERO; point.n * outputs];
         dy.chunks_exact_mut(outputs).for_each(|row| row[output] = T::ONE);
         let dy = Buffer::from_slice(cx, &dy)?;
         self.backward_data(cx, point, dy.view())?;
         let stride = self.net.params();
-        for (index, layer) in self.net.layers().iter().enumerate() {
+        for (index, Node { layer, .. }) in self.net.nodes().iter().enumerate() {
             let at = at(&self.net, &self.starts, index, point, self.values.view())?;
             let (start, all) = (self.net.range(index).start, rows.len());
             let rows = rows.part(start, all.saturating_sub(start))?;
@@ -152,13 +199,13 @@ impl<T: Real> Plan<T> {
         Ok(())
     }
 
-    /// The loss.
+    /// The loss, as training sees it.
     ///
     /// # Errors
     /// As [`Plan::forward`], and if the targets do not fit the loss.
     pub fn loss(&mut self, cx: &Context, objective: &Objective<'_, T>) -> Result<T> {
         let outputs = self.net.outputs();
-        objective.loss.forward(cx, outputs, self.forward(cx, objective.point)?, objective.target)
+        objective.loss.forward(cx, outputs, self.forward_train(cx, objective.point)?, objective.target)
     }
 
     /// The gradient of the loss.
@@ -184,6 +231,9 @@ impl<T: Real> Plan<T> {
     ) -> Result<()> {
         let Objective { loss, point, target } = *objective;
         let n = point.n;
+        if !self.net.is_chain() {
+            return refuse!("no products with the Hessian for networks with branches; leave out sharpness");
+        }
         let dy = self.output_gradient(cx, objective)?;
         self.backward_data(cx, point, dy.view())?;
 
@@ -192,13 +242,13 @@ impl<T: Real> Plan<T> {
         let still = Buffer::zeros(cx, point.x.len())?;
         let Plan { net, values, gradients, tangents: [value_tangents, gradient_tangents], starts, .. } = self;
         let mut value_tangents = value_tangents.view_mut();
-        for (index, layer) in net.layers().iter().enumerate() {
+        for (index, Node { layer, .. }) in net.nodes().iter().enumerate() {
             let (before, mut after) = value_tangents.split_at(starts[index])?;
             let at = at(net, starts, index, point, values.view())?;
             let along = along(net, starts, index, n, still.view(), direction, before.view())?;
             layer.forward_tangent(cx, at, along, after.part(0, n * layer.outputs())?)?;
         }
-        let (last, outputs) = (net.layers().len() - 1, net.outputs());
+        let (last, outputs) = (net.nodes().len() - 1, net.outputs());
         let mut gradient_tangents = gradient_tangents.view_mut();
         loss.backward_tangent(
             cx,
@@ -207,7 +257,7 @@ impl<T: Real> Plan<T> {
             target,
             gradient_tangents.part(starts[last], n * outputs)?,
         )?;
-        for (index, layer) in net.layers().iter().enumerate().rev() {
+        for (index, Node { layer, .. }) in net.nodes().iter().enumerate().rev() {
             let (mut before, after) = gradient_tangents.split_at(starts[index])?;
             let at = at(net, starts, index, point, values.view())?;
             let along = along(net, starts, index, n, still.view(), direction, value_tangents.view())?;
@@ -227,36 +277,65 @@ impl<T: Real> Plan<T> {
     fn output_gradient(&mut self, cx: &Context, objective: &Objective<'_, T>) -> Result<Buffer<T>> {
         let outputs = self.net.outputs();
         let mut dy = Buffer::zeros(cx, objective.point.n * outputs)?;
-        let y = self.forward(cx, objective.point)?;
+        let y = self.forward_train(cx, objective.point)?;
         objective.loss.backward(cx, outputs, y, objective.target, dy.view_mut())?;
         Ok(dy)
     }
 
-    /// Leaves ∂L/∂(outputs of every layer but the last) in `gradients`; of the last they are `dy`.
+    /// Leaves ∂L/∂(outputs of every node but the last) in `gradients`; of the last they are `dy`.
     fn backward_data(&mut self, cx: &Context, point: Point<'_, T>, dy: View<'_, T>) -> Result<()> {
+        self.backward_by(cx, point, dy, |layer, at, _, dy, dx| {
+            dx.map_or(Ok(()), |(dx, acc)| layer.backward_data(cx, at, dy, dx, acc))
+        })
+    }
+
+    /// Calls `pass` with every node from the last to the first: its layer, where it was evaluated, the place of its parameters,
+    /// the gradient by its outputs, and where that by its inputs goes. The first taker of an output whose turn comes sets the
+    /// gradient by it, the others add to it.
+    fn backward_by(
+        &mut self,
+        cx: &Context,
+        point: Point<'_, T>,
+        dy: View<'_, T>,
+        mut pass: impl FnMut(&dyn Layer<T>, At<'_, T>, Range<usize>, View<'_, T>, Option<(ViewMut<'_, T>, Acc)>) -> Result<()>,
+    ) -> Result<()> {
         grown(cx, &mut self.gradients, self.values.len())?;
-        let Plan { net, starts, values, gradients, .. } = self;
-        let (n, last) = (point.n, net.layers().len() - 1);
+        let Plan { net, starts, values, gradients, saved, saved_starts, .. } = self;
+        let (n, last) = (point.n, net.nodes().len() - 1);
+        let mut written = vec![Acc::Set; last + 1];
         let mut gradients = gradients.view_mut();
-        for (index, layer) in net.layers().iter().enumerate().skip(1).rev() {
+        for (index, Node { layer, from, second, .. }) in net.nodes().iter().enumerate().rev() {
             let (mut before, after) = gradients.split_at(starts[index])?;
-            let at = at(net, starts, index, point, values.view())?;
+            let mut at = at(net, starts, index, point, values.view())?;
+            at.saved = saved.view().part(saved_starts[index], layer.saved())?;
             let dy = if index == last { dy } else { after.view().part(0, n * layer.outputs())? };
-            layer.backward_data(cx, at, dy, before.part(starts[index - 1], n * layer.inputs())?)?;
+            let mut next = |source: usize| std::mem::replace(&mut written[source], Acc::Add);
+            if let Some(Source::Node(source)) = *second {
+                let acc = next(source);
+                layer.backward_second(cx, at, dy, before.part(starts[source], n * layer.second_inputs())?, acc)?;
+            }
+            let dx = match *from {
+                Source::Input => None,
+                Source::Node(source) => {
+                    let acc = next(source);
+                    Some((before.part(starts[source], n * layer.inputs())?, acc))
+                }
+            };
+            pass(&**layer, at, net.range(index), dy, dx)?;
         }
         Ok(())
     }
 
-    /// What [`Plan::backward_data`] left for a layer's outputs.
+    /// What [`Plan::backward_data`] left for a node's outputs.
     fn layer_gradient<'a>(&'a self, index: usize, n: usize, dy: View<'a, T>) -> Result<View<'a, T>> {
-        let layers = self.net.layers();
-        match index + 1 == layers.len() {
+        let nodes = self.net.nodes();
+        match index + 1 == nodes.len() {
             true => Ok(dy),
-            false => Ok(self.gradients.view().part(self.starts[index], n * layers[index].outputs())?),
+            false => Ok(self.gradients.view().part(self.starts[index], n * nodes[index].layer.outputs())?),
         }
     }
 
-    fn check(&self, Point { n, x, params }: Point<'_, T>) -> Result<()> {
+    fn check(&self, Point { n, x, params, .. }: Point<'_, T>) -> Result<()> {
         let (inputs, wanted) = (self.net.inputs(), self.net.params());
         if n == 0 || n > self.batch {
             return refuse!("a batch of {n} samples, expected 1 to {}, what the plan has room for", self.batch);
@@ -280,20 +359,21 @@ fn grown<T: Real>(cx: &Context, buffer: &mut Buffer<T>, len: usize) -> Result<()
     Ok(())
 }
 
-/// Where a layer is evaluated: its inputs are the network's, or the outputs of the layer before it.
-fn at<'a, T: Real>(
-    net: &Net<T>,
-    starts: &[usize],
-    index: usize,
-    Point { n, x, params }: Point<'a, T>,
-    values: View<'a, T>,
-) -> Result<At<'a, T>> {
-    let (inputs, range) = (net.layers()[index].inputs(), net.range(index));
-    let x = if index == 0 { x } else { values.part(starts[index - 1], n * inputs)? };
-    Ok(At { n, w: params.part(range.start, range.len())?, x })
+/// Where a node is evaluated: its inputs are the network's, or the outputs of earlier nodes.
+fn at<'a, T: Real>(net: &Net<T>, starts: &[usize], index: usize, point: Point<'a, T>, values: View<'a, T>) -> Result<At<'a, T>> {
+    let (Node { layer, from, second, .. }, range) = (&net.nodes()[index], net.range(index));
+    let input = |source: Source, width: usize| match source {
+        Source::Input => Ok(point.x),
+        Source::Node(source) => values.part(starts[source], point.n * width),
+    };
+    let at = At::new(point.n, point.params.part(range.start, range.len())?, input(*from, layer.inputs())?);
+    Ok(match *second {
+        None => at,
+        Some(source) => At { second: input(source, layer.second_inputs())?, ..at },
+    })
 }
 
-/// A direction at a layer: the network's inputs stand still.
+/// A direction at a layer of a chain: the network's inputs stand still.
 fn along<'a, T: Real>(
     net: &Net<T>,
     starts: &[usize],
@@ -303,7 +383,7 @@ fn along<'a, T: Real>(
     direction: View<'a, T>,
     tangents: View<'a, T>,
 ) -> Result<Along<'a, T>> {
-    let (inputs, range) = (net.layers()[index].inputs(), net.range(index));
+    let (inputs, range) = (net.nodes()[index].layer.inputs(), net.range(index));
     let x = if index == 0 { still } else { tangents.part(starts[index - 1], n * inputs)? };
     Ok(Along { w: direction.part(range.start, range.len())?, x })
 }

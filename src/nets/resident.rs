@@ -15,27 +15,32 @@ pub(super) struct Memory<'a, T: Real> {
     pub rule: ViewMut<'a, T>,
     /// Averaged parameters, or nothing.
     pub average: ViewMut<'a, T>,
+    /// Running statistics, or nothing.
+    pub statistics: ViewMut<'a, T>,
 }
 
 impl<T: Real> Memory<'_, T> {
     /// That of one of so many replicas.
     pub(super) fn of_replica(&mut self, replica: usize, replicas: usize) -> Result<Memory<'_, T>> {
-        let [params, rule, average] = [&self.params, &self.rule, &self.average].map(|part| part.len() / replicas);
+        let parts = [&self.params, &self.rule, &self.average, &self.statistics];
+        let [params, rule, average, statistics] = parts.map(|part| part.len() / replicas);
         Ok(Memory {
             params: self.params.part(replica * params, params)?,
             rule: self.rule.part(replica * rule, rule)?,
             average: self.average.part(replica * average, average)?,
+            statistics: self.statistics.part(replica * statistics, statistics)?,
         })
     }
 
     /// A copy where it is.
-    pub(super) fn saved(&self, cx: &Context) -> Result<[Buffer<T>; 3]> {
-        Ok([saved(cx, self.params.view())?, saved(cx, self.rule.view())?, saved(cx, self.average.view())?])
+    pub(super) fn saved(&self, cx: &Context) -> Result<[Buffer<T>; 4]> {
+        let saved = |part: &ViewMut<'_, T>| saved(cx, part.view());
+        Ok([saved(&self.params)?, saved(&self.rule)?, saved(&self.average)?, saved(&self.statistics)?])
     }
 
     /// What [`Memory::saved`] gave.
-    pub(super) fn restore(&mut self, cx: &Context, saved: &[Buffer<T>; 3]) -> Result<()> {
-        for (from, to) in saved.iter().zip([&mut self.params, &mut self.rule, &mut self.average]) {
+    pub(super) fn restore(&mut self, cx: &Context, saved: &[Buffer<T>; 4]) -> Result<()> {
+        for (from, to) in saved.iter().zip([&mut self.params, &mut self.rule, &mut self.average, &mut self.statistics]) {
             combine(cx, [(T::ONE, from.view())], to.reborrow(), Acc::Set)?;
         }
         Ok(())
@@ -50,7 +55,7 @@ fn saved<T: Real>(cx: &Context, from: View<'_, T>) -> Result<Buffer<T>> {
 
 /// A copy of a state's numbers on a device, where they stay for all steps; on the CPU the state's own are used.
 #[derive(Debug)]
-pub(super) struct Resident<T: Real>(Option<[Buffer<T>; 3]>);
+pub(super) struct Resident<T: Real>(Option<[Buffer<T>; 4]>);
 
 impl<T: Real> Resident<T> {
     /// Goes to the context's device.
@@ -58,23 +63,27 @@ impl<T: Real> Resident<T> {
         let there = |values: &[T]| Buffer::from_slice(cx, values);
         Ok(Resident(match cx.device() {
             Device::Cpu => None,
-            Device::Cuda(_) => Some([there(&state.params)?, there(&state.memory)?, there(&state.average)?]),
+            Device::Cuda(_) => {
+                Some([there(&state.params)?, there(&state.memory)?, there(&state.average)?, there(&state.statistics)?])
+            }
         }))
     }
 
     /// Where steps find the numbers of `state`.
     pub(super) fn memory<'a>(&'a mut self, state: &'a mut State<T>) -> Memory<'a, T> {
-        let [params, rule, average] = match &mut self.0 {
-            None => [&mut state.params, &mut state.memory, &mut state.average].map(|values| ViewMut::Host(values)),
+        let [params, rule, average, statistics] = match &mut self.0 {
+            None => [&mut state.params, &mut state.memory, &mut state.average, &mut state.statistics]
+                .map(|values| ViewMut::Host(values)),
             Some(buffers) => buffers.each_mut().map(Buffer::view_mut),
         };
-        Memory { params, rule, average }
+        Memory { params, rule, average, statistics }
     }
 
     /// Brings the numbers back.
     pub(super) fn back(&self, state: &mut State<T>) -> Result<()> {
-        if let Some([params, rule, average]) = &self.0 {
+        if let Some([params, rule, average, statistics]) = &self.0 {
             (state.params, state.memory, state.average) = (params.to_vec()?, rule.to_vec()?, average.to_vec()?);
+            state.statistics = statistics.to_vec()?;
         }
         Ok(())
     }

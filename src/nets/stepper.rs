@@ -185,6 +185,8 @@ impl<'a, T: Real> Stepper<'a, T> {
             {
                 return Ok(Some(at));
             }
+            let seen = if self.is_whole(iterations.batch()) { self.shape.n } else { iterations.batch() };
+            self.model.move_statistics(cx, seen, memory.statistics.reborrow())?;
             self.update(cx, iterations.rates[iteration], step, memory)?;
             if !memory.average.is_empty() {
                 let keep = T::from_f64(self.optimiser.weight_average);
@@ -297,7 +299,7 @@ impl<'a, T: Real> Stepper<'a, T> {
         let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
         let Self { model, shape, x, target, sampled, dy, diverged, gradient, outputs, loss, optimiser, .. } = self;
         let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view().part(0, batch * shape.stride)?) };
-        let point = Point { n, x, params };
+        let point = Point::new(n, x, params);
         let mut dy = dy.view_mut();
         let mut dy = dy.part(0, n * *outputs)?;
         let predictions = model.forward(cx, point)?;
@@ -335,7 +337,7 @@ impl<'a, T: Real> Stepper<'a, T> {
         for i in 0..n {
             let row = x.part(i * shape.stride, shape.stride)?;
             let push: Vec<T> = dy.view().part(i * *outputs, *outputs)?.on_host(OP, "dy")?.iter().map(|&dy| reach * dy).collect();
-            let there = Point { n: 1, x: row, params };
+            let there = Point::new(1, row, params);
             model.forward(cx, there)?;
             model.backward(cx, there, (&push).into(), ascent.view_mut(), Acc::Set)?;
             combine(cx, [(T::ONE, params), (T::ONE, ascent.view())], perturbed.view_mut(), Acc::Set)?;

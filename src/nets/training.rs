@@ -139,6 +139,11 @@ impl<T: Real> Training<T> {
         self.params
     }
 
+    /// Where the running statistics of one replica start.
+    pub fn initial_statistics(&self) -> Vec<f64> {
+        self.net.as_ref().map_or_else(Vec::new, |net| net.initial_statistics())
+    }
+
     /// What its steps run with on a context: the name of an instruction set, or `cuda`.
     pub fn variant(&self, cx: &Context) -> &'static str {
         if cx.device() != Device::Cpu {

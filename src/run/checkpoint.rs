@@ -30,9 +30,10 @@ impl<T: Real> Checkpoint<T> {
             Dtype::F64 => Kind::F64,
         };
         let failed = |error: safetensors::SafeTensorError| Error::io("write", path)(std::io::Error::other(error.to_string()));
-        let arrays: [(&str, Kind, usize, &[u8]); 4] = [
+        let arrays: [(&str, Kind, usize, &[u8]); 5] = [
             ("params", kind, state.params.len(), bytemuck::cast_slice(&state.params)),
             ("average", kind, state.average.len(), bytemuck::cast_slice(&state.average)),
+            ("statistics", kind, state.statistics.len(), bytemuck::cast_slice(&state.statistics)),
             ("memory", kind, state.memory.len(), bytemuck::cast_slice(&state.memory)),
             ("table", Kind::F64, table.len(), bytemuck::cast_slice(table)),
         ];
@@ -84,6 +85,7 @@ impl<T: Real> Checkpoint<T> {
             diverged: serde_json::from_str(entry("diverged")?).map_err(|error| broken(&error))?,
             params: bytemuck::allocation::pod_collect_to_vec(&numbers("params")?),
             average: bytemuck::allocation::pod_collect_to_vec(&numbers("average")?),
+            statistics: bytemuck::allocation::pod_collect_to_vec(&numbers("statistics")?),
             memory: bytemuck::allocation::pod_collect_to_vec(&numbers("memory")?),
         };
         if state.seeds != seeds {
@@ -107,6 +109,7 @@ mod tests {
             diverged: vec![None, Some(3)],
             params: vec![0.1, -0.0, f32::MIN_POSITIVE, 1e30],
             average: vec![],
+            statistics: vec![-0.0, 1e-41],
             memory: vec![0.5, -0.0, 1e-40, 3.0],
         }
     }

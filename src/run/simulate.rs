@@ -127,8 +127,8 @@ pub(super) fn carry_out(
                 Outcome::Finished => None,
                 Outcome::Diverged { step } => Some(step),
             };
-            let (average, memory) = (Vec::new(), Vec::new());
-            let state = State { step: run.steps, seeds: vec![seed], diverged: vec![at], params, average, memory };
+            let [average, statistics, memory] = [(); 3].map(|()| Vec::new());
+            let state = State { step: run.steps, seeds: vec![seed], diverged: vec![at], params, average, statistics, memory };
             let done = Checkpoint { state, table };
             if let Some(path) = checkpoint {
                 Checkpoint::write(path, cx, &done.state, &done.table)?;

@@ -16,9 +16,12 @@ pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::{ParallelSlice, ParallelSliceMut};
+
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};
-use crate::{Context, Isa, Real, Result, Variants, View, ViewMut};
+use crate::{Context, Isa, PIECE, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "activation", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -50,7 +53,7 @@ pub fn activation_forward<T: Real>(cx: &Context, kind: Activation, x: View<T>, y
     let (x, y) = (host(OP, "x", x)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::activation_forward(kind, x, y),
-        isa => simd::activation_forward(isa, kind, x, y),
+        isa => x.par_chunks(PIECE).zip(y.par_chunks_mut(PIECE)).for_each(|(x, y)| simd::activation_forward(isa, kind, x, y)),
     }
     Ok(())
 }
@@ -69,7 +72,10 @@ pub fn activation_backward<T: Real>(cx: &Context, kind: Activation, x: View<T>, 
     let (x, dy, dx) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::activation_backward(kind, x, dy, dx),
-        isa => simd::activation_backward(isa, kind, x, dy, dx),
+        isa => {
+            let pieces = x.par_chunks(PIECE).zip(dy.par_chunks(PIECE)).zip(dx.par_chunks_mut(PIECE));
+            pieces.for_each(|((x, dy), dx)| simd::activation_backward(isa, kind, x, dy, dx));
+        }
     }
     Ok(())
 }

@@ -34,9 +34,8 @@ fn backward_is_the_adjoint() {
 #[test]
 fn wrong_sizes_are_refused() {
     let cx = Context::cpu().unwrap();
-    let refused = |shape: AvgPoolShape| {
-        avgpool_forward(&cx, &shape, (&[0.0; 6]).into(), (&mut [0.0; 3]).into()).unwrap_err().to_string()
-    };
+    let refused =
+        |shape: AvgPoolShape| avgpool_forward(&cx, &shape, (&[0.0; 6]).into(), (&mut [0.0; 3]).into()).unwrap_err().to_string();
     assert!(refused(AvgPoolShape { n: 1, pixels: 0, c: 3 }).contains("pixels is 0, expected at least 1"));
     assert!(refused(AvgPoolShape { n: 1, pixels: 3, c: 3 }).contains("`x` has 6 elements, expected 9"));
     assert!(refused(AvgPoolShape { n: 2, pixels: 1, c: 3 }).contains("`y` has 3 elements, expected 6"));

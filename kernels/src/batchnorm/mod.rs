@@ -67,6 +67,15 @@ impl<'a, T: Real> Normal<'a, T> {
     }
 }
 
+/// `dx = a dy + b (x - mean) + c`, channel by channel.
+#[derive(Clone, Copy)]
+struct Line<'a, T> {
+    mean: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    c: &'a [T],
+}
+
 /// μ and σ² of every channel of x. `x`: rows x c; `mean`, `variance`: c.
 ///
 /// # Errors
@@ -109,7 +118,10 @@ pub fn batchnorm_forward<T: Real>(
     let (x, w, b, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host(OP, "b", b)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::batchnorm_forward(x, &normal, [w, b], y),
-        isa => simd::batchnorm_forward(isa, x, &normal, [w, b], y),
+        isa => {
+            let scale: Vec<T> = normal.scale.iter().zip(w).map(|(&scale, &w)| scale * w).collect();
+            simd::batchnorm_forward(isa, x, [normal.mean, &scale, b], y);
+        }
     }
     Ok(())
 }
@@ -164,19 +176,19 @@ pub fn batchnorm_backward_data<T: Real>(
     let normal = Normal::new(OP, moments)?;
     let (x, dy, dx) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     let (w, dw, db) = (host(OP, "w", w)?, host(OP, "dw", dw)?, host(OP, "db", db)?);
-    // dx = a dy + b x + c, channel by channel.
+    // dx = a dy + b (x - μ) + c, channel by channel.
     let rows = shape.rows as f64;
     let line = |channel: usize| {
-        let [scale, dw, db, mean] = [normal.scale[channel], dw[channel], db[channel], normal.mean[channel]].map(T::to_f64);
+        let [scale, dw, db] = [normal.scale[channel], dw[channel], db[channel]].map(T::to_f64);
         let a = w[channel].to_f64() * scale;
-        let b = -a * scale * dw / rows;
-        [a, b, -a * db / rows - b * mean]
+        [a, -a * scale * dw / rows, -a * db / rows]
     };
     let lines: Vec<[f64; 3]> = (0..shape.c).map(line).collect();
     let [a, b, c] = [0, 1, 2].map(|term| lines.iter().map(|line| T::from_f64(line[term])).collect::<Vec<T>>());
+    let line = Line { mean: normal.mean, a: &a, b: &b, c: &c };
     match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => scalar::batchnorm_backward_data(x, [&a, &b, &c], dy, dx, acc),
-        isa => simd::batchnorm_backward_data(isa, x, [&a, &b, &c], dy, dx, acc),
+        Isa::Scalar => scalar::batchnorm_backward_data(x, line, dy, dx, acc),
+        isa => simd::batchnorm_backward_data(isa, x, line, dy, dx, acc),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use super::{BatchNormShape, Normal};
+use super::{BatchNormShape, Line, Normal};
 use crate::{Acc, Real};
 
 /// The elements of one channel.
@@ -31,11 +31,10 @@ pub(super) fn batchnorm_backward_affine<T: Real>(x: &[T], normal: &Normal<'_, T>
     }
 }
 
-/// `dx = a dy + b x + c`.
-pub(super) fn batchnorm_backward_data<T: Real>(x: &[T], [a, b, c]: [&[T]; 3], dy: &[T], dx: &mut [T], acc: Acc) {
+pub(super) fn batchnorm_backward_data<T: Real>(x: &[T], line: Line<'_, T>, dy: &[T], dx: &mut [T], acc: Acc) {
     for (at, (dx, (&x, &dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-        let channel = at % a.len();
-        let value = a[channel] * dy + b[channel] * x + c[channel];
+        let channel = at % line.a.len();
+        let value = line.a[channel] * dy + line.b[channel] * (x - line.mean[channel]) + line.c[channel];
         *dx = if acc == Acc::Add { *dx + value } else { value };
     }
 }

@@ -1,7 +1,7 @@
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
-use super::{BatchNormShape, Normal};
+use super::{BatchNormShape, Line, Normal};
 use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
 use crate::{Acc, Isa, Real};
 
@@ -88,29 +88,29 @@ pub(super) fn batchnorm_moments<T: Real>(isa: Isa, shape: &BatchNormShape, x: &[
     }
 }
 
-pub(super) fn batchnorm_forward<T: Real>(isa: Isa, x: &[T], normal: &Normal<'_, T>, [w, b]: [&[T]; 2], y: &mut [T]) {
-    struct Forward<'a, T>(&'a [T], &'a Normal<'a, T>, [&'a [T]; 2], &'a mut [T]);
+/// `y = (x - mean) scale + b`, with γ in the scale.
+pub(super) fn batchnorm_forward<T: Real>(isa: Isa, x: &[T], [mean, scale, b]: [&[T]; 3], y: &mut [T]) {
+    struct Forward<'a, T>(&'a [T], [&'a [T]; 3], &'a mut [T]);
     impl<T: Real> Kernel<T> for Forward<'_, T> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) {
-            let Forward(x, normal, [w, b], y) = self;
-            let c = w.len();
+            let Forward(x, [mean, scale, b], y) = self;
+            let c = b.len();
             // SAFETY: the caller enables V; the operator checked that all per-channel slices are c long, and x and y are whole
             // rows of one number.
             unsafe {
                 for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
                     for_lanes!(V, c, |at, lanes| {
-                        let deviation = load::<V>(x, at, lanes).sub(load::<V>(normal.mean, at, lanes));
-                        let normalised = deviation.mul(load::<V>(&normal.scale, at, lanes));
-                        store::<V>(normalised.mul_add(load::<V>(w, at, lanes), load::<V>(b, at, lanes)), y, at, lanes);
+                        let deviation = load::<V>(x, at, lanes).sub(load::<V>(mean, at, lanes));
+                        store::<V>(deviation.mul_add(load::<V>(scale, at, lanes), load::<V>(b, at, lanes)), y, at, lanes);
                     });
                 }
             }
         }
     }
-    let size = task(w.len());
-    x.par_chunks(size).zip(y.par_chunks_mut(size)).for_each(|(x, y)| run(isa, Forward(x, normal, [w, b], y)));
+    let size = task(b.len());
+    x.par_chunks(size).zip(y.par_chunks_mut(size)).for_each(|(x, y)| run(isa, Forward(x, [mean, scale, b], y)));
 }
 
 /// Σ dy x̂ and Σ dy of some rows.
@@ -167,21 +167,20 @@ pub(super) fn batchnorm_backward_affine<T: Real>(
     }
 }
 
-pub(super) fn batchnorm_backward_data<T: Real>(isa: Isa, x: &[T], [a, b, c]: [&[T]; 3], dy: &[T], dx: &mut [T], acc: Acc) {
-    struct Backward<'a, T>(&'a [T], [&'a [T]; 3], &'a [T], &'a mut [T], Acc);
+pub(super) fn batchnorm_backward_data<T: Real>(isa: Isa, x: &[T], line: Line<'_, T>, dy: &[T], dx: &mut [T], acc: Acc) {
+    struct Backward<'a, T>(&'a [T], Line<'a, T>, &'a [T], &'a mut [T], Acc);
     impl<T: Real> Kernel<T> for Backward<'_, T> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) {
-            let Backward(x, [a, b, c], dy, dx, acc) = self;
+            let Backward(x, Line { mean, a, b, c }, dy, dx, acc) = self;
             let channels = a.len();
             // SAFETY: as for Forward.
             unsafe {
-                for ((x, dy), dx) in
-                    x.chunks_exact(channels).zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels))
-                {
+                for ((x, dy), dx) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels)) {
                     for_lanes!(V, channels, |at, lanes| {
-                        let value = load::<V>(x, at, lanes).mul_add(load::<V>(b, at, lanes), load::<V>(c, at, lanes));
+                        let deviation = load::<V>(x, at, lanes).sub(load::<V>(mean, at, lanes));
+                        let value = deviation.mul_add(load::<V>(b, at, lanes), load::<V>(c, at, lanes));
                         let mut value = load::<V>(dy, at, lanes).mul_add(load::<V>(a, at, lanes), value);
                         if acc == Acc::Add {
                             value = value.add(load::<V>(dx, at, lanes));
@@ -192,7 +191,7 @@ pub(super) fn batchnorm_backward_data<T: Real>(isa: Isa, x: &[T], [a, b, c]: [&[
             }
         }
     }
-    let size = task(a.len());
+    let size = task(line.a.len());
     let rows = x.par_chunks(size).zip(dy.par_chunks(size)).zip(dx.par_chunks_mut(size));
-    rows.for_each(|((x, dy), dx)| run(isa, Backward(x, [a, b, c], dy, dx, acc)));
+    rows.for_each(|((x, dy), dx)| run(isa, Backward(x, line, dy, dx, acc)));
 }

@@ -10,9 +10,12 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
 use crate::context::{host, host_mut};
 use crate::error::exact;
-use crate::{Acc, Context, Isa, Real, Result, Variants, View, ViewMut};
+use crate::{Acc, Context, Isa, PIECE, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "combine", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -41,7 +44,10 @@ pub fn combine<T: Real, const N: usize>(cx: &Context, terms: [(T, View<T>); N], 
     let out = host_mut(OP, "out", out)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::combine(slices, out, acc),
-        isa => simd::combine(isa, slices, out, acc),
+        isa => out.par_chunks_mut(PIECE).enumerate().for_each(|(piece, out)| {
+            let here = slices.map(|(coefficient, x)| (coefficient, &x[piece * PIECE..][..out.len()]));
+            simd::combine(isa, here, out, acc);
+        }),
     }
     Ok(())
 }

@@ -82,14 +82,7 @@ impl Conv2dShape {
     }
 }
 
-pub(super) fn conv2d_forward<T: Real>(
-    cx: &Context,
-    shape: &Conv2dShape,
-    x: &[T],
-    w: &[T],
-    y: &mut [T],
-    acc: Acc,
-) -> Result<()> {
+pub(super) fn conv2d_forward<T: Real>(cx: &Context, shape: &Conv2dShape, x: &[T], w: &[T], y: &mut [T], acc: Acc) -> Result<()> {
     let (group, k, window) = (shape.group(), shape.k, shape.window());
     let groups = x.par_chunks(group * shape.image()).zip(y.par_chunks_mut(group * shape.windows() * k));
     groups.try_for_each(|(x, y)| {

@@ -175,7 +175,7 @@ fn step(cx: &Context, net: &Architecture, data: &Dataset, rows: &[usize], eta: f
     let target: Vec<f64> = rows.iter().map(|&row| data.y[row]).collect();
     let mut gradient = vec![0.0; params.len()];
     if let Some(layers) = net.net::<f64>(data.d)? {
-        let point = Point { n: rows.len(), x: (&x).into(), params: params.into() };
+        let point = Point::new(rows.len(), (&x).into(), params.into());
         let objective = Objective { loss: Loss::HalfMse, point, target: Targets::Values((&target).into()) };
         Plan::new(cx, Arc::new(layers), rows.len())?.gradient(cx, &objective, (&mut gradient).into())?;
     }

@@ -1,5 +1,7 @@
 //! Training from arrays that somebody else made, loss by loss; and measuring parameters that somebody else found.
 
+mod images;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use crate::schedule::Schedule;
 use crate::spec::{Dtype, Seed};
 use crate::state::State;
 use crate::train::Progress;
+pub use images::{Files, replay_images};
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -190,15 +193,18 @@ fn train<T: Real>(
     Ok((lines, summary))
 }
 
-/// Writes `step,train_loss,test_loss`; the file appears as a whole.
+/// Writes `step,train_loss,test_loss`, and a last line `eval` if there is a loss for it; the file appears as a whole.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write_lines(path: &Path, lines: &[Line]) -> Result<()> {
+pub fn write_lines(path: &Path, lines: &[Line], evaluated: Option<f64>) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::io("write", path)(std::io::Error::other(error.to_string()));
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(["step", "train_loss", "test_loss"]).map_err(|error| failed(&error))?;
     lines.iter().try_for_each(|line| writer.serialize(line)).map_err(|error| failed(&error))?;
+    if let Some(loss) = evaluated {
+        writer.serialize(("eval", loss, "")).map_err(|error| failed(&error))?;
+    }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     crate::run::replace(path, &bytes)
 }
@@ -281,7 +287,7 @@ pub fn measure(cx: &Context, npz: &Npz, options: &Measure) -> Result<Measured> {
         Some(layers) => {
             let n = rows.len() / d;
             let mut gradients = vec![0.0; n * count];
-            let point = Point { n, x: (&rows).into(), params: params.into() };
+            let point = Point::new(n, (&rows).into(), params.into());
             Plan::new(cx, Arc::new(layers), n)?.sample_gradients(cx, point, 0, (&mut gradients).into())?;
             metrics::rank::singular_values(n, count, &gradients)?
         }

@@ -1,0 +1,188 @@
+//! Residual networks: five steps of PyTorch's in f64, and gradients of a whole network.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Quiet, golden};
+use handgrad::data::npz::Npz;
+use handgrad::kernels::testing::{Cases, cpu_contexts};
+use handgrad::kernels::{Context, Isa};
+use handgrad::loss::{Loss, TargetBuffer};
+use handgrad::nets::{Architecture, Net, Objective, Plan, Point, Resnet, StateDict};
+use handgrad::replay::{Files, Line, Replay, replay_images};
+use handgrad::schedule::Schedule;
+use handgrad::spec::{Dtype, Seed};
+
+/// The network of the fixture.
+const NARROW: Resnet = Resnet { depth: 18, width: 16, classes: 10, image: [32, 32, 3], preactivation: false };
+
+/// The losses of the fixture's steps and of the evaluation after them, weights and first gradients of our replay of it.
+struct Replayed {
+    lines: Vec<Line>,
+    evaluated: f64,
+    after: StateDict,
+    gradients: StateDict,
+    net: Net<f64>,
+}
+
+fn replayed(cx: &Context, golden: &Path, dtype: Dtype) -> Replayed {
+    let folder = tempfile::tempdir().unwrap();
+    let npz = Npz::read(&golden.join("resnet18-w16.npz")).unwrap();
+    let options = Replay {
+        net: Architecture::Resnet(NARROW),
+        loss: Loss::SoftmaxXent,
+        schedule: Schedule::Constant { peak: 0.1 },
+        total: None,
+        steps: None,
+        batch: 16,
+        clip: None,
+        weight_decay: 5e-4,
+        momentum: 0.9,
+        dtype,
+    };
+    let [save, gradients] = ["after", "gradients"].map(|name| folder.path().join(name));
+    let init = golden.join("resnet18-w16-init.safetensors");
+    let files = Files { init, save: Some(save.clone()), gradients: Some(gradients.clone()) };
+    let (lines, evaluated, summary) = replay_images(cx, &npz, NARROW, &options, &files, &Quiet).unwrap();
+    assert!(!summary.diverged);
+    let net = Architecture::Resnet(NARROW).net::<f64>(3072).unwrap().unwrap();
+    let after = StateDict::read(&save, &net).unwrap();
+    // Gradients have no running statistics beside them.
+    let bytes = std::fs::read(&gradients).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.len(), 62);
+    let mut params = Vec::new();
+    for parameter in net.parameters() {
+        let tensor = tensors.tensor(&parameter.name).unwrap();
+        let wide = |data: &[u8]| -> Vec<f64> {
+            match dtype {
+                Dtype::F64 => bytemuck::allocation::pod_collect_to_vec(data),
+                Dtype::F32 => bytemuck::allocation::pod_collect_to_vec::<u8, f32>(data).into_iter().map(f64::from).collect(),
+            }
+        };
+        // Norms and sums do not depend on the layout.
+        params.extend(wide(tensor.data()));
+    }
+    Replayed { lines, evaluated, after, gradients: StateDict { params, statistics: Vec::new() }, net }
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The largest relative error over named norms. PyTorch's counter of batches is none of ours.
+fn worst(names: &serde_json::Value, got: impl Fn(&str) -> f64) -> (f64, String) {
+    let ours = names.as_object().unwrap().iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
+    let errors = ours.map(|(name, want)| {
+        let want = want.as_f64().unwrap();
+        ((got(name) - want).abs() / want.abs().max(1e-300), name.clone())
+    });
+    errors.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+/// In f32 a gradient jumps where rounding takes the input of a ReLU across 0. The fixture has inputs of 1.4e-7 and 1.7e-6 in the
+/// last group; PyTorch's own f32 flips the first, with an error of 1.8e-2 in the norm of one tensor, and we the second, with
+/// 2.8e-3.
+#[test]
+fn pytorch_is_followed_for_five_steps() {
+    let Some(golden) = golden() else { return };
+    let text = std::fs::read_to_string(golden.join("resnet18-w16.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // The scalar definition takes a minute; every operator is compared with it in its own tests.
+    for cx in cpu_contexts().iter().filter(|cx| cx.isa() != Isa::Scalar) {
+        let Replayed { lines, evaluated, after, gradients, net } = replayed(cx, &golden, Dtype::F64);
+        let want = numbers(&expected["losses_f64"]);
+        assert_eq!(lines.len(), want.len());
+        let errors: Vec<f64> = lines.iter().zip(&want).map(|(line, want)| (line.train_loss / want - 1.0).abs()).collect();
+        let eval_error = (evaluated / expected["eval_loss_first_batch_after"].as_f64().unwrap() - 1.0).abs();
+        let parameters = net.parameters();
+        let gradient_of = |name: &str| {
+            let parameter = parameters.iter().find(|parameter| parameter.name == name).unwrap();
+            &gradients.params[parameter.range.clone()]
+        };
+        let first = worst(&expected["first_gradient_norm"], |name| norm(gradient_of(name)));
+        for (name, want) in expected["first_gradient_sum"].as_object().unwrap() {
+            let gradient = gradient_of(name);
+            let bound = 1e-8 * norm(gradient) * (gradient.len() as f64).sqrt();
+            let error = (gradient.iter().sum::<f64>() - want.as_f64().unwrap()).abs();
+            assert!(error <= bound, "sum of the gradient of {name}: error {error:e}, expected at most {bound:e}");
+        }
+        let statistics = net.named_statistics();
+        let last = worst(&expected["after_norm"], |name| {
+            let of = |parameters: &[handgrad::nets::Parameter], values: &[f64]| {
+                let parameter = parameters.iter().find(|parameter| parameter.name == name)?;
+                Some(norm(&values[parameter.range.clone()]))
+            };
+            of(&parameters, &after.params).or_else(|| of(&statistics, &after.statistics)).unwrap()
+        });
+        println!("{}: losses {errors:?}, evaluation {eval_error:e}, first gradients {first:?}, after {last:?}", cx.variant());
+        assert!(errors.iter().all(|&error| error <= 1e-9), "{errors:?}");
+        assert!(eval_error <= 1e-8, "{eval_error:e}");
+        assert!(first.0 <= 1e-8, "{first:?}");
+        assert!(last.0 <= 1e-8, "{last:?}");
+        let single = replayed(cx, &golden, Dtype::F32);
+        let error = (single.lines[0].train_loss / want[0] - 1.0).abs();
+        assert!(error <= 1e-5, "{error:e}");
+        let first = worst(&expected["first_gradient_norm"], |name| {
+            let parameter = parameters.iter().find(|parameter| parameter.name == name).unwrap();
+            norm(&single.gradients.params[parameter.range.clone()])
+        });
+        println!("{}, f32: first loss {error:e}, first gradients {first:?}", cx.variant());
+        assert!(first.0 <= 5e-3, "{first:?}");
+    }
+}
+
+/// Gradients of whole networks along random directions: central differences, with steps halved until one has no kink of a ReLU
+/// between its ends.
+#[test]
+fn gradients_of_whole_networks() {
+    let mut cases = Cases::new(11);
+    for (depth, preactivation, loss) in [(18, false, Loss::SoftmaxXent), (18, true, Loss::SoftmaxXent), (34, false, Loss::Mse)] {
+        let resnet = Resnet { depth, width: 2, classes: 3, image: [8, 8, 3], preactivation };
+        let architecture = Architecture::Resnet(resnet);
+        let net = Arc::new(architecture.net::<f64>(192).unwrap().unwrap());
+        for n in [3, 4] {
+            let x: Vec<f64> = cases.reals(n * 192);
+            let target: Vec<f64> = match loss {
+                Loss::SoftmaxXent => (0..n).map(|i| (i % 3) as f64).collect(),
+                _ => cases.reals(n * 3),
+            };
+            let params = architecture.initial(192, Seed::Own(n as u64));
+            for cx in cpu_contexts() {
+                let target = TargetBuffer::new(&cx, loss, &target).unwrap();
+                let mut plan = Plan::new(&cx, Arc::clone(&net), n).unwrap();
+                let mut at = |params: &[f64], gradient: Option<&mut Vec<f64>>| {
+                    let point = Point::new(n, (&x).into(), params.into());
+                    let objective = Objective { loss, point, target: target.view() };
+                    if let Some(gradient) = gradient {
+                        plan.gradient(&cx, &objective, gradient.into()).unwrap();
+                    }
+                    plan.loss(&cx, &objective).unwrap()
+                };
+                let mut gradient = vec![f64::NAN; params.len()];
+                at(&params, Some(&mut gradient));
+                for _ in 0..3 {
+                    let direction: Vec<f64> = cases.reals(params.len());
+                    let want: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+                    let mut moved = |step: f64| {
+                        let params: Vec<f64> = params.iter().zip(&direction).map(|(w, d)| w + step * d).collect();
+                        at(&params, None)
+                    };
+                    let error = |step: f64| {
+                        let got = (moved(step) - moved(-step)) / (2.0 * step);
+                        (got - want).abs() / want.abs().max(1e-3)
+                    };
+                    let steps = (0..12).map(|halvings| 1e-4 * 0.5f64.powi(halvings));
+                    let best = steps.map(error).fold(f64::INFINITY, f64::min);
+                    assert!(best <= 1e-6, "resnet{depth} preactivation {preactivation} n = {n} {}: {best:e}", cx.variant());
+                }
+            }
+        }
+    }
+}
