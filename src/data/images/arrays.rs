@@ -127,7 +127,7 @@ fn labels(npz: &Npz, name: &str, n: usize) -> Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     use super::super::tests::{gzip, refused, scribble};
     use super::*;
@@ -234,13 +234,18 @@ mod tests {
         scribble(&bytes, &path, || load(&path));
 
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
-        let mut array = Vec::new();
-        std::io::copy(&mut archive.by_name("X.npy").unwrap(), &mut array).unwrap();
-        scribble(&array, &path, || {
-            let scribbled = fs::read(&path).unwrap();
+        let mut array = |name: &str| {
+            let mut bytes = Vec::new();
+            archive.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let y = array("y.npy");
+        scribble(&array("X.npy"), &path, || {
             let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-            archive.start_file("X.npy", zip::write::SimpleFileOptions::default()).unwrap();
-            archive.write_all(&scribbled).unwrap();
+            for (name, bytes) in [("X.npy", &fs::read(&path).unwrap()), ("y.npy", &y)] {
+                archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+                archive.write_all(bytes).unwrap();
+            }
             from_npz(&Npz::parse(&path, archive.finish().unwrap().get_ref())?)
         });
     }

@@ -20,6 +20,8 @@ const CLASSES: u32 = 10;
 const DIRECTIONS: u32 = 5;
 /// Blobs of an image.
 const BLOBS: usize = 4;
+/// Exponents of what is too dark to be seen: e^-12 is far below one level in 255.
+const FAR: f64 = 12.0;
 /// Where the test images' numbers start, whatever number there is to train.
 const FIRST_TEST: u64 = 1_000_000_000_000;
 
@@ -29,9 +31,9 @@ const FIRST_TEST: u64 = 1_000_000_000_000;
 /// | what is seen | law |
 /// | --- | --- |
 /// | background | grey 1/2, a colour N(0, 0.1²) and a colour gradient, and the class's hue of strength 0.04 |
-/// | grating | at 0°, 22.5°, 45°, 67.5° or 90° for class mod 5 (± N(0, 3°²), mirrored or not), wavelength 5 to 8 pixels, any phase, colour, place and strength |
+/// | grating | at 0°, 22.5°, 45°, 67.5° or 90° for class mod 5 (± N(0, 5°²), mirrored or not), wavelength 5 to 8 pixels, any phase, colour, place and strength |
 /// | four blobs | discs (classes 0 to 4) or rings (5 to 9) of radius 2.5 to 4, bright or dark, anywhere |
-/// | noise | N(0, 0.06²) per number; then everything is cut to [0, 1] |
+/// | noise | N(0, 0.09²) per number; then everything is cut to [0, 1] |
 ///
 /// Any phase, brightness and place: class means differ by the hue alone, so that linear classifiers do badly. The law of a class
 /// is that of its mirror images, so that flips keep it.
@@ -117,7 +119,7 @@ fn paint<R: Rng>(class: u32, mut draws: Draws<R>, pixels: &mut [f32]) {
             let [down, right] = gradient[channel];
             let ground = background[channel] + down * (row - side / 2.0) + right * (column - side / 2.0);
             let blobs: f64 = blobs.iter().zip(shades).map(|(blob, shade)| blob.colour[channel] * shade).sum();
-            let sum = ground + grating.colour[channel] * brightness + blobs + draws.normal(0.06);
+            let sum = ground + grating.colour[channel] * brightness + blobs + draws.normal(0.09);
             *value = sum.clamp(0.0, 1.0) as f32;
         }
     }
@@ -125,7 +127,7 @@ fn paint<R: Rng>(class: u32, mut draws: Draws<R>, pixels: &mut [f32]) {
 
 impl Grating {
     fn draw<R: Rng>(direction: u32, draws: &mut Draws<R>) -> Grating {
-        let angle = FRAC_PI_2 * f64::from(direction) / f64::from(DIRECTIONS - 1) + draws.normal(TAU * 3.0 / 360.0);
+        let angle = FRAC_PI_2 * f64::from(direction) / f64::from(DIRECTIONS - 1) + draws.normal(TAU * 5.0 / 360.0);
         let (sin, cos) = libm::sincos(draws.sign() * angle);
         let frequency = TAU / draws.between(5.0, 8.0);
         Grating {
@@ -134,7 +136,7 @@ impl Grating {
             centre: [draws.between(8.0, 24.0), draws.between(8.0, 24.0)],
             width: draws.between(6.0, 9.0),
             colour: {
-                let strength = draws.between(0.1, 0.25);
+                let strength = draws.between(0.07, 0.2);
                 draws.colour(strength)
             },
         }
@@ -154,16 +156,19 @@ impl Blob {
             radius: draws.between(2.5, 4.0),
             ring,
             colour: {
-                let strength = draws.sign() * draws.between(0.15, 0.3);
+                let strength = draws.sign() * draws.between(0.1, 0.25);
                 draws.colour(strength)
             },
         }
     }
 
     fn at(&self, row: f64, column: f64) -> f64 {
-        let distance = libm::hypot(row - self.centre[0], column - self.centre[1]);
-        let exponent = if self.ring { (distance - self.radius).powi(2) } else { (distance / self.radius).powi(4) };
-        libm::exp(-exponent)
+        let [down, right] = [row - self.centre[0], column - self.centre[1]];
+        let square = down * down + right * right;
+        let exponent =
+            if self.ring { (square.sqrt() - self.radius).powi(2) } else { (square / (self.radius * self.radius)).powi(2) };
+        // Most of an image is far from a blob.
+        if exponent > FAR { 0.0 } else { libm::exp(-exponent) }
     }
 }
 
@@ -201,14 +206,14 @@ mod tests {
         }
     }
 
-    /// The nearest class mean, of 2000 images, for 1000 others.
+    /// The nearest class mean, of 1000 images, for 500 others.
     fn accuracy(features: impl Fn(&[f32]) -> Vec<f64>) -> f64 {
-        let set = draw(2000, 1000, 1).unwrap();
+        let set = draw(1000, 500, 1).unwrap();
         let rows = |images: &Images| -> Vec<Vec<f64>> { images.pixels.chunks_exact(IMAGE).map(&features).collect() };
         let (train, test) = (rows(&set.train), rows(&set.test));
         let mean = |class: u32| -> Vec<f64> {
             let of_class = || train.iter().zip(&set.train.labels).filter(|(_, label)| **label == class);
-            (0..train[0].len()).map(|k| of_class().map(|(row, _)| row[k]).sum::<f64>() / 200.0).collect()
+            (0..train[0].len()).map(|k| of_class().map(|(row, _)| row[k]).sum::<f64>() / 100.0).collect()
         };
         let means: Vec<Vec<f64>> = (0..CLASSES).map(mean).collect();
         let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
@@ -217,27 +222,27 @@ mod tests {
         right as f64 / test.len() as f64
     }
 
-    /// Mean squares of the response to waves of 5 directions at two phases: one layer of a convolutional net, by hand.
-    fn energies(pixels: &[f32]) -> Vec<f64> {
-        let grey =
-            |row: usize, column: usize| f64::from(pixels[(row * SIDE + column) * CHANNELS..][..CHANNELS].iter().sum::<f32>());
-        let energy = |direction: u32, mirror: f64| {
+    /// Filters of 9 x 9 that answer to waves: a direction, mirrored or not, at two phases each.
+    fn filters() -> Vec<[f64; 81]> {
+        let wave = |direction: u32, mirror: f64, phase: f64| {
             let (sin, cos) = (mirror * FRAC_PI_2 * f64::from(direction) / 4.0).sin_cos();
-            let mut sum = 0.0;
-            for (row, column) in (0..24).step_by(2).flat_map(|row| (0..24).step_by(2).map(move |column| (row, column))) {
-                let response = |phase: f64| {
-                    let place = |k: usize| (k / 9, k % 9);
-                    let wave = |(r, c): (usize, usize)| (TAU / 6.3 * (sin * r as f64 + cos * c as f64) + phase).cos();
-                    (0..81)
-                        .map(place)
-                        .map(|(r, c)| wave((r, c)) * (grey(row + r, column + c) - grey(row + 4, column + 4)))
-                        .sum::<f64>()
-                };
-                sum += response(0.0).powi(2) + response(FRAC_PI_2).powi(2);
-            }
-            sum
+            let value = |k: usize| (TAU / 6.3 * (sin * (k / 9) as f64 + cos * (k % 9) as f64) + phase).cos();
+            let mean = (0..81).map(value).sum::<f64>() / 81.0;
+            std::array::from_fn(|k| value(k) - mean)
         };
-        let energies: Vec<f64> = (0..DIRECTIONS).map(|direction| energy(direction, 1.0) + energy(direction, -1.0)).collect();
+        let variants = [(1.0, 0.0), (1.0, FRAC_PI_2), (-1.0, 0.0), (-1.0, FRAC_PI_2)];
+        (0..DIRECTIONS).flat_map(|direction| variants.map(|(mirror, phase)| wave(direction, mirror, phase))).collect()
+    }
+
+    /// Shares of the directions in the squared responses: one layer of a convolutional net, by hand.
+    fn energies(pixels: &[f32], filters: &[[f64; 81]]) -> Vec<f64> {
+        let grey: Vec<f64> = pixels.chunks_exact(CHANNELS).map(|pixel| f64::from(pixel.iter().sum::<f32>())).collect();
+        let response = |filter: &[f64; 81], (row, column): (usize, usize)| {
+            (0..81).map(|k| filter[k] * grey[(row + k / 9) * SIDE + column + k % 9]).sum::<f64>()
+        };
+        let places = || (0..24).step_by(2).flat_map(|row| (0..24).step_by(2).map(move |column| (row, column)));
+        let energy = |filter| places().map(|place| response(filter, place).powi(2)).sum::<f64>();
+        let energies: Vec<f64> = filters.chunks_exact(4).map(|direction| direction.iter().map(energy).sum()).collect();
         let total: f64 = energies.iter().sum();
         energies.into_iter().map(|energy| energy / total).collect()
     }
@@ -245,10 +250,11 @@ mod tests {
     #[test]
     fn directions_are_seen_by_filters_and_not_by_a_linear_classifier() {
         let pixels = accuracy(|image| image.iter().map(|&pixel| f64::from(pixel)).collect());
-        let filters = accuracy(energies);
+        let filters = filters();
+        let filters = accuracy(|image| energies(image, &filters));
         println!("nearest mean of pixels {pixels}, of filters {filters}");
         assert!(pixels <= 0.25, "{pixels}");
         // Filters of one wavelength tell directions, which are half of the class: 0.5 would be perfect.
-        assert!(filters >= 0.35, "{filters}");
+        assert!(filters >= 0.33, "{filters}");
     }
 }
