@@ -1,5 +1,6 @@
 //! Data sets: drawn by a recipe, or arrays of the user's.
 
+pub mod images;
 pub mod npz;
 mod published;
 mod support;

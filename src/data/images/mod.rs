@@ -1,0 +1,157 @@
+//! Images with class labels: embedded, drawn by a recipe, or read from files.
+//!
+//! A file that is cut short, too long, of another format or with labels out of range is refused in one line; no more of it is
+//! read than its format allows.
+
+mod arrays;
+mod augment;
+mod cifar;
+mod cifar_like;
+mod digits;
+mod file;
+mod idx;
+mod label_noise;
+mod mnist1d;
+mod source;
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::error::{Result, refuse};
+use crate::rng::{Counter, Stream};
+
+pub use augment::{Augment, augment};
+pub use label_noise::ClassNoise;
+pub use source::Source;
+
+/// A training and a test set of images of one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageSet {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// Numbers of a pixel: 1 of grey, 3 of red, green and blue.
+    pub channels: usize,
+    /// Classes: every label is below.
+    pub classes: usize,
+    /// Training images.
+    pub train: Images,
+    /// Test images; there may be none.
+    pub test: Images,
+}
+
+/// Images with their classes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Images {
+    /// Pixels, n x height x width x channels, the last index fastest; in [0, 1], but for [`Source::Mnist1d`], whose numbers have
+    /// mean 0 and variance 1.
+    pub pixels: Vec<f32>,
+    /// Classes, n of them.
+    pub labels: Vec<u32>,
+}
+
+impl Images {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl ImageSet {
+    /// Numbers of one image: height x width x channels.
+    pub fn image_len(&self) -> usize {
+        self.height.saturating_mul(self.width).saturating_mul(self.channels)
+    }
+
+    /// Refuses what is no data set.
+    ///
+    /// # Errors
+    /// If a size is 0, there are no training images, pixels and labels do not fit each other, a pixel is not finite or a label is
+    /// not below `classes`.
+    pub fn check(&self) -> Result<()> {
+        let ImageSet { height, width, channels, classes, train, test } = self;
+        if [*height, *width, *channels, *classes, train.len()].contains(&0) {
+            return refuse!(
+                "images: {} of {height} x {width} x {channels} for training and {classes} classes, expected at least 1 each",
+                train.len()
+            );
+        }
+        for (set, images) in [("training", train), ("test", test)] {
+            let (n, numbers) = (images.len(), images.pixels.len());
+            if self.image_len().checked_mul(n) != Some(numbers) {
+                return refuse!(
+                    "images: {numbers} pixels for {n} {set} labels, expected {n} images of {height} x {width} x {channels}"
+                );
+            }
+            if let Some(place) = images.pixels.iter().position(|pixel| !pixel.is_finite()) {
+                let (image, pixel) = (place / self.image_len(), images.pixels[place]);
+                return refuse!("images: {set} image {image} holds {pixel}, expected finite pixels; clean the data");
+            }
+            if let Some(image) = images.labels.iter().position(|&label| label as usize >= *classes) {
+                let label = images.labels[image];
+                return refuse!("images: {set} image {image} has the label {label}, expected 0 to {}", classes - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first `train` training and the first `test` test images.
+    ///
+    /// # Errors
+    /// If there are fewer, or `train` is 0.
+    pub fn first(mut self, train: usize, test: usize) -> Result<ImageSet> {
+        let (have_train, have_test) = (self.train.len(), self.test.len());
+        if !(1..=have_train).contains(&train) || test > have_test {
+            return refuse!(
+                "images: asked for {train} to train and {test} to test, expected 1 to {have_train} and at most {have_test}: there are no more"
+            );
+        }
+        let image = self.image_len();
+        for (images, count) in [(&mut self.train, train), (&mut self.test, test)] {
+            images.labels.truncate(count);
+            images.pixels.truncate(count * image);
+            images.pixels.shrink_to_fit();
+        }
+        Ok(self)
+    }
+}
+
+/// The position of an item's draw in a step, for all draws of a step that belong to items: step·2^32 + item, modulo 2^64.
+fn position(step: u64, item: u32) -> u64 {
+    step << 32 | u64::from(item)
+}
+
+/// A generator for everything random about one drawn image: xoshiro256++ whose state is words 8·item to 8·item + 7 of the data
+/// stream, low bytes first.
+fn generator(data: &Counter, item: u64) -> Xoshiro256PlusPlus {
+    let mut state = [0; 32];
+    for (bytes, position) in state.chunks_exact_mut(4).zip(8 * item..) {
+        bytes.copy_from_slice(&data.u32_at(position).to_le_bytes());
+    }
+    Xoshiro256PlusPlus::from_seed(state)
+}
+
+/// The data stream of a seed.
+fn data_stream(seed: u64) -> Counter {
+    Counter::new(seed, Stream::Data)
+}
+
+/// Appends an image that is stored plane by plane, pixel by pixel.
+fn push_planes<T: Copy>(planes: &[T], channels: usize, pixel: impl Fn(T) -> f32, pixels: &mut Vec<f32>) {
+    let area = planes.len() / channels;
+    pixels.extend((0..area).flat_map(|place| (0..channels).map(move |channel| planes[channel * area + place])).map(pixel));
+}
+
+/// A byte as a number in [0, 1].
+fn unit(byte: u8) -> f32 {
+    f32::from(byte) / 255.0
+}
+
+#[cfg(test)]
+mod tests;
