@@ -43,6 +43,8 @@ pub struct Draws {
     pub order: Order,
     /// The noise stream; draw k of iteration i is at position i·n + k, n the number of samples.
     pub noise: Counter,
+    /// The augmentation stream.
+    pub augment: Counter,
 }
 
 impl Draws {
@@ -56,7 +58,7 @@ impl Draws {
             Seed::Own(seed) => seed,
             Seed::Paper => u64::from(paper_seed),
         };
-        Ok(Draws { order, noise: Counter::new(key, Stream::Noise) })
+        Ok(Draws { order, noise: Counter::new(key, Stream::Noise), augment: Counter::new(key, Stream::Augment) })
     }
 
     /// The order that came with the data: one sample per iteration, or no samples for full batches.
@@ -76,7 +78,7 @@ impl Draws {
 
     /// Full batches and no noise.
     pub fn full() -> Draws {
-        Draws { order: Order::Full, noise: Counter::new(0, Stream::Noise) }
+        Draws { order: Order::Full, noise: Counter::new(0, Stream::Noise), augment: Counter::new(0, Stream::Augment) }
     }
 
     /// An order that was written down, and no noise.
@@ -112,7 +114,7 @@ impl Order {
         let stream = Counter::new(own, Stream::Order);
         Ok(match sampling {
             Sampling::Replacement => Order::Replacement { stream, n },
-            Sampling::Shuffled | Sampling::Epochs => Order::Shuffled { stream, n },
+            Sampling::Shuffled | Sampling::Epochs | Sampling::DropLast => Order::Shuffled { stream, n },
             Sampling::Fixed => Order::Fixed { n },
         })
     }
@@ -123,7 +125,7 @@ impl Order {
     /// If the sampling is shuffled or there are more than 2^30 draws.
     pub fn check_paper(batch: Batch, steps: u64) -> Result<()> {
         match batch {
-            Batch::Random { sampling: Sampling::Shuffled | Sampling::Epochs, .. } => {
+            Batch::Random { sampling: Sampling::Shuffled | Sampling::Epochs | Sampling::DropLast, .. } => {
                 refuse!(
                     "optimiser.batch.sampling is shuffled, but the paper's order is drawn with replacement; add --set seeds.paper=false"
                 )

@@ -189,6 +189,19 @@ impl<T: Real> TargetBuffer<T> {
     }
 }
 
+impl<T: Real> TargetBuffer<T> {
+    /// The classes, to write to.
+    ///
+    /// # Errors
+    /// If they are numbers.
+    pub fn classes_mut(&mut self) -> Result<ViewMut<'_, u32>> {
+        match self {
+            TargetBuffer::Classes(classes) => Ok(classes.view_mut()),
+            TargetBuffer::Values(_) => refuse!("targets are numbers, expected classes; take a loss of classes"),
+        }
+    }
+}
+
 impl<'a, T: Real> Targets<'a, T> {
     /// Numbers or classes.
     pub fn len(self) -> usize {

@@ -4,7 +4,8 @@ use handgrad_kernels::adam::AdamRule;
 use handgrad_kernels::sgd::SgdRule;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, refuse};
+use crate::data::images::{Augment, ClassNoise};
+use crate::error::{Error, Result, refuse};
 
 /// How one iteration changes the parameters w with the gradient of the loss over its batch: label noise, gradient, clipping,
 /// weight decay, rule, in this order.
@@ -35,6 +36,16 @@ pub struct Optimiser {
     pub weight_average: f64,
     /// Before each evaluation, GD from the current iterate into the valley below; metrics are those of where it ends.
     pub valley_projection: Option<Valley>,
+    /// What is done to the images of an iteration.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub augment: Augment,
+    /// Random labels in the place of an iteration's classes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class_noise: ClassNoise,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// From a gradient g to an update.
@@ -135,6 +146,8 @@ pub enum Sampling {
     Shuffled,
     /// The same, but the last batch of an epoch holds what is left of it, as PyTorch's DataLoader has it.
     Epochs,
+    /// The same, but what is left of an epoch is passed over: PyTorch's `drop_last`.
+    DropLast,
     /// 0, 1, ..., n-1 and again.
     Fixed,
 }
@@ -227,6 +240,8 @@ impl Optimiser {
             sam: Sam::Off,
             weight_average: 0.0,
             valley_projection: None,
+            augment: Augment::None,
+            class_noise: ClassNoise::None,
         }
     }
 
@@ -238,6 +253,8 @@ impl Optimiser {
             && self.balancedness == 0.0
             && self.sam == Sam::Off
             && self.weight_average == 0.0
+            && self.augment == Augment::None
+            && self.class_noise == ClassNoise::None
     }
 
     /// Whether it is gradient steps and nothing else: what the fused kernels of diagonal networks do.
@@ -249,7 +266,7 @@ impl Optimiser {
     pub fn batch_size(&self, n: usize) -> usize {
         match self.batch {
             Batch::Full => n,
-            Batch::Random { size, sampling: Sampling::Epochs } => size.min(n),
+            Batch::Random { size, sampling: Sampling::Epochs | Sampling::DropLast } => size.min(n),
             Batch::Random { size, .. } => size,
         }
     }
@@ -257,13 +274,17 @@ impl Optimiser {
     /// The batches from iteration `step` on, as long as their size stays the same.
     pub fn batches(&self, step: u64, n: usize) -> Batches {
         let size = self.batch_size(n);
-        let Batch::Random { sampling: Sampling::Epochs, .. } = self.batch else {
-            return Batches { size, start: step * size as u64, count: u64::MAX };
+        let sampling = match self.batch {
+            Batch::Random { sampling: sampling @ (Sampling::Epochs | Sampling::DropLast), .. } if !n.is_multiple_of(size) => {
+                sampling
+            }
+            _ => return Batches { size, start: step * size as u64, count: u64::MAX },
         };
-        if n.is_multiple_of(size) {
-            return Batches { size, start: step * size as u64, count: u64::MAX };
-        }
         let whole = (n / size) as u64;
+        if sampling == Sampling::DropLast {
+            let (epoch, place) = (step / whole, step % whole);
+            return Batches { size, start: epoch * n as u64 + place * size as u64, count: whole - place };
+        }
         let (epoch, place) = (step / (whole + 1), step % (whole + 1));
         let start = epoch * n as u64 + place * size as u64;
         if place < whole { Batches { size, start, count: whole - place } } else { Batches { size: n % size, start, count: 1 } }
@@ -311,6 +332,9 @@ impl Optimiser {
             _ => {}
         }
         self.rule.check()?;
+        let within = |error: Error| Error::Input(format!("optimiser.{error}"));
+        self.augment.check().map_err(within)?;
+        self.class_noise.check().map_err(within)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return refuse!("optimiser.weight_decay is {}, expected a finite number >= 0", self.weight_decay);
         }
@@ -355,6 +379,10 @@ mod tests {
         assert_eq!(at(18), Batches { size: 512, start: 18 * 512, count: 1 });
         assert_eq!(at(19), Batches { size: 272, start: 19 * 512, count: 1 });
         assert_eq!(at(20), Batches { size: 512, start: 10_000, count: 19 });
+        let dropping = batches(256, Sampling::DropLast);
+        assert_eq!(dropping.batches(38, 10_000), Batches { size: 256, start: 38 * 256, count: 1 });
+        assert_eq!(dropping.batches(39, 10_000), Batches { size: 256, start: 10_000, count: 39 });
+        assert_eq!(dropping.batches(5, 100), Batches { size: 100, start: 500, count: u64::MAX });
         assert_eq!(batches(5, Sampling::Epochs).batches(7, 10), Batches { size: 5, start: 35, count: u64::MAX });
         assert_eq!(batches(64, Sampling::Epochs).batches(3, 10), Batches { size: 10, start: 30, count: u64::MAX });
         assert_eq!(batches(4, Sampling::Shuffled).batches(7, 10), Batches { size: 4, start: 28, count: u64::MAX });

@@ -171,9 +171,12 @@ impl Job<'_> {
         let measured = floor.as_deref().unwrap_or(state.measured());
         let count = net.params();
         let mut row = vec![f64::NAN; state.replicas() * self.spec.metrics.len()];
-        let (mut params, mut origins, mut wanted, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let running = state.statistics.len() / state.replicas();
+        let (mut params, mut origins, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut wanted, mut places) = (Vec::new(), Vec::new());
         for (replica, seed) in state.seeds.iter().enumerate().filter(|(replica, _)| state.diverged[*replica].is_none()) {
             params.extend(measured[replica * count..][..count].iter().map(|value| value.to_f64()));
+            statistics.extend(state.statistics[replica * running..][..running].iter().map(|value| value.to_f64()));
             origins.extend_from_slice(&initial[replica * count..][..count]);
             let mut due: Vec<Metric> = Vec::new();
             let mut due_places = Vec::new();
@@ -187,7 +190,7 @@ impl Job<'_> {
             wanted.push(due);
             places.push(due_places);
         }
-        let values = self.measurer.measure(self.cx.host(), &params, &origins, &wanted)?;
+        let values = self.measurer.measure(self.cx.host(), &params, &origins, &statistics, &wanted)?;
         for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
             row[*place] = *value;
         }

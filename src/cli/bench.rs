@@ -213,7 +213,7 @@ fn time_metric(cx: &Context, arguments: &Arguments, problem: Problem, name: &str
     let mut value = f64::NAN;
     let mut once = || -> Result<f64> {
         let started = Instant::now();
-        value = measurer.measure(cx, &initial, &initial, &wanted)?[0][0];
+        value = measurer.measure(cx, &initial, &initial, &[], &wanted)?[0][0];
         Ok(started.elapsed().as_secs_f64())
     };
     once()?;

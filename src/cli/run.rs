@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use handgrad::data::images::Source;
 use handgrad::experiments;
 use handgrad::report::{Meta, claims_table, picture, publish, summary_table};
 use handgrad::run::{Opened, Options, RunFolder, check_threads, execute};
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Number of own seeds, counted from --seed (0: the paper's replica only).
     #[arg(long, allow_negative_numbers = true)]
     seeds: Option<u64>,
+    /// Images of a figure of images: digits, mnist1d, cifar-like, cifar10:FOLDER, cifar100:FOLDER, mnist:FOLDER or npz:FILE.
+    #[arg(long)]
+    data: Option<Source>,
     /// How much of the paper's protocol; for a spec.json its own scale stands.
     #[arg(long, value_enum)]
     scale: Option<Scale>,
@@ -141,6 +145,10 @@ fn resolve(arguments: &Arguments) -> Result<Spec> {
             Spec::from_json(&text, &arguments.what)?
         }
         (false, scale) => (experiments::find(&arguments.what)?.declare)(scale.unwrap_or(Scale::Paper)),
+    };
+    let spec = match &arguments.data {
+        Some(source) => spec.with_images(source)?,
+        None => spec,
     };
     let mut overrides = arguments.set.clone();
     if arguments.seed.is_some() || arguments.seeds.is_some() {

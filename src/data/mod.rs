@@ -115,6 +115,19 @@ pub enum Data {
         /// Features.
         d: usize,
     },
+    /// Images with class labels.
+    Images {
+        /// Where they come from.
+        source: images::Source,
+        /// The first so many for training; all without it.
+        #[serde(default)]
+        train: Option<usize>,
+        /// The same for testing.
+        #[serde(default)]
+        test: Option<usize>,
+        /// Seed of our data stream, for images that are drawn.
+        seed: u64,
+    },
     /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
     Npz {
         /// The file.
@@ -175,9 +188,29 @@ pub struct Dataset {
     pub init: Option<Vec<f64>>,
     /// Sample order that was published with the data.
     pub order: Option<Vec<u32>>,
+    /// Rows, columns and channels, if inputs are images; targets are their classes.
+    pub image: Option<[usize; 3]>,
+    /// Classes, if targets are classes.
+    pub classes: Option<usize>,
 }
 
 impl Dataset {
+    /// Images and their classes.
+    fn of_images(set: images::ImageSet) -> Dataset {
+        let wide = |pixels: &[f32]| pixels.iter().map(|&pixel| f64::from(pixel)).collect();
+        let classes = |labels: &[u32]| labels.iter().map(|&label| f64::from(label)).collect();
+        Dataset {
+            d: set.image_len(),
+            x: wide(&set.train.pixels),
+            y: classes(&set.train.labels),
+            x_test: wide(&set.test.pixels),
+            y_test: classes(&set.test.labels),
+            image: Some([set.height, set.width, set.channels]),
+            classes: Some(set.classes),
+            ..Dataset::default()
+        }
+    }
+
     /// Training samples.
     pub fn n(&self) -> usize {
         self.x.len() / self.d.max(1)
@@ -273,7 +306,10 @@ impl Data {
             Data::Listed { d, ref y, .. } => (y.len(), d, 0),
             // Without samples of its own it has one per iteration.
             Data::Own { n, d } => (n.max(1), d, 0),
-            Data::Npz { .. } | Data::Published { .. } => return Ok(()),
+            Data::Images { train: Some(0), .. } => {
+                return refuse!("data.train is 0, expected at least 1 image; null takes all");
+            }
+            Data::Npz { .. } | Data::Published { .. } | Data::Images { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
             return refuse!("data: n is {n} and d is {d}, expected at least 1 each");
@@ -342,6 +378,8 @@ impl Data {
             Data::Own { n: 0, d } => format!("new samples of {d} features in every iteration"),
             Data::Own { n, d } => format!("{n} samples of {d} features"),
             Data::Published { figure } => figure.name().to_owned(),
+            Data::Images { source, train: None, .. } => source.name(),
+            Data::Images { source, train: Some(train), .. } => format!("{}, {train} images", source.name()),
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         }
     }
@@ -368,7 +406,8 @@ impl Data {
             Data::Slope { n, seed: first, .. } => {
                 Ok(Data::Slope { n, generator: Generator::Xoshiro, seed: first.wrapping_add(seed) })
             }
-            Data::Listed { .. } | Data::Own { .. } => Ok(self.clone()),
+            // A replica's own images would be another task; its start, order and augmentation are its own.
+            Data::Listed { .. } | Data::Own { .. } | Data::Images { .. } => Ok(self.clone()),
             Data::Npz { .. } | Data::Published { .. } => {
                 refuse!("{}: arrays cannot be drawn anew for every seed; set seeds.own_data=false", self.name())
             }
@@ -383,6 +422,11 @@ impl Data {
         match self {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
             Data::Published { figure } => figure.load(),
+            Data::Images { source, train, test, seed } => {
+                let set = source.load(*seed)?;
+                let (all, all_test) = (set.train.len(), set.test.len());
+                Ok(Dataset::of_images(set.first(train.unwrap_or(all), test.unwrap_or(all_test))?))
+            }
             Data::TeacherStudent { n, d, test, teacher, seed } => Ok(teacher::teacher_student(*n, *test, *d, teacher, *seed).0),
             Data::Support { n, d, support, target, noise, decorrelated, seed } => {
                 Ok(support::draw((*n, *d), *support, *target, *noise, *decorrelated, *seed))

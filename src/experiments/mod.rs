@@ -49,6 +49,7 @@ pub const FIGURES: &[Figure] = &[
     sparse::fig4::FIGURE,
     sparse::fig5::FIGURE,
     sparse::fig6::FIGURE,
+    sparse::fig7::FIGURE,
     sparse::fig8::FIGURE,
     sparse::fig9::FIGURE,
     sparse::fig10::FIGURE,

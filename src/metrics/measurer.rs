@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use handgrad_kernels::Context;
 
-use super::{Metric, diagonal, layered};
+use super::{Metric, diagonal, images, layered};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::loss::Loss;
 use crate::nets::Architecture;
 
-/// Measures networks of one architecture on one data set, in f64 whatever they were trained in.
+/// Measures networks of one architecture on one data set, in f64 whatever they were trained in; networks of images in f32.
 #[derive(Debug)]
 pub struct Measurer {
     data: Arc<Dataset>,
@@ -19,6 +19,7 @@ pub struct Measurer {
 enum Family {
     Diagonal(diagonal::Measurer),
     Layered(layered::Measurer),
+    Images(images::Measurer),
 }
 
 impl Measurer {
@@ -28,9 +29,12 @@ impl Measurer {
     /// If the network, the loss and the data do not fit each other.
     pub fn new(data: Arc<Dataset>, net: &Architecture, loss: Loss) -> Result<Measurer> {
         net.check_data(data.d, loss, data.outputs())?;
-        let family = match net.net::<f64>(data.d)? {
-            None => Family::Diagonal(diagonal::Measurer::new(&data, loss)),
-            Some(layers) => Family::Layered(layered::Measurer::new(&data, layers, loss)?),
+        let family = match net {
+            Architecture::Resnet(resnet) => Family::Images(images::Measurer::new(&data, resnet.net()?, loss)?),
+            _ => match net.net::<f64>(data.d)? {
+                None => Family::Diagonal(diagonal::Measurer::new(&data, loss)),
+                Some(layers) => Family::Layered(layered::Measurer::new(&data, layers, loss)?),
+            },
         };
         Ok(Measurer { data, family })
     }
@@ -40,13 +44,22 @@ impl Measurer {
         &self.data
     }
 
-    /// Values of `wanted[r]` for every replica r of `params`; `initial` are the parameters that they started from.
+    /// Values of `wanted[r]` for every replica r of `params`; `initial` are the parameters that they started from, `statistics` the
+    /// running statistics of networks that have them.
     ///
     /// # Errors
     /// If a kernel refuses its arguments, a metric is not defined for the network, or an eigenvalue or singular value
     /// decomposition does not converge.
-    pub fn measure(&self, cx: &Context, params: &[f64], initial: &[f64], wanted: &[Vec<Metric>]) -> Result<Vec<Vec<f64>>> {
+    pub fn measure(
+        &self,
+        cx: &Context,
+        params: &[f64],
+        initial: &[f64],
+        statistics: &[f64],
+        wanted: &[Vec<Metric>],
+    ) -> Result<Vec<Vec<f64>>> {
         match &self.family {
+            Family::Images(measurer) => measurer.measure(cx, &self.data, [params, statistics], wanted),
             Family::Diagonal(measurer) => measurer.measure(cx, &self.data, params, wanted),
             Family::Layered(measurer) => measurer.measure(cx, &self.data, params, initial, wanted),
         }
@@ -99,7 +112,7 @@ mod tests {
             ("noise_ratio", 0.5),
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &[], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &[], &[], &wanted).unwrap();
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-15, "{name}: {value} against {want}");
         }
@@ -110,7 +123,7 @@ mod tests {
         let measurer = measurer(Dataset { d: 1, x: vec![1.0], y: vec![1.0], ..Dataset::default() });
         let names = ["test_loss", "ntk_rank@1e-15", "teacher_distance", "support_error", "log_off_support"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &[], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &[], &[], &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 
@@ -120,7 +133,7 @@ mod tests {
         let names =
             ["train_loss", "hessian_min", "noise_ratio", "noise_mean_error", "noise_variance_error", "noise_covariance_error"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = measurer(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &[], &wanted).unwrap();
+        let values = measurer(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &[], &[], &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 
@@ -169,7 +182,7 @@ mod tests {
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
         let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
-        let values = measurer.measure(&Context::cpu().unwrap(), &params, &initial, &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &params, &initial, &[], &wanted).unwrap();
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-12, "{name}: {value} against {want}");
         }
@@ -182,7 +195,7 @@ mod tests {
         let data = Dataset { d: 2, x: vec![1.0, 0.0, 0.0, 2.0], y: vec![1.0, 1.0], ..Dataset::default() };
         let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
         let wanted = vec![vec![parse("sharpness").unwrap()]];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[0.3, -0.7], &[0.0, 0.0], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), &[0.3, -0.7], &[0.0, 0.0], &[], &wanted).unwrap();
         assert!((values[0][0] - 4.0).abs() <= 1e-9, "{values:?}");
     }
 

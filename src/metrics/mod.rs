@@ -5,6 +5,7 @@ pub mod directions;
 #[cfg(test)]
 mod fixtures;
 mod hessian;
+mod images;
 pub mod lanczos;
 pub mod layered;
 mod measurer;
@@ -50,6 +51,7 @@ pub enum Takes {
 enum Value {
     Diagonal(fn(&diagonal::Snapshot<'_>, Arguments) -> Result<f64>),
     Layered(fn(&layered::Snapshot<'_>, Arguments) -> Result<f64>),
+    Images(fn(&images::Snapshot<'_>, Arguments) -> Result<f64>),
 }
 
 /// What a metric's name carried.
@@ -60,9 +62,9 @@ struct Arguments {
     layer: Option<usize>,
 }
 
-/// Every metric: those of diagonal networks, then those of networks made of layers.
+/// Every metric: those of diagonal networks, then those of networks made of layers, then those of networks of images.
 pub fn definitions() -> impl Iterator<Item = &'static Definition> {
-    diagonal::METRICS.iter().chain(layered::METRICS)
+    diagonal::METRICS.iter().chain(layered::METRICS).chain(images::METRICS)
 }
 
 /// A metric of a spec, ready to be computed.
@@ -70,6 +72,7 @@ pub fn definitions() -> impl Iterator<Item = &'static Definition> {
 pub struct Metric {
     diagonal: Option<&'static Definition>,
     layered: Option<&'static Definition>,
+    images: Option<&'static Definition>,
     arguments: Arguments,
 }
 
@@ -96,8 +99,19 @@ impl Metric {
         }
     }
 
+    /// Its value for a network of images.
+    ///
+    /// # Errors
+    /// As [`Metric::of_diagonal`].
+    fn of_images(&self, snapshot: &images::Snapshot<'_>) -> Result<f64> {
+        match self.images.map(|definition| definition.value) {
+            Some(Value::Images(value)) => value(snapshot, self.arguments),
+            _ => refuse!("metric `{}` is not defined for networks of images", self.name()),
+        }
+    }
+
     fn name(&self) -> &'static str {
-        self.diagonal.or(self.layered).map_or("", |definition| definition.name)
+        self.diagonal.or(self.layered).or(self.images).map_or("", |definition| definition.name)
     }
 
     /// Refuses a metric that is not defined for a network, or whose layer is not there.
@@ -110,7 +124,7 @@ impl Metric {
             Architecture::Diagonal { .. } | Architecture::Squared { .. } => (self.diagonal, "diagonal", 0),
             Architecture::DeepDiagonal { depth, .. } => (self.layered, "deep diagonal", *depth),
             Architecture::Mlp { widths, .. } => (self.layered, "multilayer", widths.len() - 1),
-            Architecture::Resnet(_) => (self.layered, "residual", 5),
+            Architecture::Resnet(_) => (self.images, "residual", 5),
         };
         if definition.is_none() {
             return refuse!("metric `{name}` is not defined for {kind} networks");
@@ -142,8 +156,8 @@ pub fn parse(name: &str) -> Result<Metric> {
     let (place, threshold) = name.split_once('@').map_or((name, None), |(place, threshold)| (place, Some(threshold)));
     let (base, layer) = place.split_once('.').map_or((place, None), |(base, layer)| (base, Some(layer)));
     let find = |table: &'static [Definition]| table.iter().find(|definition| definition.name == base);
-    let (diagonal, layered) = (find(diagonal::METRICS), find(layered::METRICS));
-    let Some(takes) = diagonal.or(layered).map(|definition| definition.takes) else {
+    let (diagonal, layered, images) = (find(diagonal::METRICS), find(layered::METRICS), find(images::METRICS));
+    let Some(takes) = diagonal.or(layered).or(images).map(|definition| definition.takes) else {
         return refuse!("metric `{name}` is unknown{}", nearest(base, definitions().map(|definition| definition.name)));
     };
     let layer = match (takes, layer) {
@@ -167,7 +181,7 @@ pub fn parse(name: &str) -> Result<Metric> {
             }
         },
     };
-    Ok(Metric { diagonal, layered, arguments: Arguments { threshold, layer } })
+    Ok(Metric { diagonal, layered, images, arguments: Arguments { threshold, layer } })
 }
 
 #[cfg(test)]
@@ -197,6 +211,10 @@ mod tests {
             if let Some(other) = layered::METRICS.iter().find(|other| other.name == definition.name) {
                 assert_eq!(definition.takes, other.takes, "{}", definition.name);
             }
+        }
+        for definition in images::METRICS {
+            let others = diagonal::METRICS.iter().chain(layered::METRICS).filter(|other| other.name == definition.name);
+            others.for_each(|other| assert_eq!(definition.takes, other.takes, "{}", definition.name));
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Feature sparsity of a layer: the activations that its distinct neurons keep.
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+
 use super::lanczos::dot;
 use crate::error::{Result, refuse};
+
+/// Multiplications that make a task of their own.
+const TASK: usize = 1 << 18;
 
 /// A layer's neurons on a set of samples, ready to be counted at any threshold.
 #[derive(Clone, Debug)]
@@ -41,28 +46,34 @@ impl Features {
     /// # Errors
     /// If a size is zero or φ does not have n·m entries.
     pub fn new(samples: usize, neurons: usize, features: &[f64]) -> Result<Features> {
-        if samples == 0 || neurons == 0 || samples.checked_mul(neurons) != Some(features.len()) {
-            return refuse!(
-                "feature_sparsity: {samples} samples of {neurons} neurons, {} features; expected at least 1 each and their product",
-                features.len()
-            );
-        }
+        check(samples, neurons, features)?;
         let finite = features.iter().all(|value| value.is_finite());
-        let norms: Vec<f64> = features.chunks_exact(neurons).map(norm).collect();
-        let column = |j: usize| -> Vec<f64> {
-            let normalised = |(row, norm): (&[f64], &f64)| if *norm > 0.0 { row[j] / norm } else { 0.0 };
-            features.chunks_exact(neurons).zip(&norms).map(normalised).collect()
-        };
+        let mut normalised = features.to_vec();
+        for row in normalised.chunks_exact_mut(neurons) {
+            let norm = norm(row);
+            row.iter_mut().for_each(|value| *value = if norm > 0.0 { *value / norm } else { 0.0 });
+        }
+        Ok(Features { finite, ..Features::as_they_are(samples, neurons, &normalised)? })
+    }
+
+    /// The same without the division of rows, as the deep networks' features are counted.
+    ///
+    /// # Errors
+    /// As [`Features::new`].
+    pub fn as_they_are(samples: usize, neurons: usize, features: &[f64]) -> Result<Features> {
+        check(samples, neurons, features)?;
+        let finite = features.iter().all(|value| value.is_finite());
+        let column = |j: usize| -> Vec<f64> { features.chunks_exact(neurons).map(|row| row[j]).collect() };
         let mut live: Vec<Neuron> = Vec::new();
         // Centred columns of unit norm, or NaN if constant.
         let mut directions: Vec<Vec<f64>> = Vec::new();
         for column in (0..neurons).map(column).filter(|column| column.iter().any(|&value| value > 0.0)) {
             let nonzero = column.iter().filter(|&&value| value != 0.0).count();
             let direction = standardised(column);
-            for (earlier, other) in live.iter_mut().zip(&directions) {
+            live.par_iter_mut().zip(&directions).with_min_len(TASK.div_ceil(samples)).for_each(|(earlier, other)| {
                 // `max` passes over NaN, as `min` would, and rounding must not lift a correlation above 1.
                 earlier.repeated = earlier.repeated.max(dot(other, &direction).abs()).min(1.0);
-            }
+            });
             live.push(Neuron { nonzero, repeated: f64::NEG_INFINITY });
             directions.push(direction);
         }
@@ -79,6 +90,16 @@ impl Features {
         let coefficient = if self.finite { nonzero as f64 / (self.samples * self.neurons) as f64 } else { f64::NAN };
         Sparsity { coefficient, live: self.live.len(), distinct: count }
     }
+}
+
+fn check(samples: usize, neurons: usize, features: &[f64]) -> Result<()> {
+    if samples == 0 || neurons == 0 || samples.checked_mul(neurons) != Some(features.len()) {
+        return refuse!(
+            "feature_sparsity: {samples} samples of {neurons} neurons, {} features; expected at least 1 each and their product",
+            features.len()
+        );
+    }
+    Ok(())
 }
 
 /// ‖x‖₂ without overflow or underflow.

@@ -61,7 +61,7 @@ impl Resnet {
     }
 
     /// The network.
-    pub(super) fn net<T: Real>(&self) -> Result<Net<T>> {
+    pub(crate) fn net<T: Real>(&self) -> Result<Net<T>> {
         self.check()?;
         let (mut graph, image) = Graph::new(self.image);
         let mut x = graph.conv("conv1".into(), image, [self.width, 3, 1, 1]);

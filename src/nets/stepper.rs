@@ -16,6 +16,7 @@ use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View};
 use super::model::Model;
 use super::resident::Memory;
 use super::{Net, Point};
+use crate::data::images::{Augment, ClassNoise, augment};
 use crate::draws::Draws;
 use crate::error::Result;
 use crate::loss::{Loss, TargetBuffer, Targets};
@@ -39,6 +40,8 @@ pub(super) struct Stepper<'a, T: Real> {
     optimiser: &'a Optimiser,
     /// Inputs of the iteration's batch.
     x: Buffer<T>,
+    /// The same before augmentation, if there is any.
+    plain_x: Buffer<T>,
     /// Targets of the iteration.
     target: TargetBuffer<T>,
     /// Factors 1 - n·c_i/B of the residuals in [`LabelNoise::Sampled`].
@@ -60,6 +63,8 @@ pub(super) struct Stepper<'a, T: Real> {
 pub(super) struct Samples<'a, T: Real> {
     pub x: View<'a, T>,
     pub target: Targets<'a, T>,
+    /// Rows, columns and channels of images.
+    pub image: Option<[usize; 3]>,
 }
 
 /// Iterations with batches of one size.
@@ -111,6 +116,7 @@ impl<'a, T: Real> Stepper<'a, T> {
             loss,
             optimiser,
             x: numbers(batch * shape.stride)?,
+            plain_x: numbers(if optimiser.augment == Augment::None { 0 } else { batch * shape.stride })?,
             target: TargetBuffer::new(cx, loss, &vec![0.0; targets])?,
             sampled: vec![T::ZERO; sampled],
             noise: Vec::new(),
@@ -225,10 +231,12 @@ impl<'a, T: Real> Stepper<'a, T> {
         if !whole {
             let there = iterations.order_there.part(iteration * batch, batch)?;
             let shape = GatherShape { n, width: self.shape.stride, stride: self.shape.stride };
-            gather(cx, &shape, data.x, there, self.x.view_mut().part(0, batch * shape.width)?)?;
+            let to = if self.plain_x.is_empty() { &mut self.x } else { &mut self.plain_x };
+            gather(cx, &shape, data.x, there, to.view_mut().part(0, batch * shape.width)?)?;
             self.target.gather(cx, data.target, targets, there)?;
         }
         let step = iterations.step + iteration as u64;
+        self.disturb(data, samples, step, draws)?;
         let (variance, start) = match self.optimiser.label_noise {
             LabelNoise::Off => return Ok(()),
             LabelNoise::Sampled => {
@@ -259,6 +267,23 @@ impl<'a, T: Real> Stepper<'a, T> {
             combine(cx, [(T::ONE, data.target.values()?), (T::ONE, there.view())], target, Acc::Set)?;
         } else {
             combine(cx, [(T::ONE, there.view())], target.reborrow(), Acc::Add)?;
+        }
+        Ok(())
+    }
+
+    /// Augments the images of a batch that was fetched, and replaces classes by random ones.
+    fn disturb(&mut self, data: Samples<'_, T>, samples: &[u32], step: u64, draws: &Draws) -> Result<()> {
+        if let (false, Some(image)) = (self.plain_x.is_empty(), data.image) {
+            let len = samples.len() * self.shape.stride;
+            let (plain, mut x) = (self.plain_x.view().part(0, len)?, self.x.view_mut());
+            let (plain, mut x) = (plain.on_host(OP, "x")?, x.part(0, len)?);
+            augment(self.optimiser.augment, image, plain, samples, step, &draws.augment, x.on_host(OP, "x")?)?;
+        }
+        if self.optimiser.class_noise != ClassNoise::None {
+            let mut classes = self.target.classes_mut()?;
+            let mut classes = classes.part(0, samples.len())?;
+            let labels = classes.on_host(OP, "targets")?;
+            self.optimiser.class_noise.apply(self.outputs as u32, samples, step, &draws.noise, labels)?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::resident::Resident;
 use super::stepper::{Iterations, Samples, Stepper};
 use super::{Activation, Architecture, Bias, Net};
 use crate::data::Dataset;
+use crate::data::images::{Augment, ClassNoise};
 use crate::draws::{Draws, Order};
 use crate::error::{Result, refuse};
 use crate::loss::{Loss, TargetBuffer};
@@ -36,6 +37,8 @@ pub struct Training<T: Real> {
     params: usize,
     x: Arc<Buffer<T>>,
     target: Arc<TargetBuffer<T>>,
+    /// Rows, columns and channels of images.
+    image: Option<[usize; 3]>,
     loss: Loss,
     schedule: Schedule,
     optimiser: Optimiser,
@@ -127,11 +130,22 @@ impl<T: Real> Training<T> {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
         let shape = DiagonalShape { n, d, stride, replicas: 1 };
+        if optimiser.augment != Augment::None && data.image.is_none() {
+            return refuse!("optimiser.augment is for images; the data have {d} features without rows and columns");
+        }
+        if optimiser.class_noise != ClassNoise::None && loss != Loss::SoftmaxXent {
+            return refuse!("optimiser.class_noise is for classes; take the loss softmax-xent, or optimiser.label_noise");
+        }
+        let sees_all = optimiser.batch == Batch::Full;
+        if sees_all && (optimiser.augment != Augment::None || optimiser.class_noise != ClassNoise::None) {
+            return refuse!("optimiser.augment and optimiser.class_noise are for batches; set optimiser.batch to a random one");
+        }
         if method == Method::Composed && cx.device() != Device::Cpu {
             composed_on(cx.device(), net, &optimiser)?;
         }
         let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &data.y)?));
-        Ok(Training { method, net: layered, shape, params, x, target, loss, schedule, optimiser, steps })
+        let image = data.image;
+        Ok(Training { method, net: layered, shape, params, x, target, image, loss, schedule, optimiser, steps })
     }
 
     /// Parameters of one replica.
@@ -233,7 +247,7 @@ impl<T: Real> Training<T> {
                         Device::Cuda(_) => Some(Buffer::from_slice(cx, &order)?),
                     };
                     let order_there = there.as_ref().map_or(View::Host(&order), Buffer::view);
-                    let data = Samples { x: self.x.view(), target: self.target.view() };
+                    let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
                     let iterations = Iterations { step: state.step, order: &order, order_there, rates: &rates };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
@@ -328,6 +342,9 @@ fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Res
         (optimiser.label_noise == LabelNoise::Sampled, "label noise from the sampling of batches"),
         (optimiser.normalised, "normalised gradients"),
         (optimiser.balancedness != 0.0, "balancedness"),
+        (optimiser.augment != Augment::None, "the augmentation of images"),
+        (optimiser.class_noise != ClassNoise::None, "random classes"),
+        (matches!(net, Architecture::Resnet(_)), "convolution"),
         (matches!(optimiser.sam, Sam::Sample { .. }), "the sharpness-aware gradient of single samples"),
     ];
     match missing.iter().find(|(asked, _)| *asked) {

@@ -175,7 +175,7 @@ fn train<T: Real>(
     let mut lines: Vec<Line> = Vec::with_capacity(steps);
     for step in 0..steps {
         let params: Vec<f64> = state.params.iter().map(|value| value.to_f64()).collect();
-        let losses = &measurer.measure(cx.host(), &params, init, &wanted)?[0];
+        let losses = &measurer.measure(cx.host(), &params, init, &[], &wanted)?[0];
         if !losses[0].is_finite() || (has_test && !losses[1].is_finite()) {
             break;
         }
@@ -294,7 +294,7 @@ pub fn measure(cx: &Context, npz: &Npz, options: &Measure) -> Result<Measured> {
     };
     let has_test = !data.y_test.is_empty();
     let diagonal = matches!(net, Architecture::Diagonal { .. });
-    let values = Measurer::new(Arc::new(data), net, *loss)?.measure(cx, params, params, &[wanted])?.remove(0);
+    let values = Measurer::new(Arc::new(data), net, *loss)?.measure(cx, params, params, &[], &[wanted])?.remove(0);
     let sparsity = options.sparsity.iter().cloned().zip(values[2..].iter().map(|&value| value.into())).collect();
     Ok(Measured {
         ntk_rank: singular_values.iter().all(|value| value.is_finite()).then(|| rank.count(&singular_values)),

@@ -7,12 +7,12 @@ mod value;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Data, Dataset};
+use crate::data::{Data, Dataset, images};
 use crate::draws::Order;
 use crate::error::{Error, Result, nearest, refuse};
 use crate::loss::Loss;
 use crate::metrics;
-use crate::nets::Architecture;
+use crate::nets::{Architecture, Resnet};
 use crate::optim::Optimiser;
 use crate::schedule::Schedule;
 
@@ -171,6 +171,8 @@ pub enum Spacing {
     Even,
     /// round((N-1)^(k/(grid-1))), k < grid.
     Logarithmic,
+    /// round(k·(N-1)/(grid-1)), k < grid: from the first iteration to the last.
+    Ends,
 }
 
 /// What is measured is kept in memory until the end.
@@ -188,6 +190,7 @@ impl Evaluate {
             let intervals = (self.grid - 1).max(1) as f64;
             let place = match self.spacing {
                 Spacing::Even => k as f64 * (steps as f64 / intervals),
+                Spacing::Ends => k as f64 * (steps.saturating_sub(1) as f64 / intervals),
                 Spacing::Logarithmic => (steps.saturating_sub(1) as f64).powf(k as f64 / intervals),
             };
             place.round_ties_even() as u64
@@ -379,6 +382,25 @@ impl Spec {
     /// The data set of a run.
     pub fn data_of<'a>(&'a self, run: &'a Run) -> &'a Data {
         run.data.as_ref().unwrap_or(&self.data)
+    }
+
+    /// The same on other images: the first so many of them, if the spec's own are so many.
+    ///
+    /// # Errors
+    /// If the spec is not of images, or these cannot be read.
+    pub fn with_images(&self, source: &images::Source) -> Result<Spec> {
+        let (Data::Images { train, test, seed, .. }, Architecture::Resnet(resnet)) = (&self.data, &self.net) else {
+            return refuse!("--data {source}: this figure is not of images; leave it out, or see --set data.kind");
+        };
+        let set = source.load(*seed)?;
+        let limit = |wanted: &Option<usize>, all: usize| wanted.map(|wanted| wanted.min(all));
+        let (train, test) = (limit(train, set.train.len()), limit(test, set.test.len()));
+        let data = Data::Images { source: source.clone(), train, test, seed: *seed };
+        let net = Resnet { image: [set.height, set.width, set.channels], classes: set.classes, ..*resnet };
+        let mut spec = Spec { title: self.title.replace(&self.data.name(), &data.name()), ..self.clone() };
+        (spec.data, spec.net) = (data, Architecture::Resnet(net));
+        spec.overrides.push(format!("data={source}"));
+        Ok(spec)
     }
 
     /// The network of a run.

@@ -34,7 +34,7 @@ impl ClassNoise {
     pub fn check(self) -> Result<()> {
         match self {
             ClassNoise::Static { probability } | ClassNoise::Dynamic { probability } if !(0.0..=1.0).contains(&probability) => {
-                refuse!("label_noise.probability is {probability}, expected a number from 0 to 1")
+                refuse!("class_noise.probability is {probability}, expected a number from 0 to 1")
             }
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ pub(super) mod fig3;
 pub(super) mod fig4;
 pub(super) mod fig5;
 pub(super) mod fig6;
+pub(super) mod fig7;
 pub(super) mod fig8;
 pub(super) mod fig9;
 mod least_squares;
