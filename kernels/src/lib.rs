@@ -60,7 +60,7 @@ pub use error::{Error, Result};
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
 pub use real::{Dtype, Real};
-pub use steps::{StepRule, Steps};
+pub use steps::{StepRule, StepSizes, Steps};
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Networks in training: the fused kernels where the update is plain, [`super::stepper`] where it is not.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
@@ -7,7 +8,7 @@ use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
-use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, View, ViewMut};
+use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, View, ViewMut};
 
 use super::resident::Resident;
 use super::stepper::{Iterations, Samples, Stepper};
@@ -32,14 +33,35 @@ pub struct Training<T: Real> {
     method: Method,
     /// The layers, unless the network is diagonal.
     net: Option<Arc<Net<T>>>,
+    /// Of x, where the samples of all sets follow one another.
     shape: DiagonalShape,
+    /// Samples of a set.
+    n: usize,
     params: usize,
     x: Arc<Buffer<T>>,
     target: Arc<TargetBuffer<T>>,
     loss: Loss,
-    schedule: Schedule,
+    replicas: Replicas,
     optimiser: Optimiser,
     steps: u64,
+}
+
+/// What replicas have of their own besides what they draw.
+#[derive(Clone, Debug)]
+enum Replicas {
+    /// Nothing: the same data and schedule for all.
+    Alike(Schedule),
+    /// Data and schedule.
+    Own(Vec<Own>),
+}
+
+/// What a replica has of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// Its step sizes.
+    pub schedule: Schedule,
+    /// The number of its data set.
+    pub set: usize,
 }
 
 /// How a step is computed.
@@ -110,28 +132,62 @@ impl<T: Real> Training<T> {
         optimiser: Optimiser,
         steps: u64,
     ) -> Result<Training<T>> {
-        net.check_data(data.d, loss, data.outputs())?;
-        let (n, d) = (data.n(), data.d);
+        Training::over(cx, net, &[data], loss, Replicas::Alike(schedule), optimiser, steps)
+    }
+
+    /// The same for replicas with step sizes and data of their own: every set has as many samples, and more than one set is for
+    /// random batches without label noise.
+    ///
+    /// # Errors
+    /// As [`Training::new`], or if there is no set or the sets differ in size.
+    pub(crate) fn of_own(
+        cx: &Context,
+        net: &Architecture,
+        sets: &[&Dataset],
+        loss: Loss,
+        own: Vec<Own>,
+        optimiser: Optimiser,
+        steps: u64,
+    ) -> Result<Training<T>> {
+        Training::over(cx, net, sets, loss, Replicas::Own(own), optimiser, steps)
+    }
+
+    fn over(
+        cx: &Context,
+        net: &Architecture,
+        sets: &[&Dataset],
+        loss: Loss,
+        replicas: Replicas,
+        optimiser: Optimiser,
+        steps: u64,
+    ) -> Result<Training<T>> {
+        let Some((n, d)) = sets.first().map(|data| (data.n(), data.d)) else { return refuse!("training: there are no data") };
+        if let Some(other) = sets.iter().find(|data| (data.n(), data.d) != (n, d)) {
+            return refuse!("training: data of {} x {} numbers beside {n} x {d}; train them apart", other.n(), other.d);
+        }
+        sets.iter().try_for_each(|data| net.check_data(d, loss, data.outputs()))?;
         let layered = net.net::<T>(d)?.map(Arc::new);
         let outputs = layered.as_ref().map_or(1, |net| net.outputs());
         if layered.is_none() && loss.squared().is_none() {
             return refuse!("loss: diagonal networks train on half-mse or mse; set one of them");
         }
-        loss.check(outputs, &data.y)?;
+        sets.iter().try_for_each(|data| loss.check(outputs, &data.y))?;
         let params = layered.as_ref().map_or(2 * d, |net| net.params());
         let method = Method::of(cx.device(), net, &optimiser, loss);
         // Layers take dense rows; the fused kernels are fastest on aligned ones.
         let stride = if layered.is_some() && method == Method::Composed { d } else { DiagonalShape::aligned_stride::<T>(d) };
-        let mut x = vec![T::ZERO; n * stride];
-        for (packed, row) in x.chunks_exact_mut(stride).zip(data.x.chunks_exact(d)) {
+        let mut x = vec![T::ZERO; sets.len() * n * stride];
+        let rows = sets.iter().flat_map(|data| data.x.chunks_exact(d));
+        for (packed, row) in x.chunks_exact_mut(stride).zip(rows) {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
-        let shape = DiagonalShape { n, d, stride, replicas: 1 };
+        let y = sets.iter().map(|data| &data.y[..]).collect::<Vec<_>>().concat();
+        let shape = DiagonalShape { n: sets.len() * n, d, stride, replicas: 1 };
         if method == Method::Composed && cx.device() != Device::Cpu {
             composed_on(cx.device(), net, &optimiser)?;
         }
-        let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &data.y)?));
-        Ok(Training { method, net: layered, shape, params, x, target, loss, schedule, optimiser, steps })
+        let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &y)?));
+        Ok(Training { method, net: layered, shape, n, params, x, target, loss, replicas, optimiser, steps })
     }
 
     /// Parameters of one replica.
@@ -194,32 +250,43 @@ impl<T: Real> Training<T> {
         let factor = self.rate_factor();
         let mut resident = Resident::new(cx, state)?;
         let mut stepper = None;
-        let (mut order, mut rates) = (Vec::new(), Vec::new());
+        let (mut order, mut rates) = (Vec::new(), Vec::<T>::new());
         while state.step < until && !state.is_over() {
-            let batches = self.optimiser.batches(state.step, self.shape.n);
+            let batches = self.optimiser.batches(state.step, self.n);
             let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
             rates.clear();
-            match self.schedule {
-                Schedule::Constant { peak } => rates.resize(count as usize, T::from_f64(factor * peak)),
-                _ => {
-                    rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * self.schedule.at(i, self.steps))))
-                }
+            let mut extend = |schedule: &Schedule| match schedule {
+                Schedule::Constant { peak } => rates.resize(rates.len() + count as usize, T::from_f64(factor * peak)),
+                _ => rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * schedule.at(i, self.steps)))),
+            };
+            match &self.replicas {
+                Replicas::Alike(schedule) => extend(schedule),
+                Replicas::Own(own) => own.iter().for_each(|own| extend(&own.schedule)),
             }
+            let lr = match self.replicas {
+                Replicas::Alike(_) => StepSizes::Shared(&rates[..]),
+                Replicas::Own(_) => StepSizes::Each(&rates[..]),
+            };
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
-            for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
-                draws.order.fill(cx.host(), batches.start, order)?;
+            for (replica, order) in order.chunks_exact_mut(count as usize * batches.size).enumerate() {
+                // What a diverged replica had is below n as well, and nobody trains on it.
+                if state.diverged[replica].is_none() {
+                    draws[replica].order.fill(cx.host(), batches.start, order)?;
+                    let first = self.first_row(replica);
+                    order.iter_mut().for_each(|index| *index += first);
+                }
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             match &self.method {
                 Method::Fused(fused) => {
-                    let steps = Steps { order: &order, batch: batches.size, lr: &rates };
+                    let steps = Steps { order: &order, batch: batches.size, lr };
                     self.fused(cx, fused, full, steps, resident.memory(state).params, &mut diverged)?;
                 }
                 Method::Composed => {
                     let stepper = match &mut stepper {
                         Some(stepper) => stepper,
                         None => {
-                            let most = self.optimiser.batch_size(self.shape.n);
+                            let most = self.optimiser.batch_size(self.n);
                             stepper.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
                         }
                     };
@@ -229,6 +296,10 @@ impl<T: Real> Training<T> {
                     };
                     let order_there = there.as_ref().map_or(View::Host(&order), Buffer::view);
                     let data = Samples { x: self.x.view(), target: self.target.view() };
+                    let rates = match lr {
+                        StepSizes::Shared(lr) => Cow::Owned(lr.repeat(replicas)),
+                        StepSizes::Each(lr) => Cow::Borrowed(lr),
+                    };
                     let iterations = Iterations { step: state.step, order: &order, order_there, rates: &rates };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
@@ -241,6 +312,14 @@ impl<T: Real> Training<T> {
         resident.back(state)?;
         state.step = until.max(state.step);
         Ok(())
+    }
+
+    /// Where the samples of a replica's data set begin.
+    fn first_row(&self, replica: usize) -> u32 {
+        match &self.replicas {
+            Replicas::Alike(_) => 0,
+            Replicas::Own(own) => (own[replica].set * self.n) as u32,
+        }
     }
 
     /// Steps of a fused kernel; full ones take the whole data set each.
@@ -299,7 +378,7 @@ impl<T: Real> Training<T> {
             net: self.net.clone(),
             x: Arc::clone(&self.x),
             target: Arc::clone(&self.target),
-            schedule: Schedule::Constant { peak: valley.lr },
+            replicas: Replicas::Alike(Schedule::Constant { peak: valley.lr }),
             optimiser: Optimiser::gd(),
             steps: valley.steps,
             ..*self
