@@ -35,6 +35,7 @@ pub mod activation;
 pub mod adam;
 pub mod clip;
 pub mod combine;
+pub mod deep_diagonal;
 pub mod deep_linear;
 pub mod diagonal;
 pub mod divergence;
@@ -93,6 +94,7 @@ pub const OPERATORS: &[Variants] = &[
     adam::VARIANTS,
     clip::VARIANTS,
     combine::VARIANTS,
+    deep_diagonal::VARIANTS,
     deep_linear::VARIANTS,
     diagonal::VARIANTS,
     divergence::VARIANTS,

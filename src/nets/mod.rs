@@ -3,6 +3,7 @@
 
 mod architecture;
 mod init;
+mod method;
 mod model;
 mod net;
 mod plan;

@@ -3,21 +3,22 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use handgrad_kernels::deep_diagonal::{DeepDiagonalShape, deep_diagonal_sgd};
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
-use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
-use handgrad_kernels::mse::MseScale;
+use handgrad_kernels::mlp::{MlpShape, mlp_sgd};
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
 use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, View, ViewMut};
 
+use super::method::{Fused, Method};
 use super::resident::Resident;
 use super::stepper::{Iterations, Samples, Stepper};
-use super::{Activation, Architecture, Bias, Net};
+use super::{Architecture, Net};
 use crate::data::Dataset;
 use crate::draws::{Draws, Order};
 use crate::error::{Result, refuse};
 use crate::loss::{Loss, TargetBuffer};
-use crate::optim::{Batch, LabelNoise, Optimiser, Sam, Valley};
+use crate::optim::{LabelNoise, Optimiser, Sam, Valley};
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -62,60 +63,6 @@ pub(crate) struct Own {
     pub schedule: Schedule,
     /// The number of its data set.
     pub set: usize,
-}
-
-/// How a step is computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Method {
-    /// By one kernel.
-    Fused(Fused),
-    /// Operator by operator.
-    Composed,
-}
-
-/// A kernel that does whole steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fused {
-    /// That of diagonal networks.
-    Diagonal,
-    /// That of linear perceptrons with one output and no bias, for any batch.
-    DeepLinear(Vec<usize>, MseScale),
-    /// That of perceptrons with one output, one sample per step.
-    Mlp(Vec<usize>, Bias, Hidden, MseScale),
-    /// That of perceptrons with one hidden layer, several outputs and no bias, one sample per step.
-    WideMlp([usize; 3], Activation, MseScale),
-}
-
-impl Method {
-    fn of(device: Device, net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
-        let single = matches!(optimiser.batch, Batch::Random { size: 1, .. });
-        let plain = optimiser.is_plain() && optimiser.valley_projection.is_none();
-        let fused = match (net, loss.squared()) {
-            (Architecture::Diagonal { .. } | Architecture::Squared { .. }, _) if optimiser.is_bare() => Fused::Diagonal,
-            (Architecture::Mlp { widths, bias, activation, weight_norm: None, .. }, Some(scale))
-                if plain && widths.last() == Some(&1) =>
-            {
-                match activation {
-                    Activation::Identity if *bias == Bias::None => Fused::DeepLinear(widths.clone(), scale),
-                    Activation::Identity if single => Fused::Mlp(widths.clone(), *bias, Hidden::Identity, scale),
-                    Activation::Relu if single => Fused::Mlp(widths.clone(), *bias, Hidden::Relu, scale),
-                    _ => return Method::Composed,
-                }
-            }
-            (Architecture::Mlp { widths, bias: Bias::None, activation, weight_norm: None, .. }, Some(scale))
-                if single && optimiser.is_bare() && optimiser.valley_projection.is_none() =>
-            {
-                match widths[..] {
-                    [inputs, hidden, outputs] if device == Device::Cpu => {
-                        Fused::WideMlp([inputs, hidden, outputs], *activation, scale)
-                    }
-                    _ => return Method::Composed,
-                }
-            }
-            _ => return Method::Composed,
-        };
-        Method::Fused(fused)
-    }
 }
 
 impl<T: Real> Training<T> {
@@ -202,6 +149,7 @@ impl<T: Real> Training<T> {
         }
         let variants = match &self.method {
             Method::Fused(Fused::Diagonal) => handgrad_kernels::diagonal::VARIANTS,
+            Method::Fused(Fused::DeepDiagonal(..)) => handgrad_kernels::deep_diagonal::VARIANTS,
             Method::Fused(Fused::DeepLinear(..)) => handgrad_kernels::deep_linear::VARIANTS,
             Method::Fused(Fused::Mlp(..)) => handgrad_kernels::mlp::VARIANTS,
             Method::Fused(Fused::WideMlp(..)) => handgrad_kernels::wide_mlp::VARIANTS,
@@ -215,6 +163,7 @@ impl<T: Real> Training<T> {
     pub fn method(&self) -> &'static str {
         match self.method {
             Method::Fused(Fused::Diagonal) => "diagonal",
+            Method::Fused(Fused::DeepDiagonal(..)) => "deep_diagonal",
             Method::Fused(Fused::DeepLinear(..)) => "deep_linear",
             Method::Fused(Fused::Mlp(..)) => "mlp",
             Method::Fused(Fused::WideMlp(..)) => "wide_mlp",
@@ -347,6 +296,11 @@ impl<T: Real> Training<T> {
                     true => diagonal_gd(cx, &shape, x, y, steps.lr, params, diverged)?,
                     false => diagonal_sgd(cx, &shape, x, y, steps, params, diverged)?,
                 }
+            }
+            Fused::DeepDiagonal(depth, activation, scale) => {
+                let (depth, activation) = (*depth, activation.kind());
+                let shape = DeepDiagonalShape { depth, d: self.shape.d, activation, n, stride, replicas };
+                deep_diagonal_sgd(cx, &shape, *scale, x, y, steps, params, diverged)?;
             }
             Fused::DeepLinear(widths, scale) => {
                 let shape = DeepLinearShape { widths, n, stride, replicas };

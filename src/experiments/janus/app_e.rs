@@ -23,7 +23,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 

@@ -38,6 +38,6 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
         ])
     },
     simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law::default(), 0.0)),
-    check: Figure::ANY,
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

@@ -48,6 +48,6 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
         ])
     },
     simulate: Some(|spec, run, seed, progress| simulate_online(spec, run, seed, progress, Law::default(), 0.1)),
-    check: Figure::ANY,
+    check: super::check,
     draw: |spec, results| draw(spec, results, "sample"),
 };

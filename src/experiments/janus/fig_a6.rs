@@ -34,6 +34,6 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
         ])
     },
     simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law { relevant: None, missing: 1 }, 0.1)),
-    check: Figure::ANY,
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

@@ -22,7 +22,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -58,11 +58,11 @@ fn simulate(spec: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simul
     let mut iterates = Vec::new();
     for _ in 0..KEPT {
         for first in (0..N).step_by(batch) {
-            problem.step(&mut w, first..first + batch, eta, lambda);
+            problem.step(&mut w, first..(first + batch).min(N), eta, lambda);
             iterates.push(w.clone());
         }
     }
-    let cycle = &iterates[..N / batch];
+    let cycle = &iterates[..N.div_ceil(batch)];
     let mean: Vec<f64> = (0..w.len()).map(|k| cycle.iter().map(|w| w[k]).sum::<f64>() / cycle.len() as f64).collect();
     let spread = (cycle.iter().map(|w| distance(w, &mean).powi(2)).sum::<f64>() / cycle.len() as f64).sqrt();
     let drift = distance(&w, &start) / size;
