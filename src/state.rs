@@ -28,7 +28,12 @@ pub struct State<T> {
 impl<T: Real> State<T> {
     /// Every replica at its initial parameters.
     pub fn new(seeds: &[Seed], initial: impl Fn(Seed) -> Vec<f64>, optimiser: &Optimiser) -> State<T> {
-        let params: Vec<T> = seeds.iter().flat_map(|&seed| initial(seed)).map(T::from_f64).collect();
+        State::at(seeds, &seeds.iter().flat_map(|&seed| initial(seed)).collect::<Vec<_>>(), optimiser)
+    }
+
+    /// Every replica at its parameters, replica by replica.
+    pub fn at(seeds: &[Seed], params: &[f64], optimiser: &Optimiser) -> State<T> {
+        let params: Vec<T> = params.iter().copied().map(T::from_f64).collect();
         let average = if optimiser.weight_average > 0.0 { params.clone() } else { Vec::new() };
         let memory = vec![T::ZERO; optimiser.rule.memory() * params.len()];
         let statistics = Vec::new();

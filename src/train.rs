@@ -32,6 +32,11 @@ pub trait Progress: Sync {
     fn advanced(&self, steps: u64, loss: f64);
 }
 
+/// Nobody is told.
+impl Progress for () {
+    fn advanced(&self, _: u64, _: f64) {}
+}
+
 /// Stops and saves a group on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Control<'a> {

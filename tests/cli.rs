@@ -51,6 +51,33 @@ fn short_run<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn wrong_grids_and_batches_of_simulated_figures_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuses = |figure: &str, set: &str, want: &str| {
+        refused(folder.path(), &["run", figure, "--scale", "smoke", "--set", set, "--out", "out"], want);
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "{set}: nothing is left behind");
+    };
+    for (set, want) in [
+        ("data.n=0", "runs.linear: data.n is 0, expected at least 1 point along each axis of the diagram"),
+        ("schedule.peak=0", "runs.linear: schedule.peak is 0, expected the largest step size of the diagram, above 0"),
+        ("schedule.peak=-0.1", "runs.linear.schedule.peak is -0.1, expected a finite number >= 0"),
+        ("schedule.peak=nan", "--set schedule.peak=nan: the value does not fit"),
+        ("schedule.peak=[]", "--set schedule.peak=[]: an empty list leaves no value"),
+        ("optimiser.batch.size=0", "runs.linear.optimiser.batch.size is 0, expected 1 to 16777216"),
+        ("optimiser.batch={\"kind\":\"full\"}", "runs.linear: optimiser.batch is full, but samples are fresh in every step"),
+        ("data.d=7", "runs.linear: data.d is 7, which the network's widths are not"),
+    ] {
+        refuses("stability/fig7", set, want);
+    }
+    for figure in ["stability/fig1c", "stability/fig8"] {
+        refuses(figure, "data.n=0", "data.n is 0, expected at least 1 point");
+    }
+    for figure in ["janus/noise", "janus/figA1", "janus/theorem1"] {
+        refuses(figure, "optimiser.batch.size=11", "optimiser.batch.size is 11, expected at most the 10 samples");
+    }
+}
+
+#[test]
 fn bad_input_is_one_line_that_helps() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -224,6 +224,7 @@ fn fused() -> Vec<(&'static str, Architecture, Optimiser, Loss)> {
     let clipped = |optimiser: Optimiser| Optimiser { clip: Some(0.4), weight_decay: 0.03, ..optimiser };
     let (relu, identity) = (Activation::Relu, Activation::Identity);
     let mlp = Architecture::mlp;
+    let deep = Architecture::DeepDiagonal { depth: 3, activation: relu, mean: 0.5, deviation: 0.2 };
     vec![
         ("mlp", mlp(&[1, 100, 1], Bias::First, relu), Optimiser::sgd(), Loss::Mse),
         ("mlp", mlp(&[2, 20, 1], Bias::None, relu), Optimiser::sgd(), Loss::HalfMse),
@@ -234,6 +235,9 @@ fn fused() -> Vec<(&'static str, Architecture, Optimiser, Loss)> {
         ("deep_linear", mlp(&[15, 15, 15, 15, 1], Bias::None, identity), clipped(batches(5)), Loss::HalfMse),
         ("deep_linear", mlp(&[4, 3, 1], Bias::None, identity), clipped(Optimiser::gd()), Loss::Mse),
         ("diagonal", Architecture::Diagonal { u: 0.3, v: 0.2 }, Optimiser::sgd(), Loss::Mse),
+        ("deep_diagonal", deep, Optimiser::sgd(), Loss::Mse),
+        ("deep_diagonal", mlp(&[1, 1, 1], Bias::None, Activation::Tanh), Optimiser::sgd(), Loss::Mse),
+        ("deep_diagonal", mlp(&[1, 1, 1, 1], Bias::None, Activation::Swish), batches(1), Loss::HalfMse),
         ("wide_mlp", mlp(&[7, 20, 3], Bias::None, relu), Optimiser::sgd(), Loss::Mse),
         ("wide_mlp", mlp(&[17, 5, 33], Bias::None, Activation::Swish), batches(1), Loss::HalfMse),
     ]

@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::testing::{Cases, cpu_contexts};
-use handgrad_kernels::{Buffer, Context, Real, StepRule, Steps};
+use handgrad_kernels::{Buffer, Context, Real, StepRule, StepSizes, Steps};
 
 const WIDTHS: [usize; 5] = [15, 15, 15, 15, 1];
 const SAMPLES: usize = 10_000;
@@ -42,7 +42,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             let name = BenchmarkId::new(cx.isa().name(), format!("batch={batch} replicas={replicas}"));
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch, lr: &lr };
+                    let steps = Steps { order: &order, batch, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
                     deep_linear_sgd(&cx, &problem.shape, &clipped(), x, y, steps, params, &mut diverged)
                         .expect("valid arguments");
@@ -63,7 +63,8 @@ fn gd<T: Real>(c: &mut Criterion) {
         group.bench_function(cx.isa().name(), |bencher| {
             bencher.iter(|| {
                 let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
-                deep_linear_gd(&cx, &problem.shape, &clipped(), x, y, &lr, params, &mut [None]).expect("valid arguments");
+                deep_linear_gd(&cx, &problem.shape, &clipped(), x, y, StepSizes::Shared(&lr), params, &mut [None])
+                    .expect("valid arguments");
             });
         });
     }

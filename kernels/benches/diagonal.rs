@@ -1,7 +1,7 @@
 //! The fused training steps of the diagonal network, per instruction set and number type; throughput in steps.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use handgrad_kernels::diagonal::{DiagonalShape, Steps, diagonal_gd, diagonal_sgd};
+use handgrad_kernels::diagonal::{DiagonalShape, StepSizes, Steps, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::{Buffer, Context, Real};
 
@@ -34,7 +34,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             group.throughput(Throughput::Elements((replicas * STEPS) as u64));
             group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch: 1, lr: &lr };
+                    let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
                     diagonal_sgd(&cx, &problem.shape, x, y, steps, params, &mut diverged).expect("valid arguments");
                 });
@@ -54,7 +54,7 @@ fn gd<T: Real>(c: &mut Criterion) {
         group.bench_function(cx.isa().name(), |bencher| {
             bencher.iter(|| {
                 let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
-                diagonal_gd(&cx, &problem.shape, x, y, &lr, params, &mut [None]).expect("valid arguments");
+                diagonal_gd(&cx, &problem.shape, x, y, StepSizes::Shared(&lr), params, &mut [None]).expect("valid arguments");
             });
         });
     }

@@ -4,7 +4,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use handgrad_kernels::mlp::{Bias, Hidden, MlpShape, mlp_sgd};
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::testing::{Cases, cpu_contexts};
-use handgrad_kernels::{Buffer, Real, StepRule, Steps};
+use handgrad_kernels::{Buffer, Real, StepRule, StepSizes, Steps};
 
 const STEPS: usize = 20_000;
 const SAMPLES: usize = 64;
@@ -39,7 +39,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
                 group.throughput(Throughput::Elements((replicas * STEPS) as u64));
                 group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                     bencher.iter(|| {
-                        let steps = Steps { order: &order, batch: 1, lr: &lr };
+                        let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
                         let (y, params) = ((&y).into(), (&mut params).into());
                         mlp_sgd(&cx, &shape, &rule, x.view(), y, steps, params, &mut diverged).expect("valid arguments");
                     });

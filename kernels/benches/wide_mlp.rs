@@ -5,7 +5,7 @@ use handgrad_kernels::activation::Activation;
 use handgrad_kernels::mse::MseScale;
 use handgrad_kernels::testing::{Cases, cpu_contexts};
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
-use handgrad_kernels::{Buffer, Real, Steps};
+use handgrad_kernels::{Buffer, Real, StepSizes, Steps};
 
 const WIDTH: usize = 200;
 const SAMPLES: usize = 100;
@@ -26,7 +26,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             let mut diverged = [None];
             group.bench_function(BenchmarkId::new(cx.isa().name(), format!("{activation:?}")), |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch: 1, lr: &lr };
+                    let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (x.view(), (&y).into(), (&mut params).into());
                     wide_mlp_sgd(&cx, &shape, MseScale::Full, x, y, steps, params, &mut diverged).expect("valid arguments");
                 });

@@ -39,6 +39,7 @@ pub mod batchnorm;
 pub mod clip;
 pub mod combine;
 pub mod conv2d;
+pub mod deep_diagonal;
 pub mod deep_linear;
 pub mod diagonal;
 pub mod divergence;
@@ -64,7 +65,7 @@ pub use error::{Error, Result};
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
 pub use real::{Dtype, Real};
-pub use steps::{StepRule, Steps};
+pub use steps::{StepRule, StepSizes, Steps};
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ pub const OPERATORS: &[Variants] = &[
     clip::VARIANTS,
     combine::VARIANTS,
     conv2d::VARIANTS,
+    deep_diagonal::VARIANTS,
     deep_linear::VARIANTS,
     diagonal::VARIANTS,
     divergence::VARIANTS,

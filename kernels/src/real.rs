@@ -24,6 +24,7 @@ impl Dtype {
 pub trait Real:
     crate::Element
     + crate::simd::Vectors
+    + crate::deep_diagonal::DeepDiagonalSimd
     + crate::deep_linear::DeepLinearSimd
     + crate::mlp::MlpSimd
     + crate::wide_mlp::WideMlpSimd

@@ -15,8 +15,41 @@ pub struct Steps<'a, T> {
     pub order: &'a [u32],
     /// Samples per step.
     pub batch: usize,
-    /// Step size of each step, shared by the replicas.
-    pub lr: &'a [T],
+    /// Step size of each step.
+    pub lr: StepSizes<'a, T>,
+}
+
+/// The step sizes of one call of a fused operator, which say how many steps there are.
+#[derive(Clone, Copy, Debug)]
+pub enum StepSizes<'a, T> {
+    /// One for each step, the same for all replicas.
+    Shared(&'a [T]),
+    /// Every replica's own, replica by replica: replicas x steps.
+    Each(&'a [T]),
+}
+
+impl<'a, T> StepSizes<'a, T> {
+    /// Those of one of so many replicas.
+    pub(crate) fn of(&self, replica: usize, replicas: usize) -> &'a [T] {
+        match self {
+            StepSizes::Shared(lr) => lr,
+            StepSizes::Each(lr) => {
+                let steps = lr.len() / replicas;
+                &lr[replica * steps..][..steps]
+            }
+        }
+    }
+
+    /// Every replica has as many; returns how many.
+    pub(crate) fn check(&self, op: &'static str, replicas: usize) -> Result<usize> {
+        match self {
+            StepSizes::Shared(lr) => Ok(lr.len()),
+            StepSizes::Each(lr) => {
+                let steps = lr.len() / replicas;
+                exact(op, "lr", lr.len(), replicas * steps, "replicas * steps").and(Ok(steps))
+            }
+        }
+    }
 }
 
 impl<'a, T> Steps<'a, T> {
@@ -25,7 +58,8 @@ impl<'a, T> Steps<'a, T> {
         if self.batch == 0 {
             return Err(Error::Shape { op, what: "batch", got: 0, expected: "at least 1".to_owned() });
         }
-        exact(op, "order", self.order.len(), replicas * self.lr.len() * self.batch, "replicas * steps * batch")?;
+        let steps = self.lr.check(op, replicas)?;
+        exact(op, "order", self.order.len(), replicas * steps * self.batch, "replicas * steps * batch")?;
         // The largest first: unlike a search, that takes many indices at once.
         if self.order.iter().copied().max().is_none_or(|largest| (largest as usize) < n) {
             return Ok(());
@@ -36,10 +70,10 @@ impl<'a, T> Steps<'a, T> {
         }
     }
 
-    /// The samples of one replica: steps x batch.
-    pub(crate) fn order_of(&self, replica: usize) -> &'a [u32] {
-        let per_replica = self.lr.len() * self.batch;
-        &self.order[replica * per_replica..][..per_replica]
+    /// The samples, steps x batch, and the step sizes of one of so many replicas.
+    pub(crate) fn of(&self, replica: usize, replicas: usize) -> (&'a [u32], &'a [T]) {
+        let per_replica = self.order.len() / replicas;
+        (&self.order[replica * per_replica..][..per_replica], self.lr.of(replica, replicas))
     }
 }
 
@@ -120,24 +154,72 @@ pub struct Task<'a, S, T> {
     pub x: &'a [T],
     pub y: &'a [T],
     pub rule: StepRule<T>,
-    pub lr: &'a [T],
 }
 
 /// A replica that takes part in a call.
 pub struct Replica<'a, T> {
     pub order: &'a [u32],
+    /// Step size of each step.
+    pub lr: &'a [T],
     pub params: &'a mut [T],
     pub diverged: &'a mut Option<usize>,
 }
 
-/// The replicas of `count` parameters each that have not diverged.
+/// The replicas of `count` parameters each that have not diverged; `steps`: samples and step sizes of a replica, of how many.
 pub(crate) fn live<'a, T>(
     count: usize,
     params: &'a mut [T],
     diverged: &'a mut [Option<usize>],
-    order: impl Fn(usize) -> &'a [u32],
+    steps: impl Fn(usize, usize) -> (&'a [u32], &'a [T]),
 ) -> Vec<Replica<'a, T>> {
+    let count_of_replicas = diverged.len();
     let replicas = params.chunks_exact_mut(count).zip(diverged).enumerate();
     let live = replicas.filter(|(_, (_, diverged))| diverged.is_none());
-    live.map(|(replica, (params, diverged))| Replica { order: order(replica), params, diverged }).collect()
+    live.map(|(replica, (params, diverged))| {
+        let (order, lr) = steps(replica, count_of_replicas);
+        Replica { order, lr, params, diverged }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
+    use crate::testing::{contexts, on, on_mut};
+    use crate::{Context, Device};
+
+    fn refused(cx: &Context, lr: StepSizes<'_, f64>, order: Option<&[u32]>) -> String {
+        let (shape, x, y) = (DiagonalShape::new(2, 3, 2), [1.0; 6], [1.0; 2]);
+        let (mut params, mut diverged) = ([0.5; 12], [None; 2]);
+        let (x, y) = (on(cx, &x), on(cx, &y));
+        let done = match order {
+            Some(order) => {
+                let steps = Steps { order, batch: 1, lr };
+                diagonal_sgd(cx, &shape, x.view(), y.view(), steps, on_mut(cx, &mut params).view_mut(), &mut diverged)
+            }
+            None => diagonal_gd(cx, &shape, x.view(), y.view(), lr, on_mut(cx, &mut params).view_mut(), &mut diverged),
+        };
+        assert_eq!(params, [0.5; 12]);
+        done.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn step_sizes_that_do_not_divide_among_the_replicas_are_refused() {
+        let cx = Context::cpu().unwrap();
+        let three = StepSizes::Each(&[0.1; 3]);
+        let line = refused(&cx, three, None);
+        assert!(line.contains("`lr` has 3 elements, expected 2 (replicas * steps)"), "{line}");
+        assert!(refused(&cx, three, Some(&[0; 3])).contains("`lr` has 3 elements"));
+        let line = refused(&cx, StepSizes::Each(&[0.1; 6]), Some(&[0; 4]));
+        assert!(line.contains("`order` has 4 elements, expected 6 (replicas * steps * batch)"), "{line}");
+    }
+
+    #[test]
+    fn a_device_takes_the_same_step_sizes_for_all_replicas() {
+        for cx in contexts().into_iter().filter(|cx| cx.device() != Device::Cpu) {
+            let line = refused(&cx, StepSizes::Each(&[0.1; 6]), Some(&[0; 6]));
+            assert!(line.contains("step sizes of each replica's own: no kernel for CUDA"), "{line}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod architecture;
 mod graph;
 mod init;
+mod method;
 mod model;
 mod net;
 mod plan;
@@ -19,4 +20,5 @@ pub use net::{Net, Node, Parameter, Source};
 pub use plan::{Objective, Plan, Point};
 pub use resnet::Resnet;
 pub use state_dict::{StateDict, write_gradients};
+pub(crate) use training::Own;
 pub use training::Training;

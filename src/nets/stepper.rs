@@ -76,16 +76,17 @@ pub(super) struct Iterations<'a, T> {
     pub order: &'a [u32],
     /// The same, on the context's device.
     pub order_there: View<'a, u32>,
-    /// Step sizes.
+    /// Step sizes: replicas x iterations.
     pub rates: &'a [T],
 }
 
 impl<'a, T: Real> Iterations<'a, T> {
     /// The iterations of one of so many replicas.
     fn of_replica(self, replica: usize, replicas: usize) -> Result<Iterations<'a, T>> {
-        let len = self.order.len() / replicas;
+        let [len, steps] = [self.order.len(), self.rates.len()].map(|all| all / replicas);
         let order_there = self.order_there.part(replica * len, len)?;
-        Ok(Iterations { order: &self.order[replica * len..][..len], order_there, ..self })
+        let rates = &self.rates[replica * steps..][..steps];
+        Ok(Iterations { order: &self.order[replica * len..][..len], order_there, rates, ..self })
     }
 
     fn batch(self) -> usize {

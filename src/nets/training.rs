@@ -1,17 +1,19 @@
 //! Networks in training: the fused kernels where the update is plain, [`super::stepper`] where it is not.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use handgrad_kernels::deep_diagonal::{DeepDiagonalShape, deep_diagonal_sgd};
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
-use handgrad_kernels::mlp::{Hidden, MlpShape, mlp_sgd};
-use handgrad_kernels::mse::MseScale;
+use handgrad_kernels::mlp::{MlpShape, mlp_sgd};
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
-use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, Steps, View, ViewMut};
+use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, View, ViewMut};
 
+use super::method::{Fused, Method};
 use super::resident::Resident;
 use super::stepper::{Iterations, Samples, Stepper};
-use super::{Activation, Architecture, Bias, Net};
+use super::{Architecture, Net};
 use crate::data::Dataset;
 use crate::data::images::{Augment, ClassNoise};
 use crate::draws::{Draws, Order};
@@ -33,70 +35,37 @@ pub struct Training<T: Real> {
     method: Method,
     /// The layers, unless the network is diagonal.
     net: Option<Arc<Net<T>>>,
+    /// Of x, where the samples of all sets follow one another.
     shape: DiagonalShape,
+    /// Samples of a set.
+    n: usize,
     params: usize,
     x: Arc<Buffer<T>>,
     target: Arc<TargetBuffer<T>>,
     /// Rows, columns and channels of images.
     image: Option<[usize; 3]>,
     loss: Loss,
-    schedule: Schedule,
+    replicas: Replicas,
     optimiser: Optimiser,
     steps: u64,
 }
 
-/// How a step is computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Method {
-    /// By one kernel.
-    Fused(Fused),
-    /// Operator by operator.
-    Composed,
+/// What replicas have of their own besides what they draw.
+#[derive(Clone, Debug)]
+enum Replicas {
+    /// Nothing: the same data and schedule for all.
+    Alike(Schedule),
+    /// Data and schedule.
+    Own(Vec<Own>),
 }
 
-/// A kernel that does whole steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fused {
-    /// That of diagonal networks.
-    Diagonal,
-    /// That of linear perceptrons with one output and no bias, for any batch.
-    DeepLinear(Vec<usize>, MseScale),
-    /// That of perceptrons with one output, one sample per step.
-    Mlp(Vec<usize>, Bias, Hidden, MseScale),
-    /// That of perceptrons with one hidden layer, several outputs and no bias, one sample per step.
-    WideMlp([usize; 3], Activation, MseScale),
-}
-
-impl Method {
-    fn of(device: Device, net: &Architecture, optimiser: &Optimiser, loss: Loss) -> Method {
-        let single = matches!(optimiser.batch, Batch::Random { size: 1, .. });
-        let plain = optimiser.is_plain() && optimiser.valley_projection.is_none();
-        let fused = match (net, loss.squared()) {
-            (Architecture::Diagonal { .. } | Architecture::Squared { .. }, _) if optimiser.is_bare() => Fused::Diagonal,
-            (Architecture::Mlp { widths, bias, activation, weight_norm: None, .. }, Some(scale))
-                if plain && widths.last() == Some(&1) =>
-            {
-                match activation {
-                    Activation::Identity if *bias == Bias::None => Fused::DeepLinear(widths.clone(), scale),
-                    Activation::Identity if single => Fused::Mlp(widths.clone(), *bias, Hidden::Identity, scale),
-                    Activation::Relu if single => Fused::Mlp(widths.clone(), *bias, Hidden::Relu, scale),
-                    _ => return Method::Composed,
-                }
-            }
-            (Architecture::Mlp { widths, bias: Bias::None, activation, weight_norm: None, .. }, Some(scale))
-                if single && optimiser.is_bare() && optimiser.valley_projection.is_none() =>
-            {
-                match widths[..] {
-                    [inputs, hidden, outputs] if device == Device::Cpu => {
-                        Fused::WideMlp([inputs, hidden, outputs], *activation, scale)
-                    }
-                    _ => return Method::Composed,
-                }
-            }
-            _ => return Method::Composed,
-        };
-        Method::Fused(fused)
-    }
+/// What a replica has of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// Its step sizes.
+    pub schedule: Schedule,
+    /// The number of its data set.
+    pub set: usize,
 }
 
 impl<T: Real> Training<T> {
@@ -113,24 +82,57 @@ impl<T: Real> Training<T> {
         optimiser: Optimiser,
         steps: u64,
     ) -> Result<Training<T>> {
-        net.check_data(data.d, loss, data.outputs())?;
-        let (n, d) = (data.n(), data.d);
+        Training::over(cx, net, &[data], loss, Replicas::Alike(schedule), optimiser, steps)
+    }
+
+    /// The same for replicas with step sizes and data of their own: every set has as many samples, and more than one set is for
+    /// random batches without label noise.
+    ///
+    /// # Errors
+    /// As [`Training::new`], or if there is no set or the sets differ in size.
+    pub(crate) fn of_own(
+        cx: &Context,
+        net: &Architecture,
+        sets: &[&Dataset],
+        loss: Loss,
+        own: Vec<Own>,
+        optimiser: Optimiser,
+        steps: u64,
+    ) -> Result<Training<T>> {
+        Training::over(cx, net, sets, loss, Replicas::Own(own), optimiser, steps)
+    }
+
+    fn over(
+        cx: &Context,
+        net: &Architecture,
+        sets: &[&Dataset],
+        loss: Loss,
+        replicas: Replicas,
+        optimiser: Optimiser,
+        steps: u64,
+    ) -> Result<Training<T>> {
+        let Some((n, d)) = sets.first().map(|data| (data.n(), data.d)) else { return refuse!("training: there are no data") };
+        if let Some(other) = sets.iter().find(|data| (data.n(), data.d) != (n, d)) {
+            return refuse!("training: data of {} x {} numbers beside {n} x {d}; train them apart", other.n(), other.d);
+        }
+        sets.iter().try_for_each(|data| net.check_data(d, loss, data.outputs()))?;
         let layered = net.net::<T>(d)?.map(Arc::new);
         let outputs = layered.as_ref().map_or(1, |net| net.outputs());
         if layered.is_none() && loss.squared().is_none() {
             return refuse!("loss: diagonal networks train on half-mse or mse; set one of them");
         }
-        loss.check(outputs, &data.y)?;
+        sets.iter().try_for_each(|data| loss.check(outputs, &data.y))?;
         let params = layered.as_ref().map_or(2 * d, |net| net.params());
         let method = Method::of(cx.device(), net, &optimiser, loss);
         // Layers take dense rows; the fused kernels are fastest on aligned ones.
         let stride = if layered.is_some() && method == Method::Composed { d } else { DiagonalShape::aligned_stride::<T>(d) };
-        let mut x = vec![T::ZERO; n * stride];
-        for (packed, row) in x.chunks_exact_mut(stride).zip(data.x.chunks_exact(d)) {
+        let mut x = vec![T::ZERO; sets.len() * n * stride];
+        let rows = sets.iter().flat_map(|data| data.x.chunks_exact(d));
+        for (packed, row) in x.chunks_exact_mut(stride).zip(rows) {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
-        let shape = DiagonalShape { n, d, stride, replicas: 1 };
-        if optimiser.augment != Augment::None && data.image.is_none() {
+        let image = sets.first().and_then(|data| data.image);
+        if optimiser.augment != Augment::None && image.is_none() {
             return refuse!("optimiser.augment is for images; the data have {d} features without rows and columns");
         }
         if optimiser.class_noise != ClassNoise::None && loss != Loss::SoftmaxXent {
@@ -140,12 +142,13 @@ impl<T: Real> Training<T> {
         if sees_all && (optimiser.augment != Augment::None || optimiser.class_noise != ClassNoise::None) {
             return refuse!("optimiser.augment and optimiser.class_noise are for batches; set optimiser.batch to a random one");
         }
+        let y = sets.iter().map(|data| &data.y[..]).collect::<Vec<_>>().concat();
+        let shape = DiagonalShape { n: sets.len() * n, d, stride, replicas: 1 };
         if method == Method::Composed && cx.device() != Device::Cpu {
             composed_on(cx.device(), net, &optimiser)?;
         }
-        let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &data.y)?));
-        let image = data.image;
-        Ok(Training { method, net: layered, shape, params, x, target, image, loss, schedule, optimiser, steps })
+        let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &y)?));
+        Ok(Training { method, net: layered, shape, n, params, x, target, image, loss, replicas, optimiser, steps })
     }
 
     /// Parameters of one replica.
@@ -165,6 +168,7 @@ impl<T: Real> Training<T> {
         }
         let variants = match &self.method {
             Method::Fused(Fused::Diagonal) => handgrad_kernels::diagonal::VARIANTS,
+            Method::Fused(Fused::DeepDiagonal(..)) => handgrad_kernels::deep_diagonal::VARIANTS,
             Method::Fused(Fused::DeepLinear(..)) => handgrad_kernels::deep_linear::VARIANTS,
             Method::Fused(Fused::Mlp(..)) => handgrad_kernels::mlp::VARIANTS,
             Method::Fused(Fused::WideMlp(..)) => handgrad_kernels::wide_mlp::VARIANTS,
@@ -178,6 +182,7 @@ impl<T: Real> Training<T> {
     pub fn method(&self) -> &'static str {
         match self.method {
             Method::Fused(Fused::Diagonal) => "diagonal",
+            Method::Fused(Fused::DeepDiagonal(..)) => "deep_diagonal",
             Method::Fused(Fused::DeepLinear(..)) => "deep_linear",
             Method::Fused(Fused::Mlp(..)) => "mlp",
             Method::Fused(Fused::WideMlp(..)) => "wide_mlp",
@@ -213,32 +218,43 @@ impl<T: Real> Training<T> {
         let factor = self.rate_factor();
         let mut resident = Resident::new(cx, state)?;
         let mut stepper = None;
-        let (mut order, mut rates) = (Vec::new(), Vec::new());
+        let (mut order, mut rates) = (Vec::new(), Vec::<T>::new());
         while state.step < until && !state.is_over() {
-            let batches = self.optimiser.batches(state.step, self.shape.n);
+            let batches = self.optimiser.batches(state.step, self.n);
             let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
             rates.clear();
-            match self.schedule {
-                Schedule::Constant { peak } => rates.resize(count as usize, T::from_f64(factor * peak)),
-                _ => {
-                    rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * self.schedule.at(i, self.steps))))
-                }
+            let mut extend = |schedule: &Schedule| match schedule {
+                Schedule::Constant { peak } => rates.resize(rates.len() + count as usize, T::from_f64(factor * peak)),
+                _ => rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * schedule.at(i, self.steps)))),
+            };
+            match &self.replicas {
+                Replicas::Alike(schedule) => extend(schedule),
+                Replicas::Own(own) => own.iter().for_each(|own| extend(&own.schedule)),
             }
+            let lr = match self.replicas {
+                Replicas::Alike(_) => StepSizes::Shared(&rates[..]),
+                Replicas::Own(_) => StepSizes::Each(&rates[..]),
+            };
             order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
-            for (order, draws) in order.chunks_exact_mut(count as usize * batches.size).zip(draws) {
-                draws.order.fill(cx.host(), batches.start, order)?;
+            for (replica, order) in order.chunks_exact_mut(count as usize * batches.size).enumerate() {
+                // What a diverged replica had is below n as well, and nobody trains on it.
+                if state.diverged[replica].is_none() {
+                    draws[replica].order.fill(cx.host(), batches.start, order)?;
+                    let first = self.first_row(replica);
+                    order.iter_mut().for_each(|index| *index += first);
+                }
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             match &self.method {
                 Method::Fused(fused) => {
-                    let steps = Steps { order: &order, batch: batches.size, lr: &rates };
+                    let steps = Steps { order: &order, batch: batches.size, lr };
                     self.fused(cx, fused, full, steps, resident.memory(state).params, &mut diverged)?;
                 }
                 Method::Composed => {
                     let stepper = match &mut stepper {
                         Some(stepper) => stepper,
                         None => {
-                            let most = self.optimiser.batch_size(self.shape.n);
+                            let most = self.optimiser.batch_size(self.n);
                             stepper.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
                         }
                     };
@@ -248,6 +264,10 @@ impl<T: Real> Training<T> {
                     };
                     let order_there = there.as_ref().map_or(View::Host(&order), Buffer::view);
                     let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
+                    let rates = match lr {
+                        StepSizes::Shared(lr) => Cow::Owned(lr.repeat(replicas)),
+                        StepSizes::Each(lr) => Cow::Borrowed(lr),
+                    };
                     let iterations = Iterations { step: state.step, order: &order, order_there, rates: &rates };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
@@ -260,6 +280,14 @@ impl<T: Real> Training<T> {
         resident.back(state)?;
         state.step = until.max(state.step);
         Ok(())
+    }
+
+    /// Where the samples of a replica's data set begin.
+    fn first_row(&self, replica: usize) -> u32 {
+        match &self.replicas {
+            Replicas::Alike(_) => 0,
+            Replicas::Own(own) => (own[replica].set * self.n) as u32,
+        }
     }
 
     /// Steps of a fused kernel; full ones take the whole data set each.
@@ -287,6 +315,11 @@ impl<T: Real> Training<T> {
                     true => diagonal_gd(cx, &shape, x, y, steps.lr, params, diverged)?,
                     false => diagonal_sgd(cx, &shape, x, y, steps, params, diverged)?,
                 }
+            }
+            Fused::DeepDiagonal(depth, activation, scale) => {
+                let (depth, activation) = (*depth, activation.kind());
+                let shape = DeepDiagonalShape { depth, d: self.shape.d, activation, n, stride, replicas };
+                deep_diagonal_sgd(cx, &shape, *scale, x, y, steps, params, diverged)?;
             }
             Fused::DeepLinear(widths, scale) => {
                 let shape = DeepLinearShape { widths, n, stride, replicas };
@@ -318,7 +351,7 @@ impl<T: Real> Training<T> {
             net: self.net.clone(),
             x: Arc::clone(&self.x),
             target: Arc::clone(&self.target),
-            schedule: Schedule::Constant { peak: valley.lr },
+            replicas: Replicas::Alike(Schedule::Constant { peak: valley.lr }),
             optimiser: Optimiser::gd(),
             steps: valley.steps,
             ..*self

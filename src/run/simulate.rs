@@ -1,7 +1,7 @@
 //! Runs that a figure simulates itself: recursions in a few numbers, for which a network and its training would be a detour.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use handgrad_kernels::{Context, Device};
@@ -12,10 +12,27 @@ use crate::error::{Error, Result, refuse};
 use crate::experiments;
 use crate::spec::{Run, Seed, Spec, applies};
 use crate::state::State;
-use crate::train::{Outcome, Trained};
+use crate::train::{Outcome, Progress, Trained};
 
-/// How a run comes about for one of our own seeds: a pure function.
-pub type Simulate = fn(&Spec, &Run, u64) -> Result<Simulated>;
+/// How a run comes about for one of our own seeds: a pure function but for telling how many of the run's steps are done.
+pub type Simulate = fn(&Spec, &Run, u64, &dyn Progress) -> Result<Simulated>;
+
+/// Iterations between reports of progress.
+const REPORTED: u64 = 1024;
+
+/// Counts what is told of a run, and tells no more than its steps.
+struct Told<'a> {
+    progress: &'a dyn Progress,
+    left: AtomicU64,
+}
+
+impl Progress for Told<'_> {
+    fn advanced(&self, steps: u64, loss: f64) {
+        let take = |left: u64| Some(left - steps.min(left));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or_else(|left| left);
+        self.progress.advanced(steps.min(left), loss);
+    }
+}
 
 /// A run for one seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +60,7 @@ impl Simulated {
     pub fn along<S>(
         spec: &Spec,
         run: &Run,
+        progress: &dyn Progress,
         mut state: S,
         mut advance: impl FnMut(&mut S, u64),
         mut measure: impl FnMut(&S) -> Result<Vec<f64>>,
@@ -56,6 +74,9 @@ impl Simulated {
             while step < point {
                 advance(&mut state, step);
                 step += 1;
+                if step.is_multiple_of(REPORTED) {
+                    progress.advanced(REPORTED, f64::NAN);
+                }
             }
             let row = measure(&state)?;
             if row.iter().any(|value| !value.is_finite()) {
@@ -105,6 +126,7 @@ pub(super) fn carry_out(
     options: &Options<'_>,
 ) -> Result<Trained> {
     let started = Instant::now();
+    let told = Told { progress: options.progress, left: AtomicU64::new(run.steps) };
     let Seed::Own(own) = seed else { return refuse!("spec: the figure has no replica of the paper's; set seeds.paper=false") };
     let saved = checkpoint.map_or(Ok(None), |path| Checkpoint::<f64>::read(path, cx, &[seed]))?;
     let done = match saved {
@@ -113,7 +135,7 @@ pub(super) fn carry_out(
             return Err(Error::Preempted(checkpoint.and_then(Path::parent).unwrap_or(Path::new(".")).to_owned()));
         }
         None => {
-            let Simulated { outcome, values, params } = simulate(spec, run, own)?;
+            let Simulated { outcome, values, params } = simulate(spec, run, own, &told)?;
             let (columns, points): (Vec<usize>, _) = (taken(spec, run).collect(), spec.evaluate.points(run.steps).len());
             if values.len() != points * columns.len() {
                 let found = values.len();
@@ -136,7 +158,7 @@ pub(super) fn carry_out(
             done
         }
     };
-    options.progress.advanced(run.steps, f64::NAN);
+    told.advanced(run.steps, f64::NAN);
     let Checkpoint { state, table } = done;
     let outcomes = state.diverged.iter().map(|at| at.map_or(Outcome::Finished, |step| Outcome::Diverged { step })).collect();
     let (train_seconds, measure_seconds) = (started.elapsed().as_secs_f64(), 0.0);

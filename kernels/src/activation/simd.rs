@@ -25,9 +25,9 @@ pub(crate) fn activation_forward<T: Real>(isa: Isa, kind: Activation, x: &[T], y
             unsafe {
                 match kind {
                     Activation::Identity => y.copy_from_slice(x),
-                    Activation::Relu => each!(|x| where_on(x, x)),
-                    Activation::Tanh => each!(|x| tanh(x)),
-                    Activation::Swish => each!(|x| swish(x)),
+                    Activation::Relu => each!(|x| value(Activation::Relu, x)),
+                    Activation::Tanh => each!(|x| value(Activation::Tanh, x)),
+                    Activation::Swish => each!(|x| value(Activation::Swish, x)),
                 }
             }
         }
@@ -54,15 +54,9 @@ pub(crate) fn activation_backward<T: Real>(isa: Isa, kind: Activation, x: &[T], 
             unsafe {
                 match kind {
                     Activation::Identity => dx.copy_from_slice(dy),
-                    Activation::Relu => each!(|x, dy| where_on(x, dy)),
-                    Activation::Tanh => each!(|x, dy| {
-                        let [head, tail] = sech_squared(x);
-                        head.mul(dy).mul(tail)
-                    }),
-                    Activation::Swish => each!(|x, dy| {
-                        let sigmoid = Sigmoid::at(x);
-                        sigmoid.head.mul(sigmoid.first()).mul(dy).mul(sigmoid.tail)
-                    }),
+                    Activation::Relu => each!(|x, dy| derivative_times(Activation::Relu, x, dy)),
+                    Activation::Tanh => each!(|x, dy| derivative_times(Activation::Tanh, x, dy)),
+                    Activation::Swish => each!(|x, dy| derivative_times(Activation::Swish, x, dy)),
                 }
             }
         }
@@ -108,10 +102,50 @@ pub(super) fn activation_backward_tangent<T: Real>(isa: Isa, kind: Activation, p
     run(isa, Tangent(kind, point, dx_tangent));
 }
 
-/// `value` where ReLU is on, 0 where it is off, NaN where x is.
+/// φ(x).
 ///
 /// # Safety
 /// V is enabled, as for every function below.
+#[inline(always)]
+pub(crate) unsafe fn value<V: Lanes>(kind: Activation, x: V) -> V
+where
+    V::Element: Real,
+{
+    // SAFETY: the caller's contract.
+    unsafe {
+        match kind {
+            Activation::Identity => x,
+            Activation::Relu => where_on(x, x),
+            Activation::Tanh => tanh(x),
+            Activation::Swish => swish(x),
+        }
+    }
+}
+
+/// φ'(x) dy.
+#[inline(always)]
+pub(crate) unsafe fn derivative_times<V: Lanes>(kind: Activation, x: V, dy: V) -> V
+where
+    V::Element: Real,
+{
+    // SAFETY: the caller's contract.
+    unsafe {
+        match kind {
+            Activation::Identity => dy,
+            Activation::Relu => where_on(x, dy),
+            Activation::Tanh => {
+                let [head, tail] = sech_squared(x);
+                head.mul(dy).mul(tail)
+            }
+            Activation::Swish => {
+                let sigmoid = Sigmoid::at(x);
+                sigmoid.head.mul(sigmoid.first()).mul(dy).mul(sigmoid.tail)
+            }
+        }
+    }
+}
+
+/// `value` where ReLU is on, 0 where it is off, NaN where x is.
 #[inline(always)]
 unsafe fn where_on<V: Lanes>(x: V, value: V) -> V {
     // SAFETY: the caller's contract. The maximum is x where x is NaN; adding 0 turns -0 into 0.

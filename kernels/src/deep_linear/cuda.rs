@@ -3,7 +3,7 @@ use handgrad_cuda::{Buffer, Context};
 use super::DeepLinearShape;
 use crate::device::{on, on_mut, size};
 use crate::steps::cuda::{FLAG_BYTES, RESIDUALS, Replicas, SCRATCH, Weights, parts, training};
-use crate::{Real, Result, StepRule, View, ViewMut};
+use crate::{Real, Result, StepRule, StepSizes, View, ViewMut};
 
 /// Steps of `batch` samples in this order, or, without one, of all samples; the arguments are checked.
 #[expect(clippy::too_many_arguments, reason = "those of the operators, unpacked")]
@@ -14,7 +14,7 @@ pub(super) fn train<T: Real>(
     rule: &StepRule<T>,
     [x, y]: [View<T>; 2],
     order: Option<(&[u32], usize)>,
-    lr: &[T],
+    lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
@@ -36,7 +36,7 @@ pub(super) fn train<T: Real>(
     };
     let launch = launch.read(replicas.lr.as_slice()).write(&mut params).write(&mut replicas.diverged.as_slice_mut());
     let launch = launch.read(weights.widths.as_slice()).value(weights.depth).value(weights.parameters);
-    let launch = launch.value(size(op, "stride", shape.stride)?).value(size(op, "steps", lr.len())?);
+    let launch = launch.value(size(op, "stride", shape.stride)?).value(replicas.steps);
     let launch = launch.value(size(op, "batch", batch)?).value(shared.resident);
     let launch = launch.value(clipped).value(scale).value(clip).value(weight_decay);
     // SAFETY: the caller checked all lengths against the shape, that there is an index for each sample of each step and replica,

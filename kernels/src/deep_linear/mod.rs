@@ -24,7 +24,7 @@ pub(crate) use simd::DeepLinearSimd;
 
 use crate::context::{host, host_mut};
 use crate::steps::{Lengths, Replica, Sizes, live};
-use crate::{Context, Isa, Real, Result, StepRule, Steps, Variants, View, ViewMut};
+use crate::{Context, Isa, Real, Result, StepRule, StepSizes, Steps, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "deep_linear", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -64,7 +64,7 @@ impl<'a> DeepLinearShape<'a> {
     }
 }
 
-/// SGD on the squared error, `lr.len()` steps at once per replica, all with batches of the same size.
+/// SGD on the squared error, all `steps` at once per replica, with batches of the same size.
 ///
 /// `x`: n rows of d (by stride); `y`: n; `params`: replicas x [`DeepLinearShape::params`], updated in place; `diverged`: one
 /// entry per replica. A replica diverges at the first step with a residual that is not finite: the entry becomes that step's
@@ -92,8 +92,8 @@ pub fn deep_linear_sgd<T: Real>(
     if let Some(device) = cx.cuda() {
         return cuda::train(device, OP, shape, rule, [x, y], Some((steps.order, steps.batch)), steps.lr, params, diverged);
     }
-    let (task, params) = operands(OP, shape, rule, x, y, steps.lr, params)?;
-    let replicas = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
+    let (task, params) = operands(OP, shape, rule, x, y, params)?;
+    let replicas = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
     train(cx, &task, Some(steps.batch), replicas);
     Ok(())
 }
@@ -109,18 +109,19 @@ pub fn deep_linear_gd<T: Real>(
     rule: &StepRule<T>,
     x: View<T>,
     y: View<T>,
-    lr: &[T],
+    lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "deep_linear_gd";
     check(OP, shape, &x, &y, &params, diverged)?;
+    lr.check(OP, shape.replicas)?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::train(device, OP, shape, rule, [x, y], None, lr, params, diverged);
     }
-    let (task, params) = operands(OP, shape, rule, x, y, lr, params)?;
-    train(cx, &task, None, live(shape.params(), params, diverged, |_| &[]));
+    let (task, params) = operands(OP, shape, rule, x, y, params)?;
+    train(cx, &task, None, live(shape.params(), params, diverged, |replica, replicas| (&[], lr.of(replica, replicas))));
     Ok(())
 }
 
@@ -147,11 +148,10 @@ fn operands<'a, T: Real>(
     rule: &StepRule<T>,
     x: View<'a, T>,
     y: View<'a, T>,
-    lr: &'a [T],
     params: ViewMut<'a, T>,
 ) -> Result<(Task<'a, T>, &'a mut [T])> {
     let (x, y, params) = (host(op, "x", x)?, host(op, "y", y)?, host_mut(op, "params", params)?);
-    Ok((Task { shape: *shape, x, y, rule: *rule, lr }, params))
+    Ok((Task { shape: *shape, x, y, rule: *rule }, params))
 }
 
 /// Steps of `batch` samples in the replicas' order, or of all of them.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Device;
 use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts, is_emulated, on, on_mut, variant};
 
@@ -56,7 +57,7 @@ impl<T: Real> Case<T> {
 
     fn gd(&self, cx: &Context, rule: &StepRule<T>, lr: &[T], params: &mut [T], diverged: &mut [Option<usize>]) {
         let (x, y, mut params) = (on(cx, &self.x), on(cx, &self.y), on_mut(cx, params));
-        deep_linear_gd(cx, &self.shape, rule, x.view(), y.view(), lr, params.view_mut(), diverged).unwrap();
+        deep_linear_gd(cx, &self.shape, rule, x.view(), y.view(), StepSizes::Shared(lr), params.view_mut(), diverged).unwrap();
     }
 }
 
@@ -141,7 +142,7 @@ fn the_oracle_is_backpropagation_with_clipping_and_decay() {
                 let order = Cases::new(7).indices(5 * batch, 20);
                 clipped += usize::from(clips(&case, &rule, &order[..batch]));
                 let (mut got, mut want) = (case.params.clone(), case.params.clone());
-                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: &rates }, &mut got, &mut [None]);
+                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: StepSizes::Shared(&rates) }, &mut got, &mut [None]);
                 for (samples, lr) in order.chunks_exact(batch).zip(rates) {
                     backpropagated(&case, &rule, samples, lr, &mut want);
                 }
@@ -198,14 +199,20 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             let order = Cases::new(8).indices(replicas * STEPS * batch, n);
             let (wide, mut sgd, mut gd) = (case.wide(), case.wide().params, case.wide().params);
             let mut diverged = vec![None; replicas];
-            wide.sgd(&oracle, &wide_rule, Steps { order: &order, batch, lr: &wide_lr }, &mut sgd, &mut diverged);
+            wide.sgd(
+                &oracle,
+                &wide_rule,
+                Steps { order: &order, batch, lr: StepSizes::Shared(&wide_lr) },
+                &mut sgd,
+                &mut diverged,
+            );
             wide.gd(&oracle, &wide_rule, &wide_lr, &mut gd, &mut diverged);
             let moved = sgd.iter().zip(&wide.params).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(moved > 1e-3, "the case must move the parameters, moved {moved}");
             for cx in contexts() {
                 let what = |op: &str| format!("{op} {} {} {widths:?} B={batch} R={replicas}", variant(&cx), T::DTYPE.name());
                 let mut params = case.params.clone();
-                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: &lr }, &mut params, &mut diverged);
+                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
                 assert_close(&what("sgd"), &params, &sgd, tolerance);
                 let mut params = case.params.clone();
                 case.gd(&cx, &rule, &lr, &mut params, &mut diverged);
@@ -230,7 +237,7 @@ fn weights_beyond_shared_memory_train_where_they_are() {
     let rule = StepRule { clip: Some(0.25), ..plain(MseScale::Half) };
     let train = |cx: &Context| {
         let mut params = case.params.clone();
-        case.sgd(cx, &rule, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut [None; 2]);
+        case.sgd(cx, &rule, Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut [None; 2]);
         params
     };
     let want = train(&Context::cpu_with(Isa::Scalar).unwrap());
@@ -246,8 +253,9 @@ fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &StepRule<T>, replica: usi
     let shape = DeepLinearShape { replicas: 1, ..case.shape };
     let one = Case { shape, x: case.x.clone(), y: case.y.clone(), params: vec![] };
     let mut params = case.params[replica * size..][..size].to_vec();
-    for (order, lr) in steps.order_of(replica).chunks_exact(steps.batch).zip(steps.lr.chunks_exact(1)) {
-        one.sgd(cx, rule, Steps { order, batch: steps.batch, lr }, &mut params, &mut [None]);
+    let (order, lr) = steps.of(replica, case.shape.replicas);
+    for (order, lr) in order.chunks_exact(steps.batch).zip(lr.chunks_exact(1)) {
+        one.sgd(cx, rule, Steps { order, batch: steps.batch, lr: StepSizes::Shared(lr) }, &mut params, &mut [None]);
     }
     params
 }
@@ -257,12 +265,13 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
         for (replicas, batch) in [(1, 1), (2, 1), (5, 1), (3, 2), (4, 21)] {
             let case = Case::<T>::new(widths, 30, replicas, seed as u64);
             let order = Cases::new(8).indices(replicas * 15 * batch, 30);
-            let lr = [T::from_f64(0.02); 15];
-            let steps = Steps { order: &order, batch, lr: &lr };
+            let lr: Vec<T> = (0..replicas * 15).map(|k| T::from_f64(0.02 / (1 + k / 15) as f64)).collect();
             for (cx, rule) in contexts().iter().flat_map(|cx| rules().map(|rule| (cx, rule))) {
                 if is_emulated(cx) && replicas != 3 {
                     continue;
                 }
+                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&lr) } else { StepSizes::Shared(&lr[..15]) };
+                let steps = Steps { order: &order, batch, lr };
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);
                 for (r, got) in params.chunks_exact(case.shape.params()).enumerate() {
@@ -285,7 +294,13 @@ fn no_step_changes_no_bit() {
         let mut case = Case::<f32>::new(&[15, 15, 1], 3, 2, 0);
         case.params[0] = -0.0;
         let mut params = case.params.clone();
-        case.sgd(&cx, &plain(MseScale::Full), Steps { order: &[], batch: 1, lr: &[] }, &mut params, &mut [None; 2]);
+        case.sgd(
+            &cx,
+            &plain(MseScale::Full),
+            Steps { order: &[], batch: 1, lr: StepSizes::Shared(&[]) },
+            &mut params,
+            &mut [None; 2],
+        );
         case.gd(&cx, &plain(MseScale::Full), &[], &mut params, &mut [None; 2]);
         let bits = |params: &[f32]| params.iter().map(|w| w.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&params), bits(&case.params));
@@ -348,27 +363,39 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
             let lr = vec![0.02; count];
             let rule = plain(MseScale::Full);
             let (mut params, mut diverged) = (start.clone(), [None; 3]);
-            let steps = Steps { order: &order, batch, lr: &lr };
+            let steps = Steps { order: &order, batch, lr: StepSizes::Shared(&lr) };
             case.sgd(&cx, &rule, steps, &mut params, &mut diverged);
             let step = diverged[1].expect("a start far beyond stability");
             assert_eq!((diverged[0], diverged[2]), (None, None));
             assert!(params[..size].iter().chain(&params[2 * size..]).all(|w| w.is_finite()));
 
-            let order = steps.order_of(1);
+            let (order, _) = steps.of(1, 3);
             let one = Case { shape: DeepLinearShape { replicas: 1, ..case.shape }, ..case };
             let oracle = Context::cpu_with(Isa::Scalar).unwrap();
             let mut found = [None];
-            one.sgd(&oracle, &rule, Steps { order, batch, lr: &lr }, &mut start.clone()[size..2 * size], &mut found);
+            one.sgd(
+                &oracle,
+                &rule,
+                Steps { order, batch, lr: StepSizes::Shared(&lr) },
+                &mut start.clone()[size..2 * size],
+                &mut found,
+            );
             assert_eq!(found, [Some(step)], "{} {widths:?}", variant(&cx));
 
             let mut before = start[size..2 * size].to_vec();
-            let shorter = Steps { order: &order[..step * batch], batch, lr: &lr[..step] };
+            let shorter = Steps { order: &order[..step * batch], batch, lr: StepSizes::Shared(&lr[..step]) };
             one.sgd(&cx, &rule, shorter, &mut before, &mut [None]);
             let bits = |params: &[f64]| params.iter().map(|w| w.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&before), bits(&params[size..2 * size]), "as it was before the diverging step");
 
             let (mut entry, mut untouched) = ([Some(7)], start[..size].to_vec());
-            one.sgd(&cx, &rule, Steps { order: &order[..batch], batch, lr: &lr[..1] }, &mut untouched, &mut entry);
+            one.sgd(
+                &cx,
+                &rule,
+                Steps { order: &order[..batch], batch, lr: StepSizes::Shared(&lr[..1]) },
+                &mut untouched,
+                &mut entry,
+            );
             one.gd(&cx, &rule, &lr, &mut untouched, &mut entry);
             assert_eq!((entry, &untouched[..]), ([Some(7)], &start[..size]), "a diverged replica is left alone");
         }
@@ -383,7 +410,13 @@ fn a_single_bad_row_stops_the_batch_that_has_it() {
             case.y[39] = bad;
             let order: Vec<u32> = (0..40).collect();
             let (mut params, mut diverged) = (case.params.clone(), [None]);
-            case.sgd(&cx, &plain(MseScale::Half), Steps { order: &order, batch: 20, lr: &[0.1; 2] }, &mut params, &mut diverged);
+            case.sgd(
+                &cx,
+                &plain(MseScale::Half),
+                Steps { order: &order, batch: 20, lr: StepSizes::Shared(&[0.1; 2]) },
+                &mut params,
+                &mut diverged,
+            );
             assert_eq!(diverged, [Some(1)]);
             assert!(params != case.params && params.iter().all(|w| w.is_finite()), "the first batch counts");
             let (mut params, mut diverged) = (case.params.clone(), [None]);
@@ -399,7 +432,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(&[4, 3, 1], 3, 1, 0);
     let attempt = |shape: DeepLinearShape<'_>, y: &[f32], order: &[u32], batch: usize, count: usize| {
         let mut params = case.params.clone();
-        let (steps, rule) = (Steps { order, batch, lr: &[0.1] }, plain(MseScale::Half));
+        let (steps, rule) = (Steps { order, batch, lr: StepSizes::Shared(&[0.1]) }, plain(MseScale::Half));
         let (x, mut diverged) = ((&case.x).into(), vec![None; count]);
         let result = deep_linear_sgd(&cx, &shape, &rule, x, y.into(), steps, (&mut params).into(), &mut diverged);
         assert_eq!(params, case.params);

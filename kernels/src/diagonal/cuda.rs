@@ -1,6 +1,6 @@
 use handgrad_cuda::{Buffer, Context, Launch, Slice};
 
-use super::{DiagonalShape, Steps};
+use super::{DiagonalShape, StepSizes, Steps};
 use crate::device::{THREADS, adds, elementwise, kernel, on, on_mut, size};
 use crate::steps::cuda::{FLAG_BYTES, RESIDUALS, Replicas, training};
 use crate::{Acc, Real, Result, View, ViewMut};
@@ -57,7 +57,7 @@ pub(super) fn diagonal_gd<T: Real>(
     op: &'static str,
     shape: &DiagonalShape,
     [x, y]: [View<T>; 2],
-    lr: &[T],
+    lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
@@ -74,7 +74,7 @@ fn train<T: Real>(
     [x, y]: [Slice<T>; 2],
     order: Option<Slice<u32>>,
     batch: usize,
-    lr: &[T],
+    lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
@@ -88,7 +88,7 @@ fn train<T: Real>(
     };
     let launch = launch.read(replicas.lr.as_slice()).write(&mut params).write(&mut replicas.diverged.as_slice_mut());
     let launch = launch.value(size(op, "d", shape.d)?).value(size(op, "stride", shape.stride)?);
-    let launch = launch.value(size(op, "steps", lr.len())?).value(size(op, "batch", batch)?);
+    let launch = launch.value(replicas.steps).value(size(op, "batch", batch)?);
     // SAFETY: the caller checked all lengths against the shape, that there is an index for each sample of each step and replica,
     // and that all are below n; without an order the batch is n.
     unsafe { launch.queue() }?;

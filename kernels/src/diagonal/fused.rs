@@ -1,11 +1,11 @@
 #[cfg(feature = "cuda")]
 use super::cuda;
-use super::{DiagonalShape, Steps, VARIANTS, scalar, simd};
+use super::{DiagonalShape, StepSizes, Steps, VARIANTS, scalar, simd};
 use crate::context::{host, host_mut};
 use crate::error::exact;
 use crate::{Context, Isa, Real, Result, View, ViewMut};
 
-/// SGD on the half squared error, `lr.len()` steps at once per replica: with g = 1/B Σ_{i in batch} (x_i·(u∘v) - y_i) x_i,
+/// SGD on the half squared error, all `steps` at once per replica: with g = 1/B Σ_{i in batch} (x_i·(u∘v) - y_i) x_i,
 /// `u -= lr·g∘v` and `v -= lr·g∘u`, both from the values before the step.
 ///
 /// `x`: n rows of d (by stride); `y`: n; `params`: replicas x 2d, updated in place; `diverged`: one entry per replica.
@@ -36,7 +36,8 @@ pub fn diagonal_sgd<T: Real>(
         Isa::Scalar => {
             for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {
                 if diverged.is_none() {
-                    *diverged = scalar::diagonal_sgd(shape, x, y, steps.order_of(replica), steps.batch, steps.lr, params);
+                    let (order, lr) = steps.of(replica, shape.replicas);
+                    *diverged = scalar::diagonal_sgd(shape, x, y, order, steps.batch, lr, params);
                 }
             }
         }
@@ -45,7 +46,7 @@ pub fn diagonal_sgd<T: Real>(
     Ok(())
 }
 
-/// Gradient descent on the half mean squared error `1/(2n) ‖X(u∘v) - y‖²`, `lr.len()` steps at once per replica.
+/// Gradient descent on the half mean squared error `1/(2n) ‖X(u∘v) - y‖²`, as many steps at once per replica as it has step sizes.
 ///
 /// Arguments, divergence and errors as [`diagonal_sgd`].
 ///
@@ -56,20 +57,22 @@ pub fn diagonal_gd<T: Real>(
     shape: &DiagonalShape,
     x: View<T>,
     y: View<T>,
-    lr: &[T],
+    lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     const OP: &str = "diagonal_gd";
     check(OP, shape, &x, &y, &params, diverged)?;
+    lr.check(OP, shape.replicas)?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::diagonal_gd(device, OP, shape, [x, y], lr, params, diverged);
     }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let mut scratch = cx.scratch(2 * shape.d);
-    for (params, diverged) in params.chunks_exact_mut(2 * shape.d).zip(diverged) {
+    for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {
         if diverged.is_none() {
+            let lr = lr.of(replica, shape.replicas);
             *diverged = match VARIANTS.runs_under(cx.isa()) {
                 Isa::Scalar => scalar::diagonal_gd(shape, x, y, lr, params),
                 isa => simd::diagonal_gd(isa, shape, x, y, lr, params, &mut scratch),

@@ -20,7 +20,7 @@ mod tests;
 
 use crate::context::{host, host_mut};
 use crate::error::exact;
-pub use crate::steps::Steps;
+pub use crate::steps::{StepSizes, Steps};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
 pub use fused::{diagonal_gd, diagonal_sgd};
 

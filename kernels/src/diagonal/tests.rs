@@ -1,4 +1,5 @@
 use super::*;
+use crate::Device;
 use crate::gemm::{GemmShape, gemm_forward};
 use crate::mse::{MseScale, mse_backward, mse_forward};
 use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
@@ -185,12 +186,20 @@ fn steps_against_the_oracle<T: Real>(tolerance: f64) {
             for cx in contexts() {
                 let what = |op: &str| format!("{op} {} {} d={d} R={replicas} B={batch}", variant(&cx), T::DTYPE.name());
                 let (mut params, mut diverged) = (case.params.clone(), vec![None; replicas]);
-                case.sgd(&cx, Steps { order: &order, batch, lr: &lr }, &mut params, &mut diverged);
+                case.sgd(&cx, Steps { order: &order, batch, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
                 assert_close(&what("sgd"), &params, &sgd.params, tolerance * d as f64);
                 let mut params = case.params.clone();
                 let (x, y) = (on(&cx, &case.x), on(&cx, &case.y));
-                diagonal_gd(&cx, &case.shape, x.view(), y.view(), &lr, on_mut(&cx, &mut params).view_mut(), &mut diverged)
-                    .unwrap();
+                diagonal_gd(
+                    &cx,
+                    &case.shape,
+                    x.view(),
+                    y.view(),
+                    StepSizes::Shared(&lr),
+                    on_mut(&cx, &mut params).view_mut(),
+                    &mut diverged,
+                )
+                .unwrap();
                 assert_close(&what("gd"), &params, &gd.params, tolerance * d as f64);
                 assert_eq!(diverged, vec![None; replicas]);
             }
@@ -215,11 +224,19 @@ fn one_step_is_the_gradient_step() {
         case.backward(&cx, &dy, &mut gradient, Acc::Set);
         let want: Vec<f64> = case.params.iter().zip(&gradient).map(|(p, g)| p - 0.3 * g).collect();
         let mut by_gd = case.params.clone();
-        diagonal_gd(&cx, &case.shape, x.view(), on(&cx, &case.y).view(), &[0.3], on_mut(&cx, &mut by_gd).view_mut(), &mut [None])
-            .unwrap();
+        diagonal_gd(
+            &cx,
+            &case.shape,
+            x.view(),
+            on(&cx, &case.y).view(),
+            StepSizes::Shared(&[0.3]),
+            on_mut(&cx, &mut by_gd).view_mut(),
+            &mut [None],
+        )
+        .unwrap();
         assert_close("gd", &by_gd, &want, 1e-15);
         let mut by_sgd = case.params.clone();
-        case.sgd(&cx, Steps { order: &[4, 2, 0, 1, 3], batch: 5, lr: &[0.3] }, &mut by_sgd, &mut [None]);
+        case.sgd(&cx, Steps { order: &[4, 2, 0, 1, 3], batch: 5, lr: StepSizes::Shared(&[0.3]) }, &mut by_sgd, &mut [None]);
         assert_close("sgd on all samples", &by_sgd, &want, 1e-14);
     }
 }
@@ -230,7 +247,7 @@ fn alone<T: Real>(cx: &Context, case: &Case<T>, replica: usize, order: &[u32], l
     let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, x: case.x.clone(), y: case.y.clone(), params: vec![] };
     let mut params = case.params[replica * two_d..][..two_d].to_vec();
     for t in 0..lr.len() {
-        one.sgd(cx, Steps { order: &order[t..=t], batch: 1, lr: &lr[t..=t] }, &mut params, &mut [None]);
+        one.sgd(cx, Steps { order: &order[t..=t], batch: 1, lr: StepSizes::Shared(&lr[t..=t]) }, &mut params, &mut [None]);
     }
     params
 }
@@ -240,12 +257,13 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
         for replicas in 1..=5 {
             let case = Case::<T>::new(6, d, replicas, 5);
             let order = Cases::new(8).indices(replicas * 30, 6);
-            let lr = vec![T::from_f64(0.3 / d as f64); 30];
+            let own: Vec<T> = (0..replicas * 30).map(|k| T::from_f64(0.3 / (d * (1 + k / 30)) as f64)).collect();
             for cx in contexts() {
+                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&own) } else { StepSizes::Shared(&own[..30]) };
                 let mut params = case.params.clone();
-                case.sgd(&cx, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut vec![None; replicas]);
+                case.sgd(&cx, Steps { order: &order, batch: 1, lr }, &mut params, &mut vec![None; replicas]);
                 for r in 0..replicas {
-                    let want = alone(&cx, &case, r, &order[r * 30..][..30], &lr);
+                    let want = alone(&cx, &case, r, &order[r * 30..][..30], lr.of(r, replicas));
                     assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", variant(&cx));
                 }
             }
@@ -260,6 +278,26 @@ fn a_replica_has_the_same_bits_alone_grouped_or_interrupted() {
 }
 
 #[test]
+fn full_batches_take_each_replicas_own_step_sizes() {
+    let case = Case::<f32>::new(6, 33, 3, 5);
+    let own: Vec<f32> = (0..3 * 20).map(|k| 0.01 / (1 + k / 20) as f32).collect();
+    for cx in contexts().into_iter().filter(|cx| cx.device() == Device::Cpu) {
+        let descend = |replicas: usize, lr: StepSizes<'_, f32>, params: &mut [f32]| {
+            let shape = DiagonalShape { replicas, ..case.shape };
+            diagonal_gd(&cx, &shape, (&case.x).into(), (&case.y).into(), lr, params.into(), &mut vec![None; replicas]).unwrap();
+        };
+        let mut together = case.params.clone();
+        descend(3, StepSizes::Each(&own), &mut together);
+        for (r, (got, start)) in together.chunks_exact(66).zip(case.params.chunks_exact(66)).enumerate() {
+            let mut alone = start.to_vec();
+            descend(1, StepSizes::Shared(&own[r * 20..][..20]), &mut alone);
+            assert_eq!(got, alone, "{} replica {r}", variant(&cx));
+            assert_ne!(got, start);
+        }
+    }
+}
+
+#[test]
 fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
     for cx in contexts() {
         let case = Case::<f64>::new(6, 40, 3, 6);
@@ -270,7 +308,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
         let start = params.clone();
         let lr = vec![0.02; 200];
         let mut diverged = [None; 3];
-        case.sgd(&cx, Steps { order: &order, batch: 1, lr: &lr }, &mut params, &mut diverged);
+        case.sgd(&cx, Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
         let step = diverged[1].expect("a step size far beyond stability");
         assert_eq!((diverged[0], diverged[2]), (None, None));
         assert!(params[..80].iter().chain(&params[160..]).all(|p| p.is_finite()));
@@ -281,11 +319,16 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
 
         let mut before = start.clone();
         let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, ..case };
-        one.sgd(&cx, Steps { order: &order[200..200 + step], batch: 1, lr: &lr[..step] }, &mut before[80..160], &mut [None]);
+        one.sgd(
+            &cx,
+            Steps { order: &order[200..200 + step], batch: 1, lr: StepSizes::Shared(&lr[..step]) },
+            &mut before[80..160],
+            &mut [None],
+        );
         assert_eq!(before[80..160], params[80..160], "the replica stays as it was before the diverging step");
 
         let mut entry = [Some(7)];
-        one.sgd(&cx, Steps { order: &order[..1], batch: 1, lr: &lr[..1] }, &mut before[..80], &mut entry);
+        one.sgd(&cx, Steps { order: &order[..1], batch: 1, lr: StepSizes::Shared(&lr[..1]) }, &mut before[..80], &mut entry);
         assert_eq!((entry, &before[..80]), ([Some(7)], &start[..80]), "a diverged replica is left alone");
     }
 }
@@ -296,7 +339,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(3, 4, 1, 0);
     let attempt = |shape: DiagonalShape, y: &[f32], order: &[u32], batch: usize, count: usize| {
         let mut params = case.params.clone();
-        let steps = Steps { order, batch, lr: &[0.1] };
+        let steps = Steps { order, batch, lr: StepSizes::Shared(&[0.1]) };
         let result = diagonal_sgd(&cx, &shape, (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
         assert_eq!(params, case.params);
         result.unwrap_err().to_string()

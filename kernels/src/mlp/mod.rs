@@ -112,7 +112,7 @@ impl MlpShape<'_> {
     }
 }
 
-/// SGD with one sample a step, `lr.len()` steps at once per replica, as the module's formulas say.
+/// SGD with one sample a step, all `steps` at once per replica, as the module's formulas say.
 ///
 /// `x`: n rows of `widths[0]` (by stride); `y`: n; `params`: replicas x [`MlpShape::params`], updated in place; `diverged`:
 /// one entry per replica. A replica diverges at the first step with a residual that is not finite: the entry becomes that
@@ -145,8 +145,8 @@ pub fn mlp_sgd<T: Real>(
         return cuda::mlp_sgd(device, OP, shape, rule, [x, y], steps, params, diverged);
     }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
-    let mut live = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
-    let task = Task { shape: *shape, rule: *rule, x, y, lr: steps.lr };
+    let mut live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
+    let task = Task { shape: *shape, rule: *rule, x, y };
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => live.iter_mut().for_each(|replica| scalar::mlp_sgd(&task, replica)),
         isa => T::mlp_sgd(cx, isa, &task, live),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts, is_emulated, largest_error, on, on_mut, variant};
+use crate::{Device, StepSizes};
 
 const NETWORKS: [&[usize]; 22] = [
     &[1, 1],
@@ -84,8 +85,11 @@ impl<T: Real> Case<T> {
     }
 
     fn sgd(&mut self, cx: &Context, rule: StepRule<T>, order: &[u32], lr: &[T]) -> Vec<Option<usize>> {
+        self.train(cx, rule, Steps { order, batch: 1, lr: StepSizes::Shared(lr) })
+    }
+
+    fn train(&mut self, cx: &Context, rule: StepRule<T>, steps: Steps<'_, T>) -> Vec<Option<usize>> {
         let mut diverged = vec![None; self.shape.replicas];
-        let steps = Steps { order, batch: 1, lr };
         let (x, y, mut params) = (on(cx, &self.x), on(cx, &self.y), on_mut(cx, &mut self.params));
         mlp_sgd(cx, &self.shape, &rule, x.view(), y.view(), steps, params.view_mut(), &mut diverged).unwrap();
         diverged
@@ -288,14 +292,16 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
         each_case::<T>(replicas, |case, rule, what| {
             let order = Cases::new(3).indices(replicas * STEPS, case.shape.n);
             let lr: Vec<T> = step_sizes(case.shape.widths, STEPS);
+            let own: Vec<T> = (0..replicas * STEPS).map(|k| lr[k % STEPS] / T::from_f64((1 + k / STEPS) as f64)).collect();
             for cx in contexts().into_iter().filter(|cx| cx.isa() != Isa::Scalar) {
                 if is_emulated(&cx) && !(replicas == 3 && case.shape.bias == Bias::First) {
                     continue;
                 }
                 let mut together = case.clone();
-                together.sgd(&cx, rule, &order, &lr);
+                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&own) } else { StepSizes::Shared(&lr) };
+                together.train(&cx, rule, Steps { order: &order, batch: 1, lr });
                 for r in 0..replicas {
-                    let mut one = case.replica(r);
+                    let (mut one, lr) = (case.replica(r), lr.of(r, replicas));
                     let order = &order[r * STEPS..][..STEPS];
                     for (from, to) in [(0, 1), (1, 5), (5, STEPS)] {
                         one.sgd(&cx, rule, &order[from..to], &lr[from..to]);
@@ -334,7 +340,7 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, rule: StepR
             assert_eq!(got.replica(r).params, one.params, "{what} replica {r}: as before the step it stopped at");
         }
         let (mut again, mut entries) = (got.clone(), [Some(9); 5]);
-        let steps = Steps { order: &order, batch: 1, lr: &lr };
+        let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
         let (x, y, mut params) = (on(&cx, &case.x), on(&cx, &case.y), on_mut(&cx, &mut again.params));
         mlp_sgd(&cx, &case.shape, &rule, x.view(), y.view(), steps, params.view_mut(), &mut entries).unwrap();
         drop(params);
@@ -389,7 +395,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(&[2, 3, 1], Bias::First, Hidden::Relu, 1);
     let attempt = |shape: MlpShape<'_>, y: &[f32], order: &[u32], count: usize| {
         let mut params = case.params.clone();
-        let steps = Steps { order, batch: 1, lr: &[0.1] };
+        let steps = Steps { order, batch: 1, lr: StepSizes::Shared(&[0.1]) };
         let result =
             mlp_sgd(&cx, &shape, &plain(), (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
         assert_eq!(params, case.params);

@@ -3,7 +3,7 @@
 use handgrad_cuda::{Buffer, Context, Launch};
 
 use crate::device::{THREADS, kernel, size};
-use crate::{Real, Result, StepRule};
+use crate::{Error, Real, Result, StepRule, StepSizes};
 
 /// What `diverged` holds on the device for a replica that has not: `NOT_DIVERGED` of replica.cuh.
 pub(crate) const NOT_DIVERGED: u32 = u32::MAX;
@@ -35,16 +35,32 @@ pub(crate) fn training<'a, T: Real>(
 
 /// Step sizes and divergences of the replicas of one launch.
 pub(crate) struct Replicas<T> {
+    pub(crate) steps: u32,
     pub(crate) lr: Buffer<T>,
     pub(crate) diverged: Buffer<u32>,
 }
 
 impl<T: Real> Replicas<T> {
-    pub(crate) fn new(device: &Context, op: &'static str, lr: &[T], diverged: &[Option<usize>]) -> Result<Replicas<T>> {
+    pub(crate) fn new(
+        device: &Context,
+        op: &'static str,
+        lr: StepSizes<'_, T>,
+        diverged: &[Option<usize>],
+    ) -> Result<Replicas<T>> {
+        let lr = match lr {
+            StepSizes::Each(_) if diverged.len() > 1 => {
+                return Err(Error::Unsupported { op: "step sizes of each replica's own", device: "CUDA".to_owned() });
+            }
+            StepSizes::Shared(lr) | StepSizes::Each(lr) => lr,
+        };
         // Step numbers must stay below the marks.
         size(op, "steps", lr.len().saturating_add(2))?;
         let marks: Vec<u32> = diverged.iter().map(|step| if step.is_some() { BEFORE } else { NOT_DIVERGED }).collect();
-        Ok(Replicas { lr: Buffer::from_host(device, lr)?, diverged: Buffer::from_host(device, &marks)? })
+        Ok(Replicas {
+            steps: size(op, "steps", lr.len())?,
+            lr: Buffer::from_host(device, lr)?,
+            diverged: Buffer::from_host(device, &marks)?,
+        })
     }
 
     /// Waits for the launch, and writes down which replicas it has seen diverge.

@@ -78,7 +78,7 @@ impl WideMlpShape {
     }
 }
 
-/// SGD with one sample a step, `lr.len()` steps at once per replica, as the module's formulas say.
+/// SGD with one sample a step, all `steps` at once per replica, as the module's formulas say.
 ///
 /// `x`: n rows of `inputs` (by stride); `y`: n x outputs; `params`: replicas x [`WideMlpShape::params`], updated in place;
 /// `diverged`: one entry per replica. A replica diverges at the first step with a residual that is not finite: the entry becomes
@@ -107,8 +107,8 @@ pub fn wide_mlp_sgd<T: Real>(
     steps.check(OP, shape.n, shape.replicas)?;
     cx.require_cpu(OP)?;
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
-    let live = live(shape.params(), params, diverged, |replica| steps.order_of(replica));
-    let task = Task { shape: *shape, gain: scale.factor::<T>() / T::from_f64(shape.outputs as f64), x, y, lr: steps.lr };
+    let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
+    let task = Task { shape: *shape, gain: scale.factor::<T>() / T::from_f64(shape.outputs as f64), x, y };
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => live.into_iter().for_each(|replica| scalar::wide_mlp_sgd(&task, replica)),
         isa => T::wide_mlp_sgd(cx, isa, &task, live),
@@ -123,7 +123,6 @@ pub struct Task<'a, T> {
     gain: T,
     x: &'a [T],
     y: &'a [T],
-    lr: &'a [T],
 }
 
 impl<'a, T> Task<'a, T> {

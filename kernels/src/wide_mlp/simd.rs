@@ -34,7 +34,7 @@ fn wide_mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, live: Vec<R
         outputs,
     ];
     let mut scratch = cx.scratch::<T>(sizes.iter().sum());
-    for Replica { order, params, diverged } in live {
+    for Replica { order, lr, params, diverged } in live {
         scratch.fill(T::ZERO);
         let mut rest = &mut *scratch;
         let [w1, w2, x, delta, a, e, z, da, correction, y] = sizes.map(|size| {
@@ -47,7 +47,7 @@ fn wide_mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, live: Vec<R
         copy_rows(from2, shape.hidden, w2, hidden);
         let first = Layer { w: &mut *w1, inputs: x, deltas: delta, stride: inputs, rows: hidden };
         let second = Layer { w: &mut *w2, inputs: a, deltas: e, stride: hidden, rows: outputs };
-        *diverged = run(isa, Training { isa, task, order, first, second, z, da, correction, y });
+        *diverged = run(isa, Training { isa, task, order, lr, first, second, z, da, correction, y });
         copy_rows(w1, inputs, from1, shape.inputs);
         copy_rows(w2, hidden, from2, shape.hidden);
     }
@@ -83,6 +83,7 @@ struct Training<'a, T> {
     isa: Isa,
     task: &'a Task<'a, T>,
     order: &'a [u32],
+    lr: &'a [T],
     first: Layer<'a, T>,
     second: Layer<'a, T>,
     z: &'a mut [T],
@@ -98,9 +99,9 @@ impl<T: Real> Kernel<T> for Training<'_, T> {
     type Output = Option<usize>;
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
-        let Training { isa, task, order, mut first, mut second, z, da, correction, y } = self;
+        let Training { isa, task, order, lr, mut first, mut second, z, da, correction, y } = self;
         let (mut pending, mut diverged) = (0, None);
-        for (step, (&sample, &lr)) in order.iter().zip(task.lr).enumerate() {
+        for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
             let (inputs, targets) = task.sample(sample);
             first.inputs[pending * first.stride..][..inputs.len()].copy_from_slice(inputs);
             y[..targets.len()].copy_from_slice(targets);

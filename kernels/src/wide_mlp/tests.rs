@@ -1,4 +1,5 @@
 use super::*;
+use crate::StepSizes;
 use crate::testing::{Cases, assert_close, cpu_contexts, variant};
 
 const ACTIVATIONS: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Swish];
@@ -30,8 +31,11 @@ impl<T: Real> Case<T> {
 
     /// The parameters after these steps, and where each replica diverged.
     fn trained(&self, cx: &Context, order: &[u32], lr: &[T]) -> (Vec<T>, Vec<Option<usize>>) {
+        self.trained_by(cx, Steps { order, batch: 1, lr: StepSizes::Shared(lr) })
+    }
+
+    fn trained_by(&self, cx: &Context, steps: Steps<'_, T>) -> (Vec<T>, Vec<Option<usize>>) {
         let (mut params, mut diverged) = (self.params.clone(), vec![None; self.shape.replicas]);
-        let steps = Steps { order, batch: 1, lr };
         let (x, y) = ((&self.x).into(), (&self.y).into());
         wide_mlp_sgd(cx, &self.shape, MseScale::Full, x, y, steps, (&mut params).into(), &mut diverged).unwrap();
         (params, diverged)
@@ -115,8 +119,9 @@ fn a_replicas_bits_are_its_own() {
     for cx in cpu_contexts() {
         let case = case::<f32>([20, 30, 10], Activation::Tanh, 3);
         let (steps, count) = (3 * DELAY, case.shape.params());
-        let (order, lr) = (Cases::new(1).indices(3 * steps, case.shape.n), vec![0.1; steps]);
-        let (together, _) = case.trained(&cx, &order, &lr);
+        let order = Cases::new(1).indices(3 * steps, case.shape.n);
+        let own: Vec<f32> = (0..3 * steps).map(|k| 0.1 / (1 + k / steps) as f32).collect();
+        let (together, _) = case.trained_by(&cx, Steps { order: &order, batch: 1, lr: StepSizes::Each(&own) });
         for replica in 0..3 {
             let alone = Case {
                 shape: WideMlpShape { replicas: 1, ..case.shape },
@@ -124,8 +129,8 @@ fn a_replicas_bits_are_its_own() {
                 y: case.y.clone(),
                 params: case.params[replica * count..][..count].to_vec(),
             };
-            let order = &order[replica * steps..][..steps];
-            let (whole, _) = alone.trained(&cx, order, &lr);
+            let (order, lr) = (&order[replica * steps..][..steps], &own[replica * steps..][..steps]);
+            let (whole, _) = alone.trained(&cx, order, lr);
             assert_eq!(whole, together[replica * count..][..count], "{} replica {replica}", variant(&cx));
             let (first, _) = alone.trained(&cx, &order[..DELAY], &lr[..DELAY]);
             let (then, _) = Case { params: first, ..alone }.trained(&cx, &order[DELAY..], &lr[DELAY..]);
@@ -169,7 +174,7 @@ fn wrong_arguments_are_refused() {
     let cx = Context::cpu().unwrap();
     let right = WideMlpShape { inputs: 3, hidden: 4, outputs: 2, activation: Activation::Relu, n: 5, stride: 3, replicas: 1 };
     let attempt = |shape: WideMlpShape, [x, y, params]: [usize; 3], batch: usize, order: &[u32]| {
-        let steps = Steps { order, batch, lr: &[0.1f32] };
+        let steps = Steps { order, batch, lr: StepSizes::Shared(&[0.1f32]) };
         let (x, y, mut params) = (vec![0.0; x], vec![0.0; y], vec![0.0; params]);
         let (x, y, params) = ((&x).into(), (&y).into(), (&mut params).into());
         wide_mlp_sgd(&cx, &shape, MseScale::Half, x, y, steps, params, &mut [None]).map_err(|error| error.to_string())

@@ -14,6 +14,7 @@ use crate::rng::{Stream, sequential};
 use crate::run::{Results, Simulated, line};
 use crate::schedule::Schedule;
 use crate::spec::{Clock, Evaluate, Panel, Run, Scale, Spacing, Spec};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "janus/appE",
@@ -22,7 +23,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -57,12 +58,13 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let stream = &mut sequential(seed, Stream::Noise);
     let (power, peak) = (power(run), run.schedule.at(0, run.steps));
     Simulated::along(
         spec,
         run,
+        progress,
         vec![START; WALKS],
         |walks, n| {
             let gamma = peak * ((n + 1) as f64).powf(-power);

@@ -37,7 +37,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             ),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate(spec, run, seed, Law::default(), 0.0)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law::default(), 0.0)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

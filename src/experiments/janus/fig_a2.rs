@@ -45,7 +45,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             Claim::all("gradient", "the norm of the gradient is almost always larger for SGD", "section 3.3", vec![larger]),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate(spec, run, seed, Law::default(), 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law::default(), 0.1)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

@@ -28,7 +28,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             Claim::all("error", "its error is lower at the end", "Figure A.3", vec![below(results, MSE, "sgd", "gd")]),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate(spec, run, seed, Law { relevant: Some(2), missing: 0 }, 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law { relevant: Some(2), missing: 0 }, 0.1)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

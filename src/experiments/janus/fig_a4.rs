@@ -27,7 +27,9 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             Claim::all("error", "SGD's error is lower", "Figure A.4", vec![below(results, MSE, "sgd", "gd")]),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate_online(spec, run, seed, Law { relevant: Some(2), missing: 0 }, 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| {
+        simulate_online(spec, run, seed, progress, Law { relevant: Some(2), missing: 0 }, 0.1)
+    }),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "sample"),
 };

@@ -47,7 +47,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             Claim::all("decay", "it is weight decay's: without, W interpolates and there is none", "section 3.2", vec![free]),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate_online(spec, run, seed, Law::default(), 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate_online(spec, run, seed, progress, Law::default(), 0.1)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "sample"),
 };

@@ -33,7 +33,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             Claim::all("present", "those in the data are learned alike", "Figure A.6", vec![same]),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate(spec, run, seed, Law { relevant: None, missing: 1 }, 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law { relevant: None, missing: 1 }, 0.1)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };

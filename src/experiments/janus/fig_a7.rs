@@ -53,8 +53,8 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
             ),
         ])
     },
-    simulate: Some(|spec, run, seed| simulate(spec, run, seed, Law { relevant: None, missing: 1 }, 0.1)),
-    check: Figure::ANY,
+    simulate: Some(|spec, run, seed, progress| simulate(spec, run, seed, progress, Law { relevant: None, missing: 1 }, 0.1)),
+    check: super::check,
     draw: |spec, results| draw(spec, results, "epoch"),
 };
 

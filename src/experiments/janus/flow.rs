@@ -14,6 +14,7 @@ use crate::report::plot::{self, Axis};
 use crate::run::{Results, Simulated, nan_max};
 use crate::schedule::Schedule;
 use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Spec};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "janus/flow",
@@ -22,7 +23,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -94,7 +95,7 @@ fn fluctuation(state: &Normalised, samples: &Samples, mut update: impl FnMut(&mu
     (0..N).map(spread).fold(0.0, nan_max)
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let samples = samples(N, WIDTHS[0], seed);
     let start = Normalised { rho: 5.0, net: Network::draw(&WIDTHS, seed) };
     let (eta, lambda) = (run.schedule.at(0, run.steps), run.optimiser.weight_decay / 2.0);
@@ -112,6 +113,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
     Simulated::along(
         spec,
         run,
+        progress,
         start,
         |state, i| update(state, i as usize),
         |state| {

@@ -16,6 +16,7 @@ use crate::rng::{Stream, sequential, standard_normals};
 use crate::run::{Results, Simulated, nan_max};
 use crate::schedule::Schedule;
 use crate::spec::{Metric, Panel, Run, Scale, Spec};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "janus/lemma1",
@@ -24,7 +25,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -90,7 +91,7 @@ fn convolution(stream: &mut impl rand::Rng) -> Vec<f64> {
     gradient
 }
 
-fn simulate(_: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(_: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let stream = &mut sequential(seed, Stream::Data);
     match run.name.as_str() {
         "dense" => {

@@ -18,14 +18,31 @@ mod setting;
 pub(super) mod theorem1;
 
 use crate::claims::{Evidence, each};
+use crate::data::Data;
+use crate::error::{Result, refuse};
+use crate::optim::Batch;
 use crate::report::plot::{self, Axis, Curve};
 use crate::run::{Results, RunResults, quantile};
+use crate::spec::Spec;
 
 /// The paper, as claims cite it.
 const PAPER: &str = "The Janus effects of SGD vs GD: high noise and low rank (Xu et al. 2023)";
 
 /// λ of every experiment on regression.
 const DECAY: f64 = 0.01;
+
+/// Refuses batches of more samples than there are.
+fn check(spec: &Spec) -> Result<()> {
+    for run in &spec.runs {
+        match (run.optimiser.batch, spec.data_of(run)) {
+            (Batch::Random { size, .. }, &Data::Own { n, .. }) if n > 0 && size > n => {
+                return refuse!("runs.{}.optimiser.batch.size is {size}, expected at most the {n} samples", run.name);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// Of every own seed: is the last value of a metric as said?
 fn last(results: &Results, run: &str, what: &str, metric: &str, question: impl Fn(f64) -> bool) -> Evidence {

@@ -13,6 +13,7 @@ use crate::report::plot::{self, Axis, Curve, Style};
 use crate::run::{Results, Simulated, quantile};
 use crate::schedule::Schedule;
 use crate::spec::{Panel, Run, Scale, Spec};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "janus/noise",
@@ -21,7 +22,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -46,7 +47,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let problem = Problem::draw(N, N + 1, Law::default(), seed);
     let eta = run.schedule.at(0, run.steps) * problem.unit_of_steps()?;
     let (batch, lambda) = (run.optimiser.batch_size(N), run.optimiser.weight_decay / 2.0);
@@ -57,11 +58,11 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
     let mut iterates = Vec::new();
     for _ in 0..KEPT {
         for first in (0..N).step_by(batch) {
-            problem.step(&mut w, first..first + batch, eta, lambda);
+            problem.step(&mut w, first..(first + batch).min(N), eta, lambda);
             iterates.push(w.clone());
         }
     }
-    let cycle = &iterates[..N / batch];
+    let cycle = &iterates[..N.div_ceil(batch)];
     let mean: Vec<f64> = (0..w.len()).map(|k| cycle.iter().map(|w| w[k]).sum::<f64>() / cycle.len() as f64).collect();
     let spread = (cycle.iter().map(|w| distance(w, &mean).powi(2)).sum::<f64>() / cycle.len() as f64).sqrt();
     let drift = distance(&w, &start) / size;

@@ -14,6 +14,7 @@ use crate::report::plot::{self, Axis};
 use crate::run::{Results, Simulated};
 use crate::schedule::Schedule;
 use crate::spec::{Evaluate, Panel, Run, Scale, Spec};
+use crate::train::Progress;
 
 pub(super) const MSE: &str = "mse";
 pub(super) const SMALLEST: &str = "smallest_singular_value";
@@ -68,7 +69,7 @@ fn measures(problem: &Problem, w: &[f64], batch: usize, lambda: f64) -> Result<V
 }
 
 /// One seed over epochs, from W_ij ~ N(0, start²).
-pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64, law: Law, start: f64) -> Result<Simulated> {
+pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress, law: Law, start: f64) -> Result<Simulated> {
     let problem = problem(spec, run, law, seed);
     let eta = run.schedule.at(0, run.steps) * problem.unit_of_steps()?;
     let (batch, lambda) = (run.optimiser.batch_size(problem.n), run.optimiser.weight_decay / 2.0);
@@ -76,6 +77,7 @@ pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64, law: Law, start: f64) 
     Simulated::along(
         spec,
         run,
+        progress,
         problem.start(start, seed),
         |w, epoch| {
             let eta = if decays { eta / ((epoch + 1) as f64).sqrt() } else { eta };
@@ -88,7 +90,14 @@ pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64, law: Law, start: f64) 
 
 /// One seed of a single epoch, over its samples; gradient descent makes its only step at the end. Here 2η times the largest
 /// curvature of a batch, σ_max(X)²/N or E‖x‖² = d, is the schedule's step size: both are as far from diverging.
-pub(super) fn simulate_online(spec: &Spec, run: &Run, seed: u64, law: Law, start: f64) -> Result<Simulated> {
+pub(super) fn simulate_online(
+    spec: &Spec,
+    run: &Run,
+    seed: u64,
+    progress: &dyn Progress,
+    law: Law,
+    start: f64,
+) -> Result<Simulated> {
     let problem = problem(spec, run, law, seed);
     let lambda = run.optimiser.weight_decay / 2.0;
     let full = run.optimiser.batch == Batch::Full;
@@ -97,6 +106,7 @@ pub(super) fn simulate_online(spec: &Spec, run: &Run, seed: u64, law: Law, start
     Simulated::along(
         spec,
         run,
+        progress,
         problem.start(start, seed),
         |w, i| match full {
             true if i + 1 == problem.n as u64 => problem.step(w, 0..problem.n, eta, lambda),

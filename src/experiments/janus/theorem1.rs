@@ -13,6 +13,7 @@ use crate::report::plot::{self, Axis, Curve, Style};
 use crate::run::{Results, Simulated, quantile};
 use crate::schedule::Schedule;
 use crate::spec::{Evaluate, Panel, Run, Scale, Spec};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "janus/theorem1",
@@ -21,7 +22,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(simulate),
-    check: Figure::ANY,
+    check: super::check,
     draw,
 };
 
@@ -51,7 +52,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let problem = Problem::draw(N, N + 1, Law::default(), seed);
     let eta = run.schedule.at(0, run.steps) * problem.unit_of_steps()?;
     let (batch, lambda) = (run.optimiser.batch_size(N), run.optimiser.weight_decay / 2.0);
@@ -68,6 +69,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
     Simulated::along(
         spec,
         run,
+        progress,
         (start, 0u64),
         |(w, epoch), _| {
             problem.epoch(w, batch, eta, lambda);

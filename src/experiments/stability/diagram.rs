@@ -1,24 +1,27 @@
 //! Measured phase diagrams: two-layer networks d-d-d on y = μx + (1-μ)ε with fresh samples in every step, trained at every point
 //! of a grid over μ and λ, and the rank of their last layer at the end. `data.n` is the number of points along each axis.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use handgrad_kernels::Context;
 
 use super::{curve, neuron, simulated, step_size};
 use crate::claims::{Evidence, each};
 use crate::data::Data;
-use crate::ensemble::{Ensemble, Member};
+use crate::ensemble::{Ensemble, Measure, Measured, Member, Samples, Start};
 use crate::error::{Result, refuse};
 use crate::experiments::Figure;
 use crate::loss::Loss;
 use crate::metrics::rank;
 use crate::nets::{Activation, Architecture, Bias};
-use crate::optim::{Optimiser, Rule};
+use crate::optim::{Batch, Optimiser, Rule};
 use crate::report::plot::{self, Axis, Curve, Shades, Style, Tiles};
 use crate::run::{Results, Simulated};
 use crate::schedule::Schedule;
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::root;
 use crate::theory::saddle::{NOISE, Saddle};
+use crate::train::Progress;
 
 /// Singular values below this share of the largest do not count.
 const TOLERANCE: f64 = 1e-3;
@@ -26,8 +29,6 @@ const TOLERANCE: f64 = 1e-3;
 pub(super) const SGD_STEP: f64 = 0.25;
 /// The same for Adam, of which the paper states none.
 pub(super) const ADAM_STEP: f64 = 0.01;
-/// Members that see one drawing of samples.
-const TOGETHER: usize = 64;
 /// A layer whose rank is below this share of full rank is of low rank.
 const LOW: f64 = 0.95;
 
@@ -79,46 +80,93 @@ fn middles(n: usize, end: f64) -> impl Iterator<Item = f64> {
     (0..n).map(move |k| end * (k as f64 + 0.5) / n as f64)
 }
 
-/// Every point, μ fastest, as tiles are numbered.
-fn members(points: usize, run: &Run) -> Vec<Member> {
-    middles(points, step_size(run)).flat_map(|lr| middles(points, 1.0).map(move |mu| Member { lr, mu })).collect()
+/// λ and μ of every point, μ fastest, as tiles are numbered.
+fn grid(points: usize, run: &Run) -> Vec<(f64, f64)> {
+    middles(points, step_size(run)).flat_map(|lambda| middles(points, 1.0).map(move |mu| (lambda, mu))).collect()
 }
 
 /// Whether the one-dimensional theory has the point in phase III, where SGD converges to the saddle.
-fn predicted(member: Member) -> bool {
-    let exponents = Saddle::Gaussian { mu: member.mu, batch: 1 }.exponents_to(member.lr, 1e-6);
+fn predicted((lambda, mu): (f64, f64)) -> bool {
+    let exponents = Saddle::Gaussian { mu, batch: 1 }.exponents_to(lambda, 1e-6);
     exponents.minus < 0.0 && exponents.plus < 0.0
 }
 
-pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+/// Refuses what makes no diagram.
+pub(super) fn check(spec: &Spec) -> Result<()> {
+    for run in &spec.runs {
+        let name = &run.name;
+        let Data::Own { n, d } = *spec.data_of(run) else {
+            return refuse!("runs.{name}: expected data of the kind `own`, with n points along each axis of the diagram");
+        };
+        let largest = step_size(run);
+        if n == 0 {
+            return refuse!("runs.{name}: data.n is 0, expected at least 1 point along each axis of the diagram");
+        }
+        if !(largest.is_finite() && largest > 0.0) {
+            return refuse!("runs.{name}: schedule.peak is {largest}, expected the largest step size of the diagram, above 0");
+        }
+        if run.optimiser.batch == Batch::Full {
+            return refuse!("runs.{name}: optimiser.batch is full, but samples are fresh in every step; set a size");
+        }
+        match spec.net_of(run) {
+            Architecture::Mlp { widths, .. } if widths.iter().all(|&width| width == d) => {}
+            _ => return refuse!("runs.{name}: data.d is {d}, which the network's widths are not; make them equal"),
+        }
+    }
+    Ok(())
+}
+
+/// Turns steps of all members into those of one.
+struct Mean<'a> {
+    progress: &'a dyn Progress,
+    members: u64,
+    done: AtomicU64,
+}
+
+impl<'a> Mean<'a> {
+    fn new(progress: &'a dyn Progress, members: usize) -> Mean<'a> {
+        Mean { progress, members: members as u64, done: AtomicU64::new(0) }
+    }
+}
+
+impl Progress for Mean<'_> {
+    fn advanced(&self, steps: u64, loss: f64) {
+        let before = self.done.fetch_add(steps, Ordering::Relaxed);
+        self.progress.advanced((before + steps) / self.members - before / self.members, loss);
+    }
+}
+
+pub(super) fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let cx = Context::cpu()?;
     let (points, d) = sizes(spec, run)?;
     let ensemble = Ensemble {
         net: spec.net_of(run).clone(),
-        d,
         loss: spec.loss,
-        batch: run.optimiser.batch_size(1),
         optimiser: run.optimiser.clone(),
-        noise: NOISE,
+        sets: Vec::new(),
         steps: run.steps,
-        seed,
+        points: vec![run.steps],
+        keep: false,
     };
-    let members = members(points, run);
-    let mut ranks = Vec::with_capacity(members.len());
-    for together in members.chunks(TOGETHER) {
-        for trained in ensemble.train::<f32>(&cx, together)? {
-            let last = &trained.params[trained.params.len().saturating_sub(d * d)..];
-            let rank = match trained.diverged {
-                Some(_) => None,
-                None => rank::rank(&cx, d, d, last, TOLERANCE)?,
-            };
-            ranks.push(rank.map_or(f64::NAN, |rank| rank as f64));
-        }
-    }
+    let grid = grid(points, run);
+    let member = |&(lambda, mu): &(f64, f64)| Member {
+        schedule: Schedule::Constant { peak: lambda },
+        seed,
+        start: Start::Seed(seed),
+        samples: Samples::Fresh { signal: mu },
+        noise: (1.0 - mu) * NOISE,
+    };
+    let rank = |measured: Measured<'_>| {
+        let last = &measured.params[measured.params.len().saturating_sub(d * d)..];
+        Ok(vec![rank::rank(&cx, d, d, last, TOLERANCE)?.map_or(f64::NAN, |rank| rank as f64)])
+    };
+    let members: Vec<Member> = grid.iter().map(member).collect();
+    let ranks =
+        ensemble.train::<f32>(&cx, &members, Measure { count: 1, of: &rank }, &Mean::new(progress, members.len()))?.values;
     let low: Vec<bool> = ranks.iter().map(|rank| *rank < LOW * d as f64).collect();
-    let theory: Vec<bool> = members.iter().map(|&member| predicted(member)).collect();
+    let theory: Vec<bool> = grid.iter().map(|&point| predicted(point)).collect();
     let share = |of: &dyn Fn(usize) -> bool, among: &dyn Fn(usize) -> bool| {
-        let among: Vec<usize> = (0..members.len()).filter(|&k| among(k)).collect();
+        let among: Vec<usize> = (0..grid.len()).filter(|&k| among(k)).collect();
         among.iter().filter(|&&k| of(k)).count() as f64 / among.len() as f64
     };
     let inside = |k: usize| {

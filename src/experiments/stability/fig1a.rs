@@ -17,6 +17,7 @@ use crate::run::{Results, Simulated, quantile};
 use crate::spec::{Evaluate, Panel, Run, Scale, Spec};
 use crate::theory::saddle::{Phase, Saddle};
 use crate::theory::trajectory::growth;
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig1a",
@@ -54,7 +55,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let stream = &mut sequential(seed, Stream::Order);
     let lambda = step_size(run);
     let mut walks: Vec<Weights> = (0..WALKS).map(|_| [0.5 * normal(stream), 0.5 * normal(stream)]).collect();
@@ -71,6 +72,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
             }
             walks.iter_mut().for_each(|walk| step(tanh, walk, SAMPLES[stream.random_range(0..2)], lambda));
             done += 1;
+            progress.advanced(1, f64::NAN);
         }
         let norms = norms(&walks);
         let at = norms.iter().filter(|norm| **norm < AT.sqrt()).count() as f64 / WALKS as f64;

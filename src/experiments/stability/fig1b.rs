@@ -13,6 +13,7 @@ use crate::rng::{Stream, sequential};
 use crate::run::{Results, Simulated};
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::saddle::{Phase, Saddle};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig1b",
@@ -56,7 +57,7 @@ fn grow(a: f64, lambda: f64, steps: u64, stream: &mut impl rand::Rng) -> [bool; 
     [-1.0, 1.0].map(|sign| ones * (1.0 + sign * lambda).abs().ln() + others * (1.0 + sign * lambda * a).abs().ln() >= 0.0)
 }
 
-fn simulate(_: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(_: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let mut stream = sequential(seed, Stream::Order);
     let (mut agree, mut clear, mut overlap, mut small, mut found) = (0, 0, 0, 0, Vec::new());
     for _ in 0..POINTS {

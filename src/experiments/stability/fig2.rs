@@ -13,6 +13,7 @@ use crate::run::{Results, Simulated};
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::regression::exponent_of_data;
 use crate::theory::root;
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig2",
@@ -70,7 +71,7 @@ pub(super) fn first_zero(squares: &[f64]) -> f64 {
     positive.map_or(f64::NAN, |lambda| root(lambda / 1.003, lambda, m))
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let Data::Own { n, .. } = *spec.data_of(run) else { return Ok(Simulated::once(vec![], vec![])) };
     let others = others(n, seed);
     let row = |&outlier: &f64| {

@@ -14,6 +14,7 @@ use crate::rng::{Stream, sequential};
 use crate::run::{Results, Simulated};
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::saddle::{NOISE, Phase, Saddle};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig3",
@@ -80,7 +81,7 @@ fn growth(saddle: Saddle, lambda: f64, steps: u64, stream: &mut impl rand::Rng) 
     sums.map(|[sum, squares]| (sum / n, ((squares / n - (sum / n).powi(2)) / n).sqrt()))
 }
 
-fn simulate(_: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(_: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let mut stream = sequential(seed, Stream::Order);
     let (mut params, mut agree, mut second, mut overlap, mut ended) = (Vec::new(), 0, 0, 0, 0);
     for _ in 0..POINTS {
@@ -98,6 +99,7 @@ fn simulate(_: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
         overlap += usize::from(edge.exponents_to(0.999 * edge.mean_square_bound(), 1e-9).plus < 0.0);
         let larger = Saddle::Gaussian { mu: MU, batch: 128 }.exponents_to(lambda, 1e-9);
         ended += usize::from(larger.plus >= 0.0);
+        progress.advanced(run.steps / POINTS as u64, f64::NAN);
         params.extend([mu, batch as f64, lambda, found[0].0, found[1].0]);
     }
     let shares = [agree, second, overlap, ended].map(|count| count as f64 / POINTS as f64);

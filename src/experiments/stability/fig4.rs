@@ -14,6 +14,7 @@ use crate::run::{Results, Simulated};
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::regression::exponent_of_data;
 use crate::theory::saddle::{Exponents, NOISE, Phase, Saddle};
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig4",
@@ -80,7 +81,7 @@ fn limit() -> &'static [Phase] {
     })
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let Data::Own { n, .. } = *spec.data_of(run) else { return Ok(Simulated::once(vec![], vec![])) };
     let mut data = vec![0.0; 2 * n];
     standard_normals(&mut sequential(seed, Stream::Data), &mut data);

@@ -16,6 +16,7 @@ use crate::rng::{Stream, sequential};
 use crate::run::{Results, Simulated, quantile};
 use crate::spec::{Panel, Run, Scale, Spec};
 use crate::theory::regression::exponent_of_data;
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig5",
@@ -54,7 +55,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let steps = match spec.scale {
         Scale::Smoke => 2_000,
         Scale::Laptop => 20_000,
@@ -78,6 +79,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
         let saddle = at[0].abs() < NEAR && at[1].abs() < NEAR;
         let stayed = (at[0] - start[0]).abs() < 0.5 && at[1].signum() == start[1].signum();
         let marks = [saddle, stayed].map(|yes| f64::from(u8::from(yes && finite)));
+        progress.advanced(1, f64::NAN);
         values.extend([if finite { losses } else { f64::NAN }, marks[0], marks[1]]);
     }
     Ok(Simulated::once(values, Vec::new()))

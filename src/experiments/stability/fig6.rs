@@ -13,6 +13,7 @@ use crate::run::{Results, Simulated, quantile};
 use crate::spec::{Evaluate, Panel, Run, Scale, Spec};
 use crate::theory::regression::{MomentBounds, exponent};
 use crate::theory::trajectory::growth;
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/fig6",
@@ -49,7 +50,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, progress: &dyn Progress) -> Result<Simulated> {
     let stream = &mut sequential(seed, Stream::Order);
     let lambda = step_size(run);
     let mut kept = Vec::new();
@@ -59,6 +60,7 @@ fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
         while step < point {
             logs.iter_mut().for_each(|log| *log += (1.0 - lambda * normal(stream).powi(2)).abs().ln());
             step += 1;
+            progress.advanced(1, f64::NAN);
         }
         let squares: Vec<f64> = logs.iter().map(|log| (2.0 * log).exp()).collect();
         let ends: Vec<(f64, f64)> = logs.iter().map(|&log| (0.0, log)).collect();

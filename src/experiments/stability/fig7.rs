@@ -17,7 +17,7 @@ pub(in crate::experiments) const FIGURE: Figure = Figure {
     declare,
     expect,
     simulate: Some(diagram::simulate),
-    check: Figure::ANY,
+    check: diagram::check,
     draw: diagram::draw,
 };
 

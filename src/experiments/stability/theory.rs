@@ -14,6 +14,7 @@ use crate::rng::{Stream, sequential};
 use crate::run::{Replica, Results, RunResults, Simulated, line, nan_max, quantile};
 use crate::spec::{Evaluate, Metric, Panel, Run, Scale, Spec};
 use crate::theory::tail;
+use crate::train::Progress;
 
 pub(in crate::experiments) const FIGURE: Figure = Figure {
     id: "stability/theory",
@@ -84,7 +85,7 @@ fn declare(scale: Scale) -> Spec {
     spec
 }
 
-fn simulate(spec: &Spec, run: &Run, seed: u64) -> Result<Simulated> {
+fn simulate(spec: &Spec, run: &Run, seed: u64, _: &dyn Progress) -> Result<Simulated> {
     let stream = &mut sequential(seed, Stream::Order);
     let points = spec.evaluate.points(run.steps);
     let lambda = step_size(run);

@@ -30,8 +30,8 @@ crate::simd::compiled! {
 fn deep_linear_train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, batch: Option<usize>, replicas: Vec<Replica<'_, T>>) {
     let layout = Layout::new::<T>(task.shape.widths);
     let mut scratch = cx.scratch(layout.len());
-    for Replica { order, params, diverged } in replicas {
-        let training = Training { task, layout: &layout, params, scratch: &mut scratch };
+    for Replica { order, lr, params, diverged } in replicas {
+        let training = Training { task, layout: &layout, lr, params, scratch: &mut scratch };
         *diverged = match batch {
             Some(1) => run(isa, Singles { training, order }),
             Some(batch) => run(isa, Batches { training, batch, order: Some(order) }),
@@ -44,6 +44,7 @@ fn deep_linear_train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, batch:
 struct Training<'a, T> {
     task: &'a Task<'a, T>,
     layout: &'a Layout,
+    lr: &'a [T],
     params: &'a mut [T],
     /// Of the layout's length, from a 64-byte boundary on.
     scratch: &'a mut [T],
@@ -85,13 +86,13 @@ impl<T: Real> Batches<'_, T> {
     /// V is enabled; S is the layout's common length, or 0.
     #[inline(always)]
     unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
-        let Batches { training: Training { task, layout, params, scratch }, batch, order } = self;
+        let Batches { training: Training { task, layout, lr, params, scratch }, batch, order } = self;
         let factor = task.rule.scale.factor::<T>() / T::from_f64(batch as f64);
         let depth = layout.depth();
         let mut network = Network::<V, S>::load(layout, params, scratch);
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
-            for (step, &lr) in task.lr.iter().enumerate() {
+            for (step, &lr) in lr.iter().enumerate() {
                 network.top();
                 for l in (1..depth).rev() {
                     network.backward(l);
@@ -138,14 +139,14 @@ impl<T: Real> Singles<'_, T> {
     /// V is enabled; S is the layout's common length, or 0.
     #[inline(always)]
     unsafe fn train<V: Lanes<Element = T>, const S: usize>(self) -> Option<usize> {
-        let Singles { training: Training { task, layout, params, scratch }, order } = self;
+        let Singles { training: Training { task, layout, lr, params, scratch }, order } = self;
         let factor = task.rule.scale.factor::<T>();
         let depth = layout.depth();
         let mut network = Network::<V, S>::load(layout, params, scratch);
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
             let row = |sample: usize| task.x.as_ptr().add(sample * task.shape.stride);
-            for (step, (&sample, &lr)) in order.iter().zip(task.lr).enumerate() {
+            for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
                 let sample = sample as usize;
                 if let Some(&next) = order.get(step + 1) {
                     prefetch(row(next as usize));

@@ -8,6 +8,7 @@
 use super::rows::descend;
 use crate::diagonal::{DiagonalShape, Steps};
 use crate::simd::{Kernel, Lanes, run};
+use crate::steps::{Replica, live};
 use crate::{Isa, Real};
 
 /// Independent sums of a prediction; vector k of a row goes to sum k mod 4.
@@ -32,35 +33,23 @@ pub(in crate::diagonal) fn diagonal_sgd<T: Real>(
     diverged: &mut [Option<usize>],
     scratch: &mut [T],
 ) {
-    let mut live: Vec<Replica<'_, T>> = params
-        .chunks_exact_mut(2 * shape.d)
-        .zip(diverged)
-        .enumerate()
-        .filter(|(_, (_, diverged))| diverged.is_none())
-        .map(|(replica, (params, diverged))| Replica { order: steps.order_of(replica), params, diverged })
-        .collect();
+    let mut live = live(2 * shape.d, params, diverged, |replica, replicas| steps.of(replica, replicas));
     if steps.batch > 1 {
         for replica in &mut live {
-            run(isa, Batches { shape, x, y, steps, replica, scratch: &mut scratch[..2 * shape.d] });
+            run(isa, Batches { shape, x, y, batch: steps.batch, replica, scratch: &mut scratch[..2 * shape.d] });
         }
-    } else if !steps.lr.is_empty() {
+    } else if !steps.order.is_empty() {
         for group in live.chunks_mut(GROUP) {
-            run(isa, Singles { shape, x, y, lr: steps.lr, group, scratch });
+            run(isa, Singles { shape, x, y, group, scratch });
         }
     }
-}
-
-struct Replica<'a, T> {
-    order: &'a [u32],
-    params: &'a mut [T],
-    diverged: &'a mut Option<usize>,
 }
 
 struct Batches<'a, 'b, T> {
     shape: &'a DiagonalShape,
     x: &'a [T],
     y: &'a [T],
-    steps: Steps<'a, T>,
+    batch: usize,
     replica: &'a mut Replica<'b, T>,
     scratch: &'a mut [T],
 }
@@ -69,8 +58,8 @@ impl<T: Real> Kernel<T> for Batches<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
-        let Batches { shape, x, y, steps, replica, scratch } = self;
-        for (step, (batch, &lr)) in replica.order.chunks_exact(steps.batch).zip(steps.lr).enumerate() {
+        let Batches { shape, x, y, batch, replica, scratch } = self;
+        for (step, (batch, &lr)) in replica.order.chunks_exact(batch).zip(replica.lr).enumerate() {
             // SAFETY: the caller enables V; the public function checked all lengths and that indices are below n.
             let finite = unsafe { descend::<V>(shape, x, y, |k| batch[k] as usize, batch.len(), lr, replica.params, scratch) };
             if !finite {
@@ -86,7 +75,6 @@ struct Singles<'a, 'b, T> {
     shape: &'a DiagonalShape,
     x: &'a [T],
     y: &'a [T],
-    lr: &'a [T],
     group: &'a mut [Replica<'b, T>],
     scratch: &'a mut [T],
 }
@@ -95,7 +83,7 @@ impl<T: Real> Kernel<T> for Singles<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
-        let Singles { shape, x, y, lr, group, scratch } = self;
+        let Singles { shape, x, y, group, scratch } = self;
         let vectors = shape.d / V::LANES;
         // u and v each from a 64-byte boundary on: vectors that straddle cache lines would cost more than these copies.
         let half = DiagonalShape::aligned_stride::<T>(shape.d);
@@ -112,13 +100,13 @@ impl<T: Real> Kernel<T> for Singles<'_, '_, T> {
                     // A 32-register set has room for more pairs than a 16-register one.
                     let resident = vectors.min(if V::REGISTERS == 32 { 12 } else { 4 }) / SUMS * SUMS;
                     match resident {
-                        12 => train::<V, 1, 12>(shape, x, y, lr, [alone], scratch),
-                        8 => train::<V, 1, 8>(shape, x, y, lr, [alone], scratch),
-                        4 => train::<V, 1, 4>(shape, x, y, lr, [alone], scratch),
-                        _ => train::<V, 1, 0>(shape, x, y, lr, [alone], scratch),
+                        12 => train::<V, 1, 12>(shape, x, y, [alone], scratch),
+                        8 => train::<V, 1, 8>(shape, x, y, [alone], scratch),
+                        4 => train::<V, 1, 4>(shape, x, y, [alone], scratch),
+                        _ => train::<V, 1, 0>(shape, x, y, [alone], scratch),
                     }
                 }
-                [first, second] => train::<V, GROUP, 0>(shape, x, y, lr, [first, second], scratch),
+                [first, second] => train::<V, GROUP, 0>(shape, x, y, [first, second], scratch),
                 _ => unreachable!("groups have one or two replicas"),
             }
         }
@@ -133,14 +121,13 @@ impl<T: Real> Kernel<T> for Singles<'_, '_, T> {
 /// Trains G replicas in turn. The first K vectors of u and v, and the last one if it is not whole, stay in registers.
 ///
 /// # Safety
-/// V is enabled, `K·LANES <= d`, `lr` is not empty, `scratch` holds u and v of every replica at aligned places, and the public
+/// V is enabled, `K·LANES <= d`, there are steps, `scratch` holds u and v of every replica at aligned places, and the public
 /// function checked all lengths and indices.
 #[inline(always)]
 unsafe fn train<V: Lanes, const G: usize, const K: usize>(
     shape: &DiagonalShape,
     x: &[V::Element],
     y: &[V::Element],
-    lr: &[V::Element],
     group: [&mut Replica<'_, V::Element>; G],
     scratch: &mut [V::Element],
 ) where
@@ -160,7 +147,7 @@ unsafe fn train<V: Lanes, const G: usize, const K: usize>(
             sums[g] = parameters[g].pass::<false>(V::zero(), current[g], current[g]);
         }
         let mut diverged = [None; G];
-        for (t, &lr) in lr.iter().enumerate() {
+        for t in 0..group[0].order.len() {
             for g in 0..G {
                 if G > 1 && diverged[g].is_some() {
                     continue;
@@ -173,7 +160,8 @@ unsafe fn train<V: Lanes, const G: usize, const K: usize>(
                     continue;
                 }
                 let next = row(*order.get_unchecked((t + 1).min(order.len() - 1)));
-                sums[g] = parameters[g].pass::<true>(V::splat(lr * residual), current[g], next);
+                let rate = *group[g].lr.get_unchecked(t) * residual;
+                sums[g] = parameters[g].pass::<true>(V::splat(rate), current[g], next);
                 current[g] = next;
             }
             if G == 1 && diverged[0].is_some() {

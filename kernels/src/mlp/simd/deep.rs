@@ -204,9 +204,9 @@ where
     V::Element: Real,
 {
     let (first, last, hidden) = (places[0], places[places.len() - 1], &places[1..]);
-    let (steps, scale) = (task.lr.len(), task.rule.scale.factor::<V::Element>());
+    let (steps, scale) = (group[0].lr.len(), task.rule.scale.factor::<V::Element>());
     let zero = V::Element::ZERO;
-    // SAFETY: all pointers lie within the places, a row of x, y, or the replica's order, which is as long as `lr`.
+    // SAFETY: all pointers lie within the places, a row of x, y, or the replica's order and step sizes, which are as long.
     unsafe {
         let network: Network<V, N, G, REGULARISED> =
             Network { base: scratch.as_mut_ptr(), limit: V::splat(floor(task.shape.activation)) };
@@ -215,7 +215,7 @@ where
             orders[g] = group[g].order.as_ptr();
         }
         let mut rates = [zero; G];
-        let mut keep = V::splat(V::Element::ONE);
+        let mut keep = [V::splat(V::Element::ONE); G];
         // No step came before the first: its inputs were zero.
         let mut inputs = [[network.at(first.before, 0, 0).cast_const(); G]; 2];
         for t in from..=steps {
@@ -238,7 +238,7 @@ where
             }
             let (sums, mut residuals, mut finite) = (network.output(last, factors, keep), [zero; G], true);
             for g in 0..G {
-                residuals[g] = sums[g].sum() + (network.bias(last, g, rates[g], keep) - targets[g]);
+                residuals[g] = sums[g].sum() + (network.bias(last, g, rates[g], keep[g]) - targets[g]);
                 finite &= residuals[g].is_finite();
             }
             if t == steps {
@@ -255,16 +255,16 @@ where
             for (&place, &next) in hidden.iter().zip(hidden.iter().skip(1)).rev() {
                 network.backward(place, next, keep);
             }
-            let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
+                let lr = *group[g].lr.as_ptr().wrapping_add(t);
                 let mut rate = lr * scale;
                 if REGULARISED && task.rule.clip.is_some() {
                     let norm = (scale * residuals[g]).abs() * network.squared_norm(places, g, inputs[1][g]).sqrt();
                     rate = task.rule.coefficient(norm) * rate;
                 }
                 rates[g] = rate * residuals[g];
+                keep[g] = V::splat(V::Element::ONE - lr * task.rule.weight_decay);
             }
-            keep = V::splat(V::Element::ONE - lr * task.rule.weight_decay);
         }
     }
     steps
@@ -327,7 +327,7 @@ where
 
     /// The pending update of a layer that is not the last, and its outputs from its inputs [before, now].
     #[inline(always)]
-    unsafe fn forward(&self, place: Place, next: Place, inputs: [[*const V::Element; G]; 2], rates: [V; G], keep: V) {
+    unsafe fn forward(&self, place: Place, next: Place, inputs: [[*const V::Element; G]; 2], rates: [V; G], keep: [V; G]) {
         // SAFETY: the caller's contract.
         unsafe {
             for block in (0..Self::end(place.padded[1])).step_by(N * V::LANES) {
@@ -343,7 +343,7 @@ where
                     for g in 0..G {
                         for k in 0..N {
                             let at = self.at(place.biases + block, g, k);
-                            bias[g][k] = Self::kept(V::load(at), keep).sub(change[g][k]);
+                            bias[g][k] = Self::kept(V::load(at), keep[g]).sub(change[g][k]);
                             bias[g][k].store(at);
                         }
                     }
@@ -361,7 +361,7 @@ where
 
     /// The pending update of the last layer's weights, the partial sums of its output, and δ of its inputs.
     #[inline(always)]
-    unsafe fn output(&self, place: Place, rates: [V; G], keep: V) -> [V; G] {
+    unsafe fn output(&self, place: Place, rates: [V; G], keep: [V; G]) -> [V; G] {
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [V::zero(); G];
@@ -371,7 +371,7 @@ where
                         let row = self.at(place.rows + block, g, k);
                         let (before, a) = (self.at(place.before + block, g, k), self.at(place.now + block, g, k));
                         let (before, a) = (V::load(before), V::load(a));
-                        let w = rates[g].mul_subtract_from(before, Self::kept(V::load(row), keep));
+                        let w = rates[g].mul_subtract_from(before, Self::kept(V::load(row), keep[g]));
                         w.store(row);
                         sums[g] = w.mul_add(a, sums[g]);
                         w.where_above(a, self.limit).store(self.at(place.delta + block, g, k));
@@ -399,7 +399,7 @@ where
 
     /// The pending update of a middle layer's rows, and δ of its inputs.
     #[inline(always)]
-    unsafe fn backward(&self, place: Place, next: Place, keep: V) {
+    unsafe fn backward(&self, place: Place, next: Place, keep: [V; G]) {
         // SAFETY: the caller's contract.
         unsafe {
             let deltas = [self.each(next.change), self.each(next.delta)];
@@ -430,7 +430,7 @@ where
         u: [[V; N]; G],
         [mut s, mut t]: [[*const V::Element; G]; 2],
         init: [[V; N]; G],
-        keep: V,
+        keep: [V; G],
     ) -> [[V; N]; G] {
         // SAFETY: the caller's contract; every `s` and `t` has `count` elements.
         unsafe {
@@ -449,7 +449,7 @@ where
                         let (s, t) = (V::splat(*s[g].wrapping_add($j)), V::splat(*t[g].wrapping_add($j)));
                         for k in 0..N {
                             let at = columns.wrapping_add((($j * G + g) * N + k) * V::LANES);
-                            let w = u[g][k].mul_subtract_from(s, Self::kept(V::load(at), keep));
+                            let w = u[g][k].mul_subtract_from(s, Self::kept(V::load(at), keep[g]));
                             w.store(at);
                             sums[g][$j % (4 / N)][k] = w.mul_add(t, sums[g][$j % (4 / N)][k]);
                         }

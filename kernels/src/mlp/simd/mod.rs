@@ -35,7 +35,7 @@ fn mlp_sgd<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<Re
 /// Trains a group from step `from` on. When some of it diverge, the others go on from that step without them.
 fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, mut live: Vec<&mut Replica<'_, T>>, mut from: usize) {
     let regularised = task.rule.clip.is_some() || task.rule.weight_decay != T::ZERO;
-    while from < task.lr.len() && !live.is_empty() {
+    while live.first().is_some_and(|replica| from < replica.lr.len()) {
         if live.len() == 3 {
             train(cx, isa, task, live.split_off(2), from);
         }

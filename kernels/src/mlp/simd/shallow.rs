@@ -101,7 +101,7 @@ struct Pending<T, const I: usize, const G: usize> {
     /// Step size times derivative of the loss by the prediction.
     rates: [T; G],
     /// What weight decay leaves of a weight.
-    keep: T,
+    keep: [T; G],
     /// The samples.
     inputs: [[T; I]; G],
 }
@@ -121,16 +121,16 @@ where
     V::Element: Real,
 {
     let (zero, one) = (V::Element::ZERO, V::Element::ONE);
-    let (steps, scale) = (task.lr.len(), task.rule.scale.factor::<V::Element>());
+    let (steps, scale) = (group[0].lr.len(), task.rule.scale.factor::<V::Element>());
     let biased = task.shape.bias == Bias::All;
     let (mut orders, mut bias) = ([group[0].order.as_ptr(); G], [zero; G]);
     for g in 0..G {
         orders[g] = group[g].order.as_ptr();
         bias[g] = if biased { group[g].params[group[g].params.len() - 1] } else { zero };
     }
-    let mut pending = Pending { rates: [zero; G], keep: one, inputs: [[zero; I]; G] };
+    let mut pending = Pending { rates: [zero; G], keep: [one; G], inputs: [[zero; I]; G] };
     let mut stop = steps;
-    // SAFETY: all pointers lie within a row of x, y, or the replica's order, which is as long as `lr`; the rest is the
+    // SAFETY: all pointers lie within a row of x, y, or the replica's order and step sizes, which are as long; the rest is the
     // caller's contract.
     unsafe {
         let limit = V::splat(floor(task.shape.activation));
@@ -144,7 +144,7 @@ where
                     rows[g][i] = *task.x.as_ptr().wrapping_add(sample * task.shape.stride + i);
                 }
                 if biased {
-                    bias[g] = bias[g] * pending.keep - pending.rates[g];
+                    bias[g] = bias[g] * pending.keep[g] - pending.rates[g];
                 }
                 offsets[g] = bias[g] - *task.y.as_ptr().wrapping_add(sample);
             }
@@ -166,16 +166,16 @@ where
                 stop = t;
                 break;
             }
-            let lr = *task.lr.as_ptr().wrapping_add(t);
             for g in 0..G {
+                let lr = *group[g].lr.as_ptr().wrapping_add(t);
                 let mut rate = lr * scale;
                 if REGULARISED && task.rule.clip.is_some() {
                     let square = squares[g].sum() + if biased { one } else { zero };
                     rate = task.rule.coefficient((scale * residuals[g]).abs() * square.sqrt()) * rate;
                 }
                 pending.rates[g] = rate * residuals[g];
+                pending.keep[g] = one - lr * task.rule.weight_decay;
             }
-            pending.keep = one - lr * task.rule.weight_decay;
             pending.inputs = rows;
         }
     }
@@ -205,11 +205,10 @@ where
 {
     // SAFETY: the caller's contract.
     unsafe {
-        let keep = V::splat(pending.keep);
-        let (mut rates, mut lengths) = ([V::zero(); G], [V::zero(); G]);
+        let (mut keep, mut rates, mut lengths) = ([V::zero(); G], [V::zero(); G], [V::zero(); G]);
         let (mut before, mut now) = ([[V::zero(); I]; G], [[V::zero(); I]; G]);
         for g in 0..G {
-            rates[g] = V::splat(pending.rates[g]);
+            (keep[g], rates[g]) = (V::splat(pending.keep[g]), V::splat(pending.rates[g]));
             let mut length = if B { V::Element::ONE } else { V::Element::ZERO };
             for i in 0..I {
                 (before[g][i], now[g][i]) = (V::splat(pending.inputs[g][i]), V::splat(rows[g][i]));
@@ -231,17 +230,17 @@ where
                     let mut z = V::zero();
                     if B {
                         let b = V::load(bias_at);
-                        z = if REGULARISED { b.mul(keep) } else { b }.sub(change);
+                        z = if REGULARISED { b.mul(keep[g]) } else { b }.sub(change);
                         z.store(bias_at);
                     }
                     for i in 0..I {
                         let weight_at = at.wrapping_add(i * V::LANES);
                         let w = V::load(weight_at);
-                        let w = change.mul_subtract_from(before[g][i], if REGULARISED { w.mul(keep) } else { w });
+                        let w = change.mul_subtract_from(before[g][i], if REGULARISED { w.mul(keep[g]) } else { w });
                         w.store(weight_at);
                         z = if i == 0 && !B { w.mul(now[g][i]) } else { w.mul_add(now[g][i], z) };
                     }
-                    let output = rates[g].mul_subtract_from(a, if REGULARISED { output.mul(keep) } else { output });
+                    let output = rates[g].mul_subtract_from(a, if REGULARISED { output.mul(keep[g]) } else { output });
                     output.store(output_at);
                     let a = limit.max(z);
                     a.store(a_at);
