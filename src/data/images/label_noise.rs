@@ -92,8 +92,8 @@ mod tests {
             noisy(noise, &items, 7, 3).into_iter().for_each(|label| counts[label as usize] += 1.0);
             for (class, count) in counts.into_iter().enumerate() {
                 // 0.4/10 each, and for the right class the 0.6 that stay.
-                let share = if class == 3 { 0.64 } else { 0.04 };
-                let deviation = (1e5 * share * (1.0 - share) as f64).sqrt();
+                let share: f64 = if class == 3 { 0.64 } else { 0.04 };
+                let deviation = (1e5 * share * (1.0 - share)).sqrt();
                 assert!((count - 1e5 * share).abs() <= 4.5 * deviation, "{class}: {count}");
             }
         }
