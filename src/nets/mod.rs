@@ -15,5 +15,5 @@ pub use architecture::{Activation, Architecture, Bias, WeightNorm};
 pub use init::{Init, Law};
 pub use net::{Net, Parameter};
 pub use plan::{Objective, Plan, Point};
-pub(crate) use training::Own;
 pub use training::Training;
+pub(crate) use training::{Own, Set};
