@@ -193,7 +193,7 @@ fn a_diverged_member_stays_as_it_was_before_that_step() {
     // A schedule over fewer steps is another one.
     let member = Member { schedule: Schedule::Constant { peak: 1e9 }, ..all[3].clone() };
     assert!(all[3].schedule.at(5, 70) < 1e9, "a cosine");
-    let before = train::<f64>(&shorter, &[member.clone()], 1);
+    let before = train::<f64>(&shorter, std::slice::from_ref(&member), 1);
     let whole = train::<f64>(&Ensemble { steps: 70, ..shorter }, &[member], 1);
     assert_eq!(before.diverged, [None]);
     assert_eq!(bits(&before, 0).0, bits(&whole, 0).0);
@@ -236,13 +236,14 @@ fn what_cannot_train_is_refused_by_name() {
     let cx = Context::cpu().unwrap();
     let right = ensemble(Architecture::mlp(&[5, 1], Bias::None, Activation::Identity), 5, Optimiser::sgd());
     let good = members(0.05, false)[1].clone();
+    let one = std::slice::from_ref(&good);
     let refused = |ensemble: &Ensemble, members: &[Member], want: &str| {
         let none = Measure { count: 0, of: &|_| Ok(Vec::new()) };
         let line = ensemble.train::<f32>(&cx, members, none, &()).unwrap_err().to_string();
         assert!(line.contains(want) && !line.contains('\n'), "{line}\nexpected {want}");
     };
     refused(&right, &[], "0 members and 70 steps, expected at least 1 each");
-    refused(&Ensemble { steps: 0, points: vec![], ..right.clone() }, &[good.clone()], "1 members and 0 steps");
+    refused(&Ensemble { steps: 0, points: vec![], ..right.clone() }, one, "1 members and 0 steps");
     for lr in [0.0, -0.1, f64::NAN, f64::INFINITY] {
         let bad = Member { schedule: Schedule::Constant { peak: lr }, ..good.clone() };
         let want = format!("the step size of member 1 is {lr}, expected a positive number");
@@ -261,10 +262,10 @@ fn what_cannot_train_is_refused_by_name() {
     bad(|member| member.start = Start::At(vec![1.0; 4]), "member 1 starts at 4 parameters, the network has 5");
     bad(|member| member.start = Start::At(vec![f64::NAN; 5]), "member 1 starts at a parameter of NaN");
     let batches = |size| Ensemble { optimiser: Optimiser::minibatch_sgd(size), ..right.clone() };
-    refused(&batches(13), &[good.clone()], "batches of 13 samples, but member 0 has 12; make them smaller");
-    refused(&batches(0), &[good.clone()], "optimiser.batch.size is 0");
-    refused(&Ensemble { points: vec![3, 3], ..right.clone() }, &[good.clone()], "points 3 and 3 follow each other");
-    refused(&Ensemble { points: vec![71], ..right.clone() }, &[good.clone()], "a point at 71 steps, expected at most 70");
+    refused(&batches(13), one, "batches of 13 samples, but member 0 has 12; make them smaller");
+    refused(&batches(0), one, "optimiser.batch.size is 0");
+    refused(&Ensemble { points: vec![3, 3], ..right.clone() }, one, "points 3 and 3 follow each other");
+    refused(&Ensemble { points: vec![71], ..right.clone() }, one, "a point at 71 steps, expected at most 70");
     let gd = Ensemble { optimiser: Optimiser::gd(), net: Architecture::mlp(&[5, 5], Bias::None, Activation::Identity), ..right };
     refused(&gd, &[Member { samples: Samples::Fresh { signal: 0.5 }, ..good }], "no full batches");
 }

@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::claims::{declared, expect, synthetic, undecided};
 use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder};
 use handgrad::spec::Run;
 use handgrad::theory::regression::exponent;
 use handgrad::theory::saddle::Saddle;
 use handgrad::theory::tail;
+use handgrad::train::Progress;
 
 /// The number at the end of a run's name.
 fn size(run: &Run) -> f64 {
@@ -227,4 +230,38 @@ fn measured_phase_diagrams() {
     // Of two kinds of network one with a region of low rank is not all of them.
     let half = synthetic("stability/fig7", |run, metric, _| if metric == "low_rank" && run.name == "tanh" { 0.0 } else { 0.95 });
     expect("stability/fig7", &half, &[("low-rank", HoldsUnder), ("boundary", Holds), ("finite", Fails)]);
+}
+
+#[test]
+fn simulated_runs_tell_their_steps_on_the_way() {
+    #[derive(Default)]
+    struct Heard {
+        calls: AtomicU64,
+        steps: AtomicU64,
+    }
+    impl Progress for Heard {
+        fn advanced(&self, steps: u64, _: f64) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.steps.fetch_add(steps, Ordering::Relaxed);
+        }
+    }
+    for (id, set) in [("stability/fig7", "steps=5000"), ("stability/fig6", "seed=0..2"), ("janus/figA1", "steps=4096")] {
+        let figure = handgrad::experiments::find(id).unwrap();
+        let overrides = ["seed=0..2".to_owned(), set.to_owned()];
+        let spec = (figure.declare)(handgrad::spec::Scale::Smoke).with_overrides(&overrides).unwrap();
+        let (heard, stop) = (Heard::default(), std::sync::atomic::AtomicBool::new(false));
+        let options = handgrad::run::Options {
+            threads: 2,
+            folder: None,
+            stop: &stop,
+            checkpoint_every: std::time::Duration::from_secs(60),
+            progress: &heard,
+        };
+        let cx = handgrad::kernels::Context::cpu().unwrap();
+        handgrad::run::execute(&cx, &spec, Default::default(), &options).unwrap();
+        let (runs, all) = (2 * spec.runs.len() as u64, spec.runs.iter().map(|run| 2 * run.steps).sum::<u64>());
+        let (calls, steps) = (heard.calls.into_inner(), heard.steps.into_inner());
+        assert_eq!(steps, all, "{id}");
+        assert!(calls >= 2 * runs, "{id}: told {calls} times in {runs} runs");
+    }
 }

@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_has_its_own_step_sizes_or_those_of_all() {
+        let lr = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!([0, 1, 2].map(|replica| StepSizes::Each(&lr).of(replica, 3)), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+        assert_eq!([0, 2].map(|replica| StepSizes::Shared(&lr).of(replica, 3)), [lr; 2]);
+        let steps = Steps { order: &[7, 8, 9, 10], batch: 2, lr: StepSizes::Each(&lr[..2]) };
+        assert_eq!(steps.of(1, 2), (&[9, 10][..], &[2.0][..]));
+    }
+
+    #[test]
     fn step_sizes_that_do_not_divide_among_the_replicas_are_refused() {
         let cx = Context::cpu().unwrap();
         let three = StepSizes::Each(&[0.1; 3]);

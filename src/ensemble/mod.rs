@@ -4,6 +4,31 @@
 //! current pool. What a member draws is a function of its seed and the step, and its arithmetic is that of a run alone, so that
 //! its bits are the same alone, in any ensemble, and at any number of threads. A member that diverges is written down and costs
 //! nothing more.
+//!
+//! ```
+//! use handgrad::ensemble::{Ensemble, Measure, Member, Samples, Start};
+//! use handgrad::nets::{Activation, Architecture, Bias};
+//! use handgrad::{kernels::Context, loss::Loss, optim::Optimiser, schedule::Schedule};
+//!
+//! # fn main() -> handgrad::Result<()> {
+//! // u tanh(wx) on y = x/2 + ε/10, at eight step sizes.
+//! let net = Architecture::mlp(&[1, 1, 1], Bias::None, Activation::Tanh);
+//! let optimiser = Optimiser::sgd();
+//! let points = vec![100, 1_000];
+//! let ensemble = Ensemble { net, loss: Loss::HalfMse, optimiser, sets: vec![], steps: 1_000, points, keep: false };
+//! let member = |k: u64| Member {
+//!     schedule: Schedule::Constant { peak: 0.1 * (k + 1) as f64 },
+//!     seed: k,
+//!     start: Start::At(vec![0.5, 0.5]),
+//!     samples: Samples::Fresh { signal: 0.5 },
+//!     noise: 0.1,
+//! };
+//! let members: Vec<Member> = (0..8).map(member).collect();
+//! let product = Measure { count: 1, of: &|at| Ok(vec![at.params[0] * at.params[1]]) };
+//! let trained = ensemble.train::<f32>(&Context::cpu()?, &members, product, &())?;
+//! assert_eq!(trained.values.len(), 2 * 8); // points x members
+//! # Ok(()) }
+//! ```
 
 mod check;
 mod group;

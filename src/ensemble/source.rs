@@ -9,7 +9,7 @@ use super::{Ensemble, Member, Samples};
 use crate::data::Dataset;
 use crate::draws::{Draws, Order};
 use crate::error::Result;
-use crate::nets::{Own, Training};
+use crate::nets::{Own, Set, Training};
 use crate::optim::{Batch, LabelNoise, Optimiser, Sampling};
 use crate::rng::{Counter, Stream};
 use crate::spec::Seed;
@@ -73,39 +73,35 @@ impl<'a, T: Real> Source<'a, T> {
         let current = match self.current.take() {
             Some((at, training)) if at == first => (at, training),
             _ => {
-                let (sets, numbers) = match self.stretch {
-                    None => self.sets(),
-                    Some(stretch) => self.fresh(first, stretch, diverged),
+                let training = match self.stretch {
+                    None => self.on_sets(cx)?,
+                    Some(stretch) => self.on_fresh(cx, first, stretch, diverged)?,
                 };
-                let sets: Vec<&Dataset> = sets.iter().map(AsRef::as_ref).collect();
-                let own = self.members.iter().zip(numbers);
-                let own = own.map(|(member, set)| Own { schedule: member.schedule.clone(), set }).collect();
-                let Ensemble { net, loss, steps, .. } = self.ensemble;
-                (first, Training::of_own(cx, net, &sets, *loss, own, self.optimiser.clone(), *steps)?)
+                (first, training)
             }
         };
         Ok(Next { training: &self.current.insert(current).1, draws: &self.draws, end })
     }
 
-    /// The data sets of the members, each once, and which of them is each member's.
-    fn sets(&self) -> (Vec<Arc<Dataset>>, Vec<usize>) {
-        let mut sets: Vec<Arc<Dataset>> = Vec::new();
-        let number = |data: &Arc<Dataset>| {
+    /// On the data sets of the members, each packed once.
+    fn on_sets(&self, cx: &Context) -> Result<Training<T>> {
+        let mut sets: Vec<&Arc<Dataset>> = Vec::new();
+        let number = |data| {
             sets.iter().position(|other| Arc::ptr_eq(other, data)).unwrap_or_else(|| {
-                sets.push(Arc::clone(data));
+                sets.push(data);
                 sets.len() - 1
             })
         };
-        let numbers = self.members.iter().filter_map(|member| self.ensemble.set_of(member)).map(number).collect();
-        (sets, numbers)
+        let numbers: Vec<usize> = self.members.iter().filter_map(|member| self.ensemble.set_of(member)).map(number).collect();
+        self.on(cx, &sets.into_iter().map(|data| data.as_ref().into()).collect::<Vec<_>>(), &numbers)
     }
 
-    /// Samples of a stretch for the members that have not diverged, and which of them are each member's.
-    fn fresh(&self, first: u64, stretch: u64, diverged: &[Option<u64>]) -> (Vec<Arc<Dataset>>, Vec<usize>) {
+    /// On samples of a stretch, drawn for the members that have not diverged.
+    fn on_fresh(&self, cx: &Context, first: u64, stretch: u64, diverged: &[Option<u64>]) -> Result<Training<T>> {
         let d = self.ensemble.fresh_d();
         let count = self.optimiser.batch_size(1) * d;
         let mut drawn: BTreeMap<u64, [Vec<f64>; 2]> = BTreeMap::new();
-        let (mut sets, mut numbers) = (Vec::new(), Vec::new());
+        let (mut targets, mut numbers) = (Vec::new(), Vec::new());
         for (member, diverged) in self.members.iter().zip(diverged) {
             let Samples::Fresh { signal } = member.samples else { continue };
             if diverged.is_some() {
@@ -119,11 +115,20 @@ impl<'a, T: Real> Source<'a, T> {
                     numbers
                 })
             });
-            let y = x.iter().zip(epsilon).map(|(x, epsilon)| signal * x + member.noise * *epsilon).collect();
-            numbers.push(sets.len());
-            sets.push(Arc::new(Dataset { d, x: x.clone(), y, ..Dataset::default() }));
+            let y: Vec<f64> = x.iter().zip(epsilon).map(|(x, epsilon)| signal * x + member.noise * *epsilon).collect();
+            numbers.push(targets.len());
+            targets.push((member.seed, y));
         }
-        (sets, numbers)
+        let sets: Vec<Set<'_>> = targets.iter().map(|(seed, y)| Set { d, x: &drawn[seed][0], y, image: None }).collect();
+        self.on(cx, &sets, &numbers)
+    }
+
+    /// On samples of which the numbers tell every member's.
+    fn on(&self, cx: &Context, sets: &[Set<'_>], numbers: &[usize]) -> Result<Training<T>> {
+        let own = self.members.iter().zip(numbers);
+        let own = own.map(|(member, &set)| Own { schedule: member.schedule.clone(), set }).collect();
+        let Ensemble { net, loss, steps, .. } = self.ensemble;
+        Training::of_own(cx, net, sets, *loss, own, self.optimiser.clone(), *steps)
     }
 }
 

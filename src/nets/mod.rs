@@ -20,5 +20,5 @@ pub use net::{Net, Node, Parameter, Source};
 pub use plan::{Objective, Plan, Point};
 pub use resnet::Resnet;
 pub use state_dict::{StateDict, write_gradients};
-pub(crate) use training::Own;
 pub use training::Training;
+pub(crate) use training::{Own, Set};

@@ -59,6 +59,31 @@ enum Replicas {
     Own(Vec<Own>),
 }
 
+/// The training samples of a data set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set<'a> {
+    /// Features.
+    pub d: usize,
+    /// Inputs, rows of d.
+    pub x: &'a [f64],
+    /// Targets.
+    pub y: &'a [f64],
+    /// Rows, columns and channels of images.
+    pub image: Option<[usize; 3]>,
+}
+
+impl<'a> From<&'a Dataset> for Set<'a> {
+    fn from(data: &'a Dataset) -> Set<'a> {
+        Set { d: data.d, x: &data.x, y: &data.y, image: data.image }
+    }
+}
+
+impl Set<'_> {
+    fn n(&self) -> usize {
+        self.x.len() / self.d.max(1)
+    }
+}
+
 /// What a replica has of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
@@ -82,7 +107,7 @@ impl<T: Real> Training<T> {
         optimiser: Optimiser,
         steps: u64,
     ) -> Result<Training<T>> {
-        Training::over(cx, net, &[data], loss, Replicas::Alike(schedule), optimiser, steps)
+        Training::over(cx, net, &[data.into()], loss, Replicas::Alike(schedule), optimiser, steps)
     }
 
     /// The same for replicas with step sizes and data of their own: every set has as many samples, and more than one set is for
@@ -93,7 +118,7 @@ impl<T: Real> Training<T> {
     pub(crate) fn of_own(
         cx: &Context,
         net: &Architecture,
-        sets: &[&Dataset],
+        sets: &[Set<'_>],
         loss: Loss,
         own: Vec<Own>,
         optimiser: Optimiser,
@@ -105,33 +130,33 @@ impl<T: Real> Training<T> {
     fn over(
         cx: &Context,
         net: &Architecture,
-        sets: &[&Dataset],
+        sets: &[Set<'_>],
         loss: Loss,
         replicas: Replicas,
         optimiser: Optimiser,
         steps: u64,
     ) -> Result<Training<T>> {
-        let Some((n, d)) = sets.first().map(|data| (data.n(), data.d)) else { return refuse!("training: there are no data") };
-        if let Some(other) = sets.iter().find(|data| (data.n(), data.d) != (n, d)) {
+        let Some((n, d)) = sets.first().map(|set| (set.n(), set.d)) else { return refuse!("training: there are no data") };
+        if let Some(other) = sets.iter().find(|set| (set.n(), set.d) != (n, d)) {
             return refuse!("training: data of {} x {} numbers beside {n} x {d}; train them apart", other.n(), other.d);
         }
-        sets.iter().try_for_each(|data| net.check_data(d, loss, data.outputs()))?;
+        sets.iter().try_for_each(|set| net.check_data(d, loss, set.y.len() / n.max(1)))?;
         let layered = net.net::<T>(d)?.map(Arc::new);
         let outputs = layered.as_ref().map_or(1, |net| net.outputs());
         if layered.is_none() && loss.squared().is_none() {
             return refuse!("loss: diagonal networks train on half-mse or mse; set one of them");
         }
-        sets.iter().try_for_each(|data| loss.check(outputs, &data.y))?;
+        sets.iter().try_for_each(|set| loss.check(outputs, set.y))?;
         let params = layered.as_ref().map_or(2 * d, |net| net.params());
         let method = Method::of(cx.device(), net, &optimiser, loss);
         // Layers take dense rows; the fused kernels are fastest on aligned ones.
         let stride = if layered.is_some() && method == Method::Composed { d } else { DiagonalShape::aligned_stride::<T>(d) };
         let mut x = vec![T::ZERO; sets.len() * n * stride];
-        let rows = sets.iter().flat_map(|data| data.x.chunks_exact(d));
+        let rows = sets.iter().flat_map(|set| set.x.chunks_exact(d));
         for (packed, row) in x.chunks_exact_mut(stride).zip(rows) {
             packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = T::from_f64(value));
         }
-        let image = sets.first().and_then(|data| data.image);
+        let image = sets.first().and_then(|set| set.image);
         if optimiser.augment != Augment::None && image.is_none() {
             return refuse!("optimiser.augment is for images; the data have {d} features without rows and columns");
         }
@@ -142,7 +167,10 @@ impl<T: Real> Training<T> {
         if sees_all && (optimiser.augment != Augment::None || optimiser.class_noise != ClassNoise::None) {
             return refuse!("optimiser.augment and optimiser.class_noise are for batches; set optimiser.batch to a random one");
         }
-        let y = sets.iter().map(|data| &data.y[..]).collect::<Vec<_>>().concat();
+        let y = match sets {
+            [set] => Cow::Borrowed(set.y),
+            _ => sets.iter().map(|set| set.y).collect::<Vec<_>>().concat().into(),
+        };
         let shape = DiagonalShape { n: sets.len() * n, d, stride, replicas: 1 };
         if method == Method::Composed && cx.device() != Device::Cpu {
             composed_on(cx.device(), net, &optimiser)?;

@@ -79,14 +79,17 @@ const SIZES: [(usize, usize); 6] = [(1, 3), (2, 1), (4, 1), (2, 16), (3, 33), (2
 
 fn against_the_oracle<T: Real>(tolerance: f64) {
     let scalar = Context::cpu_with(Isa::Scalar).unwrap();
+    let (mut cases, mut moved) = (0, 0);
     for (sizes, activation) in SIZES.into_iter().flat_map(|sizes| ACTIVATIONS.map(|activation| (sizes, activation))) {
         let case = case::<T>(sizes, activation, 3);
         let steps = 25;
         let order = Cases::new(1).indices(3 * steps, case.shape.n);
-        let lr: Vec<T> = (0..3 * steps).map(|k| T::from_f64(0.02 / (1.0 + 0.1 * (k % steps) as f64))).collect();
+        let lr: Vec<T> =
+            (0..3 * steps).map(|k| T::from_f64(0.3 / (1.0 + 0.25 * sizes.1 as f64 + 0.1 * (k % steps) as f64))).collect();
         let wide: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
         let (want, _) = case.wide().trained(&scalar, &order, StepSizes::Each(&wide));
-        assert!(want.iter().zip(&case.params).any(|(want, start)| (want - start.to_f64()).abs() > 1e-3), "{sizes:?}");
+        let apart = want.iter().zip(&case.params).any(|(want, start)| (want - start.to_f64()).abs() > 1e-2);
+        (cases, moved) = (cases + 1, moved + usize::from(apart));
         for cx in cpu_contexts() {
             let what = format!("{sizes:?} {activation:?} {} {}", variant(&cx), T::DTYPE.name());
             let (got, diverged) = case.trained(&cx, &order, StepSizes::Each(&lr));
@@ -94,6 +97,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             assert_close(&what, &got, &want, tolerance);
         }
     }
+    assert!(4 * moved >= 3 * cases, "{moved} of {cases} networks move");
 }
 
 #[test]
