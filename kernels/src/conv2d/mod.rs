@@ -5,21 +5,23 @@
 //! - forward: `y[n,i,j,o] = Σ_{r,s,q} x[n, i·stride + r - pad, j·stride + s - pad, q] w[o,r,s,q]`
 //! - backward: `dx` and `dw` are the adjoints of that map, by x and by w.
 //!
-//! The vector variant lays the windows of a few samples out as rows and multiplies matrices ([`gemm`](crate::gemm)). Samples are
-//! grouped by the shape alone, groups run side by side on rayon's threads, and sums over groups are in their order: bits do not
-//! depend on the number of threads.
+//! The vector variant sums products in registers over windows that lie side by side. Samples are grouped by the shape alone, groups
+//! run side by side on rayon's threads, and sums over groups are in their order: bits do not depend on the number of threads.
 
-mod columns;
 mod scalar;
+mod simd;
 #[cfg(test)]
 mod tests;
+mod tile;
+
+pub(crate) use tile::Conv2dTile;
 
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
 
-/// The instruction sets with a variant of their own: those of the matrix products that it consists of.
-pub const VARIANTS: Variants = Variants { op: "conv2d", ..crate::gemm::VARIANTS };
+/// The instruction sets with a variant of their own.
+pub const VARIANTS: Variants = Variants { op: "conv2d", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
 
 /// Sizes of a batch of images and of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,7 @@ pub fn conv2d_forward<T: Real>(cx: &Context, shape: &Conv2dShape, x: View<T>, w:
     let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_forward(shape, x, w, y, acc),
-        _ => columns::conv2d_forward(cx, shape, x, w, y, acc)?,
+        isa => simd::conv2d_forward(cx, isa, shape, x, w, y, acc),
     }
     Ok(())
 }
@@ -127,7 +129,7 @@ pub fn conv2d_backward_data<T: Real>(
     }
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_backward_data(shape, w, dy, dx),
-        _ => columns::conv2d_backward_data(cx, shape, w, dy, dx)?,
+        isa => simd::conv2d_backward_data(cx, isa, shape, w, dy, dx),
     }
     Ok(())
 }
@@ -153,7 +155,7 @@ pub fn conv2d_backward_weight<T: Real>(
     }
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_backward_weight(shape, x, dy, dw),
-        _ => columns::conv2d_backward_weight(cx, shape, x, dy, dw)?,
+        isa => simd::conv2d_backward_weight(cx, isa, shape, x, dy, dw),
     }
     Ok(())
 }
