@@ -18,7 +18,7 @@ use handgrad_kernels::{Acc, Context, Isa};
 use crate::error::Result;
 use crate::layers::{At, Layer};
 use crate::loss::{Loss, TargetBuffer};
-use crate::nets::{Activation, Architecture, Bias, Init, Net, Objective, Plan, Point, WeightNorm};
+use crate::nets::{Activation, Architecture, Bias, Convnet, Init, Net, Objective, Plan, Point, WeightNorm};
 use crate::rng::{self, Stream};
 use crate::spec::Seed;
 
@@ -184,6 +184,9 @@ fn architectures() -> Vec<(String, Architecture)> {
             all.push((name, Architecture::Mlp { widths, bias, activation, init, weight_norm }));
         }
     }
+    let (channels, strides) = (vec![3, 2], vec![2, 1]);
+    let convnet = Convnet { image: [9, 10, 2], channels, strides, hidden: 5, classes: 3, scale: 0.4 };
+    all.push(("weight-normalised convnet".to_owned(), Architecture::Convnet(convnet)));
     all
 }
 
@@ -195,19 +198,21 @@ fn layered(cx: &Context, architecture: &Architecture, loss: Loss, n: usize, name
             widths[3] = 1;
             Architecture::Mlp { widths, bias, activation, init, weight_norm }
         }
+        (Architecture::Convnet(convnet), Loss::Logistic) => Architecture::Convnet(Convnet { classes: 1, ..convnet }),
         (architecture, _) => architecture,
     };
     let Some(layers) = architecture.net::<f64>(3)? else { return Ok(Vec::new()) };
     let layers = Arc::new(layers);
-    let mut numbers = vec![0.0; 3 * n + n * layers.outputs()];
+    let inputs = layers.inputs();
+    let mut numbers = vec![0.0; inputs * n + n * layers.outputs()];
     rng::standard_normals(&mut rng::sequential(n as u64, Stream::Data), &mut numbers);
-    let (x, target) = numbers.split_at(3 * n);
+    let (x, target) = numbers.split_at(inputs * n);
     let target: Vec<f64> = match loss {
         Loss::HalfMse | Loss::Mse => target.to_vec(),
         Loss::Logistic => target.iter().map(|value| value.signum()).collect(),
         Loss::SoftmaxXent => (0..n).map(|i| (i % layers.outputs()) as f64).collect(),
     };
-    let params = architecture.initial(3, Seed::Own(1));
+    let params = architecture.initial(inputs, Seed::Own(1));
     let target = TargetBuffer::new(cx, loss, &target)?;
     let objective = Objective { loss, point: Point::new(n, x.into(), (&params).into()), target: target.view() };
     Ok(net(cx, name, &layers, &objective)?.to_vec())

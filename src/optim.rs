@@ -36,6 +36,10 @@ pub struct Optimiser {
     pub weight_average: f64,
     /// Before each evaluation, GD from the current iterate into the valley below; metrics are those of where it ends.
     pub valley_projection: Option<Valley>,
+    /// Stochastic weight averaging: the plain mean of iterates of the end of the run; metrics are those of the mean, with running
+    /// statistics that are taken anew over the training set.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub swa: Option<Swa>,
     /// What is done to the images of an iteration.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augment: Augment,
@@ -192,6 +196,16 @@ pub enum Sam {
     },
 }
 
+/// Which iterates [`Optimiser::swa`] averages (Izmailov et al. 2018).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Swa {
+    /// The first iteration whose parameters count, after its update.
+    pub start: u64,
+    /// Iterations from one that counts to the next.
+    pub every: u64,
+}
+
 /// Gradient descent into the valley below an iterate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,6 +254,7 @@ impl Optimiser {
             sam: Sam::Off,
             weight_average: 0.0,
             valley_projection: None,
+            swa: None,
             augment: Augment::None,
             class_noise: ClassNoise::None,
         }
@@ -252,7 +267,7 @@ impl Optimiser {
             && !self.normalised
             && self.balancedness == 0.0
             && self.sam == Sam::Off
-            && self.weight_average == 0.0
+            && !self.averages()
             && self.augment == Augment::None
             && self.class_noise == ClassNoise::None
     }
@@ -260,6 +275,24 @@ impl Optimiser {
     /// Whether it is gradient steps and nothing else: what the fused kernels of diagonal networks do.
     pub fn is_bare(&self) -> bool {
         self.is_plain() && self.clip.is_none() && self.weight_decay == 0.0
+    }
+
+    /// Whether metrics are those of an average of iterates.
+    pub fn averages(&self) -> bool {
+        self.weight_average > 0.0 || self.swa.is_some()
+    }
+
+    /// a in `average = a·average + (1-a)·w` after an iteration; none if the average stays as it is.
+    pub(crate) fn kept_average(&self, step: u64) -> Option<f64> {
+        match self.swa {
+            None => Some(self.weight_average),
+            // The average follows the iterate until the first one counts.
+            Some(Swa { start, .. }) if step < start => Some(0.0),
+            Some(Swa { start, every }) => {
+                let counted = ((step - start) / every) as f64;
+                (step - start).is_multiple_of(every).then_some(counted / (counted + 1.0))
+            }
+        }
     }
 
     /// Most samples per iteration of a data set of n.
@@ -346,6 +379,11 @@ impl Optimiser {
         if !(0.0..1.0).contains(&self.weight_average) {
             return refuse!("optimiser.weight_average is {}, expected 0 (off) to below 1", self.weight_average);
         }
+        if self.swa.is_some_and(|swa| swa.every == 0) || (self.swa.is_some() && self.weight_average > 0.0) {
+            return refuse!(
+                "optimiser.swa: every is 0, or optimiser.weight_average is on too; average in one way, every 1 or more"
+            );
+        }
         if !self.balancedness.is_finite() || self.balancedness < 0.0 {
             return refuse!("optimiser.balancedness is {}, expected a finite number >= 0", self.balancedness);
         }
@@ -369,6 +407,23 @@ impl Optimiser {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn swa_is_the_plain_mean_of_what_counts() {
+        let optimiser = Optimiser { swa: Some(Swa { start: 3, every: 2 }), ..Optimiser::sgd() };
+        let (mut average, mut counted) = (0.0, Vec::new());
+        for step in 0..10 {
+            let w = (step * step) as f64;
+            if let Some(keep) = optimiser.kept_average(step as u64) {
+                average = keep * average + (1.0 - keep) * w;
+            }
+            if step >= 3 && (step - 3) % 2 == 0 {
+                counted.push(w);
+            }
+            let want = if counted.is_empty() { w } else { counted.iter().sum::<f64>() / counted.len() as f64 };
+            assert!((average - want).abs() <= 1e-12, "{step}: {average}, not {want}");
+        }
+    }
 
     #[test]
     fn the_last_batch_of_an_epoch_is_what_is_left() {

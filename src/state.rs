@@ -34,7 +34,7 @@ impl<T: Real> State<T> {
     /// Every replica at its parameters, replica by replica.
     pub fn at(seeds: &[Seed], params: &[f64], optimiser: &Optimiser) -> State<T> {
         let params: Vec<T> = params.iter().copied().map(T::from_f64).collect();
-        let average = if optimiser.weight_average > 0.0 { params.clone() } else { Vec::new() };
+        let average = if optimiser.averages() { params.clone() } else { Vec::new() };
         let memory = vec![T::ZERO; optimiser.rule.memory() * params.len()];
         let statistics = Vec::new();
         State { step: 0, seeds: seeds.to_vec(), diverged: vec![None; seeds.len()], params, average, statistics, memory }

@@ -30,6 +30,9 @@ pub enum Outcome {
 pub trait Progress: Sync {
     /// `steps` iterations (summed over replicas) are done; `loss` is a current training loss.
     fn advanced(&self, steps: u64, loss: f64);
+
+    /// Something that the user should know, in a line; passed over by default.
+    fn note(&self, _line: &str) {}
 }
 
 /// Nobody is told.
@@ -76,6 +79,8 @@ pub(crate) struct Trained {
 const SLICE: u64 = 16_384;
 /// See [`SLICE`].
 const SLICE_SAMPLES: u64 = 1 << 22;
+/// Most numbers that the layers of a network give between these looks: large networks look after every few iterations.
+const SLICE_NUMBERS: u64 = 1 << 31;
 
 impl Job<'_> {
     /// Trains from the checkpoint, or from the start, to the end.
@@ -89,7 +94,8 @@ impl Job<'_> {
             _ => Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps),
         };
         let draws: Vec<Draws> = seeds.iter().map(draws).collect::<Result<_>>()?;
-        let slice = (SLICE_SAMPLES / run.optimiser.batch_size(data.n()) as u64).clamp(1, SLICE);
+        let batch = run.optimiser.batch_size(data.n()) as u64;
+        let slice = (SLICE_SAMPLES / batch).min(SLICE_NUMBERS / (batch * net.activations() as u64)).clamp(1, SLICE);
         let points = spec.evaluate.points(run.steps);
         let kept = self.kept(net.params());
         let row = seeds.len() * spec.metrics.len() + kept;
@@ -105,7 +111,8 @@ impl Job<'_> {
         )
         .with_statistics(&net.initial_statistics());
         let initial: Vec<f64> = begin.params.iter().map(|value| value.to_f64()).collect();
-        let saved = self.checkpoint.map_or(Ok(None), |path| Checkpoint::<T>::read(path, cx, seeds))?;
+        let read = |path| Checkpoint::<T>::read(path, cx, seeds, &|line| self.progress.note(line));
+        let saved = self.checkpoint.map_or(Ok(None), read)?;
         let Checkpoint { mut state, mut table } = saved.unwrap_or(Checkpoint { state: begin, table: Vec::new() });
         let loss_column = spec.metrics.iter().position(|metric| metric.name == "train_loss");
         let mut loss = f64::NAN;
@@ -176,12 +183,13 @@ impl Job<'_> {
         let measured = floor.as_deref().unwrap_or(state.measured());
         let count = net.params();
         let mut row = vec![f64::NAN; state.replicas() * self.spec.metrics.len()];
-        let running = state.statistics.len() / state.replicas();
+        let all_statistics = net.measured_statistics(self.cx, state)?;
+        let running = all_statistics.len() / state.replicas();
         let (mut params, mut origins, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut wanted, mut places) = (Vec::new(), Vec::new());
         for (replica, seed) in state.seeds.iter().enumerate().filter(|(replica, _)| state.diverged[*replica].is_none()) {
             params.extend(measured[replica * count..][..count].iter().map(|value| value.to_f64()));
-            statistics.extend(state.statistics[replica * running..][..running].iter().map(|value| value.to_f64()));
+            statistics.extend(all_statistics[replica * running..][..running].iter().map(|value| value.to_f64()));
             origins.extend_from_slice(&initial[replica * count..][..count]);
             let mut due: Vec<Metric> = Vec::new();
             let mut due_places = Vec::new();

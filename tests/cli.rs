@@ -397,6 +397,45 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert_eq!(std::fs::read(whole.join("arrays.npz")).unwrap(), std::fs::read(interrupted.join("arrays.npz")).unwrap());
 }
 
+/// A network of images with everything that a state holds: momentum, running statistics, augmentation, 100 steps.
+#[test]
+fn a_killed_run_of_images_resumes_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, threads: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let arguments = [
+            &["run", "sparse/fig7", "--scale", "smoke", "--set", "steps=100", "--set", "seed=0", "--threads", threads][..],
+            &["--set", "runs.standard-constant.optimiser.class_noise={\"kind\":\"dynamic\",\"probability\":0.1}"],
+            &["--out", out.to_str().unwrap(), "--checkpoint-every", "0"],
+            more,
+        ]
+        .concat();
+        handgrad(&arguments)
+    };
+    let whole = run("whole", "1", &[]).output().unwrap();
+    assert!(whole.status.success(), "{}", text(&whole.stderr));
+    let mut killed = 0;
+    for attempt in 0..60 {
+        let more: &[&str] = if attempt > 0 { &["--resume"] } else { &[] };
+        let mut child = run("interrupted", "2", more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(300 + 170 * (attempt % 4)));
+        let finished = child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if finished {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed >= 1, "the run must have been unfinished when it was killed");
+    let last = run("interrupted", "2", &["--resume"]).output().unwrap();
+    assert!(last.status.success(), "{}", text(&last.stderr));
+    let file = |run: &str, name: &str| std::fs::read(folder.path().join(run).join(name)).unwrap();
+    for name in ["metrics.csv", "arrays.npz"] {
+        assert!(file("whole", name) == file("interrupted", name), "killed {killed} times: {name} differs");
+    }
+}
+
 #[test]
 fn signals_save_and_exit_75() {
     let folder = tempfile::tempdir().unwrap();

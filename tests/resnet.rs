@@ -1,4 +1,4 @@
-//! Residual networks: five steps of PyTorch's in f64, and gradients of a whole network.
+//! Residual networks: five steps of PyTorch's in f64, gradients of whole networks, and steps that stop and go on.
 
 mod common;
 
@@ -6,14 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{Quiet, golden};
+use handgrad::data::images::{Augment, ClassNoise, Source};
 use handgrad::data::npz::Npz;
+use handgrad::data::{Data, Dataset};
+use handgrad::draws::Draws;
 use handgrad::kernels::testing::{Cases, cpu_contexts};
 use handgrad::kernels::{Context, Isa};
 use handgrad::loss::{Loss, TargetBuffer};
-use handgrad::nets::{Architecture, Net, Objective, Plan, Point, Resnet, StateDict};
+use handgrad::nets::{Architecture, Net, Objective, Plan, Point, Resnet, StateDict, Training};
+use handgrad::optim::{Batch, Optimiser, Rule, Sampling, Swa};
 use handgrad::replay::{Files, Line, Replay, replay_images};
 use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
+use handgrad::state::State;
 
 /// The network of the fixture.
 const NARROW: Resnet = Resnet { depth: 18, width: 16, classes: 10, image: [32, 32, 3], preactivation: false };
@@ -185,4 +190,88 @@ fn gradients_of_whole_networks() {
             }
         }
     }
+}
+
+/// A narrow network on digits, with everything that a state holds.
+fn training(cx: &Context, net: &Architecture, data: &Dataset, optimiser: &Optimiser) -> (Training<f32>, State<f32>, [Draws; 1]) {
+    let schedule = Schedule::Cosine { peak: 0.05, floor: 0.0 };
+    let training = Training::<f32>::new(cx, net, data, Loss::SoftmaxXent, schedule, optimiser.clone(), 100).unwrap();
+    let seed = Seed::Own(5);
+    let state = State::new(&[seed], |seed| net.initial(data.d, seed), optimiser).with_statistics(&training.initial_statistics());
+    let draws = Draws::new(optimiser.batch, seed, 0, data.n(), 100).unwrap();
+    (training, state, [draws])
+}
+
+fn digits() -> (Architecture, Dataset, Optimiser) {
+    let data = Data::Images { source: Source::Digits, train: Some(200), test: Some(50), seed: 0 }.load().unwrap();
+    let net = Resnet { depth: 18, width: 3, classes: 10, image: [8, 8, 1], preactivation: false };
+    let optimiser = Optimiser {
+        batch: Batch::Random { size: 16, sampling: Sampling::DropLast },
+        rule: Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false },
+        weight_decay: 5e-4,
+        augment: Augment::CropFlip { padding: 1 },
+        class_noise: ClassNoise::Dynamic { probability: 0.1 },
+        ..Optimiser::gd()
+    };
+    (Architecture::Resnet(net), data, optimiser)
+}
+
+#[test]
+fn a_hundred_steps_are_fifty_and_fifty_at_any_number_of_threads() {
+    let (net, data, optimiser) = digits();
+    for cx in cpu_contexts().iter().filter(|cx| cx.isa() != Isa::Scalar) {
+        let on = |threads: usize, stop: Option<u64>| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (first, mut state, draws) = training(cx, &net, &data, &optimiser);
+                if let Some(stop) = stop {
+                    first.advance(cx, &mut state, &draws, stop).unwrap();
+                }
+                // What goes on knows nothing but the state.
+                let (second, ..) = training(cx, &net, &data, &optimiser);
+                second.advance(cx, &mut state, &draws, 100).unwrap();
+                state
+            })
+        };
+        let whole = on(1, None);
+        assert!(whole.diverged[0].is_none() && whole.params.iter().chain(&whole.statistics).all(|value| value.is_finite()));
+        assert_eq!(whole, on(1, Some(50)), "{}", cx.variant());
+        assert_eq!(whole, on(2, Some(50)), "{}", cx.variant());
+        assert_eq!(whole, on(2, Some(37)), "{}", cx.variant());
+    }
+}
+
+/// The statistics of an average of iterates are those of the training set there: of one batch, its moments.
+#[test]
+fn averaged_weights_have_statistics_of_their_own() {
+    let (net, data, optimiser) = digits();
+    let batch = Batch::Random { size: data.n(), sampling: Sampling::Fixed };
+    let swa = Some(Swa { start: 2, every: 3 });
+    let plain = Optimiser { batch, augment: Augment::None, class_noise: ClassNoise::None, ..optimiser };
+    let optimiser = Optimiser { swa, ..plain.clone() };
+    let cx = Context::cpu().unwrap();
+    let (training_of_mean, mut state, draws) = training(&cx, &net, &data, &optimiser);
+    let (training_of_last, mut last, _) = training(&cx, &net, &data, &plain);
+    let mut mean = vec![0.0f64; last.params.len()];
+    for step in 1..=9 {
+        training_of_mean.advance(&cx, &mut state, &draws, step).unwrap();
+        training_of_last.advance(&cx, &mut last, &draws, step).unwrap();
+        // Iterations 2, 5 and 8 count, after their updates.
+        if step % 3 == 0 {
+            mean.iter_mut().zip(&last.params).for_each(|(mean, &w)| *mean += f64::from(w) / 3.0);
+        }
+    }
+    assert_eq!(state.params, last.params);
+    let far = state.average.iter().zip(&mean).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+    assert!(far <= 1e-6, "{far:e}");
+    assert_eq!(training_of_last.measured_statistics(&cx, &last).unwrap(), last.statistics);
+
+    let layers = Arc::new(net.net::<f32>(data.d).unwrap().unwrap());
+    let mut plan = Plan::new(&cx, Arc::clone(&layers), data.n()).unwrap();
+    let x: Vec<f32> = data.x.iter().map(|&x| x as f32).collect();
+    plan.forward_train(&cx, Point::new(data.n(), (&x).into(), (&state.average).into())).unwrap();
+    let mut want = vec![0.0f32; layers.statistics()];
+    plan.move_statistics(&cx, data.n(), Some(1.0), (&mut want).into()).unwrap();
+    assert_eq!(training_of_mean.measured_statistics(&cx, &state).unwrap(), want);
+    assert!(want != last.statistics);
 }

@@ -88,7 +88,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let replicas = spec.seeds().len() as u64;
     let steps = spec.runs.iter().map(|run| run.steps * replicas).sum();
-    let bar = Bar::new(steps);
+    let bar = match data.image {
+        None => Bar::new(steps),
+        Some(_) => {
+            let images = spec.runs.iter().map(|run| run.optimiser.batch_size(data.n())).max().unwrap_or(1);
+            Bar::with_rate(steps, images, "images/s")
+        }
+    };
     let started = Instant::now();
     let options = Options { threads: arguments.threads, folder: Some(&folder), stop: &stop, checkpoint_every, progress: &bar };
     let outcome = execute(&cx, &spec, data, &options);

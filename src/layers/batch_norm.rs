@@ -99,13 +99,21 @@ impl<T: Real> Layer<T> for BatchNorm {
         Ok(batchnorm_forward(cx, &shape, at.x, self.moments(saved.view())?, self.two(at.w)?, y)?)
     }
 
-    fn move_statistics(&self, cx: &Context, n: usize, saved: View<'_, T>, mut statistics: ViewMut<'_, T>) -> Result<()> {
+    fn move_statistics(
+        &self,
+        cx: &Context,
+        n: usize,
+        share: Option<f64>,
+        saved: View<'_, T>,
+        mut statistics: ViewMut<'_, T>,
+    ) -> Result<()> {
         let rows = (n * self.pixels) as f64;
         let (running_mean, running_variance) = statistics.split_at(self.channels)?;
         let [mean, variance] = self.two(saved)?;
-        let keep = T::from_f64(1.0 - MOMENTUM);
-        scale_add(cx, keep, (T::from_f64(MOMENTUM), mean), running_mean)?;
-        Ok(scale_add(cx, keep, (T::from_f64(MOMENTUM * rows / (rows - 1.0)), variance), running_variance)?)
+        let share = share.unwrap_or(MOMENTUM);
+        let keep = T::from_f64(1.0 - share);
+        scale_add(cx, keep, (T::from_f64(share), mean), running_mean)?;
+        Ok(scale_add(cx, keep, (T::from_f64(share * rows / (rows - 1.0)), variance), running_variance)?)
     }
 
     fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {

@@ -11,6 +11,7 @@ mod average_pool;
 mod batch_norm;
 mod conv2d;
 mod linear;
+mod multiply;
 mod residual;
 mod scale;
 mod sum;
@@ -24,6 +25,7 @@ pub use average_pool::AveragePool;
 pub use batch_norm::BatchNorm;
 pub use conv2d::Conv2d;
 pub use linear::Linear;
+pub use multiply::Multiply;
 pub use residual::Residual;
 pub use scale::Scale;
 pub use sum::Sum;
@@ -133,11 +135,18 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         self.forward(cx, at, y)
     }
 
-    /// Moves the running statistics on by what [`Layer::forward_train`] saw.
+    /// Moves the running statistics on by what [`Layer::forward_train`] saw: a share of the way there, by default the layer's own.
     ///
     /// # Errors
     /// As [`Layer::forward`].
-    fn move_statistics(&self, _cx: &Context, _n: usize, _saved: View<'_, T>, _statistics: ViewMut<'_, T>) -> Result<()> {
+    fn move_statistics(
+        &self,
+        _cx: &Context,
+        _n: usize,
+        _share: Option<f64>,
+        _saved: View<'_, T>,
+        _statistics: ViewMut<'_, T>,
+    ) -> Result<()> {
         Ok(())
     }
 

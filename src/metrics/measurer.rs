@@ -31,6 +31,7 @@ impl Measurer {
         net.check_data(data.d, loss, data.outputs())?;
         let family = match net {
             Architecture::Resnet(resnet) => Family::Images(images::Measurer::new(&data, resnet.net()?, loss)?),
+            Architecture::Convnet(convnet) => Family::Images(images::Measurer::new(&data, convnet.net()?, loss)?),
             _ => match net.net::<f64>(data.d)? {
                 None => Family::Diagonal(diagonal::Measurer::new(&data, loss)),
                 Some(layers) => Family::Layered(layered::Measurer::new(&data, layers, loss)?),

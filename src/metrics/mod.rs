@@ -125,6 +125,7 @@ impl Metric {
             Architecture::DeepDiagonal { depth, .. } => (self.layered, "deep diagonal", *depth),
             Architecture::Mlp { widths, .. } => (self.layered, "multilayer", widths.len() - 1),
             Architecture::Resnet(_) => (self.images, "residual", 5),
+            Architecture::Convnet(convnet) => (self.images, "convolutional", convnet.channels.len() + 1),
         };
         if definition.is_none() {
             return refuse!("metric `{name}` is not defined for {kind} networks");

@@ -5,7 +5,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::init::Init;
-use super::{Net, Resnet};
+use super::{Convnet, Net, Resnet};
 use crate::error::{Result, refuse};
 use crate::layers::{self, Activate, Gain, Layer, Linear, Scale, Sum};
 use crate::loss::Loss;
@@ -60,6 +60,8 @@ pub enum Architecture {
     },
     /// A residual network of images.
     Resnet(Resnet),
+    /// A weight-normalised convnet.
+    Convnet(Convnet),
 }
 
 /// Elementwise functions between layers.
@@ -173,6 +175,7 @@ impl Architecture {
                 init.check(widths.len() - 1)
             }
             Architecture::Resnet(resnet) => resnet.check(),
+            Architecture::Convnet(convnet) => convnet.check(),
             _ => Ok(()),
         }
     }
@@ -193,16 +196,16 @@ impl Architecture {
                 )
             }
             Architecture::Mlp { .. } => Ok(()),
-            Architecture::Resnet(Resnet { image, .. }) if image.iter().product::<usize>() != d => {
-                refuse!(
-                    "net.image {image:?} has {} numbers, the data have {d} features; make them equal",
-                    image.iter().product::<usize>()
-                )
+            Architecture::Resnet(Resnet { image, classes, .. }) | Architecture::Convnet(Convnet { image, classes, .. }) => {
+                let numbers = image.iter().product::<usize>();
+                if numbers != d {
+                    return refuse!("net.image {image:?} has {numbers} numbers, the data have {d} features; make them equal");
+                }
+                if loss.targets(*classes) != targets {
+                    return refuse!("net.classes is {classes}, the data have {targets} targets per sample");
+                }
+                Ok(())
             }
-            Architecture::Resnet(Resnet { classes, .. }) if loss.targets(*classes) != targets => {
-                refuse!("net.classes is {classes}, the data have {targets} targets per sample")
-            }
-            Architecture::Resnet(_) => Ok(()),
             _ if targets != 1 => refuse!("net: one output, the data have {targets} targets per sample"),
             _ => Ok(()),
         }
@@ -217,6 +220,7 @@ impl Architecture {
         match *self {
             Architecture::Diagonal { .. } | Architecture::Squared { .. } => return Ok(None),
             Architecture::Resnet(resnet) => return resnet.net().map(Some),
+            Architecture::Convnet(ref convnet) => return convnet.net().map(Some),
             Architecture::DeepDiagonal { depth, activation, .. } => {
                 for index in 0..depth {
                     layers.push(Box::new(Scale { width: d }));
@@ -252,7 +256,7 @@ impl Architecture {
         match self {
             Architecture::Diagonal { .. } => false,
             Architecture::DeepDiagonal { deviation, .. } => *deviation > 0.0,
-            Architecture::Squared { .. } | Architecture::Mlp { .. } | Architecture::Resnet(_) => true,
+            Architecture::Squared { .. } | Architecture::Mlp { .. } | Architecture::Resnet(_) | Architecture::Convnet(_) => true,
         }
     }
 
@@ -272,6 +276,7 @@ impl Architecture {
                 weights
             }
             Architecture::Resnet(resnet) => resnet.initial(&mut stream),
+            Architecture::Convnet(convnet) => convnet.initial(&mut stream),
             Architecture::Mlp { widths, bias, init, weight_norm, .. } => {
                 let mut params = Vec::new();
                 for (index, pair) in widths.windows(2).enumerate() {

@@ -2,6 +2,7 @@
 //! train ([`Training`]).
 
 mod architecture;
+mod convnet;
 mod graph;
 mod init;
 mod method;
@@ -15,6 +16,7 @@ mod stepper;
 mod training;
 
 pub use architecture::{Activation, Architecture, Bias, WeightNorm};
+pub use convnet::Convnet;
 pub use init::{Init, Law};
 pub use net::{Net, Node, Parameter, Source};
 pub use plan::{Objective, Plan, Point};

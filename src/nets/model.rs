@@ -39,10 +39,18 @@ impl<T: Real> Model<T> {
     }
 
     /// Moves running statistics on by what the last [`Model::forward`] over n samples saw.
-    pub(super) fn move_statistics(&self, cx: &Context, n: usize, statistics: ViewMut<'_, T>) -> Result<()> {
+    pub(super) fn move_statistics(&self, cx: &Context, n: usize, share: Option<f64>, statistics: ViewMut<'_, T>) -> Result<()> {
         match self {
             Model::Diagonal(..) => Ok(()),
-            Model::Layered(plan) => plan.move_statistics(cx, n, statistics),
+            Model::Layered(plan) => plan.move_statistics(cx, n, share, statistics),
+        }
+    }
+
+    /// Running statistics.
+    pub(super) fn statistics(&self) -> usize {
+        match self {
+            Model::Diagonal(..) => 0,
+            Model::Layered(plan) => plan.net().statistics(),
         }
     }
 

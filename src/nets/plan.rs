@@ -126,16 +126,17 @@ impl<T: Real> Plan<T> {
         self.outputs(point.n)
     }
 
-    /// Moves the running statistics on by what the last [`Plan::forward_train`] over n samples saw.
+    /// Moves the running statistics on by what the last [`Plan::forward_train`] over n samples saw: a share of the way there, by
+    /// default the layers' own.
     ///
     /// # Errors
     /// If the length does not fit.
-    pub fn move_statistics(&self, cx: &Context, n: usize, mut statistics: ViewMut<'_, T>) -> Result<()> {
+    pub fn move_statistics(&self, cx: &Context, n: usize, share: Option<f64>, mut statistics: ViewMut<'_, T>) -> Result<()> {
         for (index, Node { layer, .. }) in self.net.nodes().iter().enumerate() {
             let range = self.net.statistics_range(index);
             if !range.is_empty() {
                 let saved = self.saved.view().part(self.saved_starts[index], layer.saved())?;
-                layer.move_statistics(cx, n, saved, statistics.part(range.start, range.len())?)?;
+                layer.move_statistics(cx, n, share, saved, statistics.part(range.start, range.len())?)?;
             }
         }
         Ok(())

@@ -31,13 +31,13 @@ const OP: &str = "training step";
 
 /// Working memory of one replica's step.
 #[derive(Debug)]
-pub(super) struct Stepper<'a, T: Real> {
+pub(super) struct Stepper<T: Real> {
     model: Model<T>,
     shape: DiagonalShape,
     params: usize,
     outputs: usize,
     loss: Loss,
-    optimiser: &'a Optimiser,
+    optimiser: Optimiser,
     /// Inputs of the iteration's batch.
     x: Buffer<T>,
     /// The same before augmentation, if there is any.
@@ -94,7 +94,7 @@ impl<'a, T: Real> Iterations<'a, T> {
     }
 }
 
-impl<'a, T: Real> Stepper<'a, T> {
+impl<T: Real> Stepper<T> {
     /// For batches of at most `batch` samples.
     pub(super) fn new(
         cx: &Context,
@@ -102,7 +102,7 @@ impl<'a, T: Real> Stepper<'a, T> {
         net: Option<&Arc<Net<T>>>,
         batch: usize,
         loss: Loss,
-        optimiser: &'a Optimiser,
+        optimiser: &Optimiser,
     ) -> Result<Self> {
         let (most, sampled) = if optimiser.label_noise == LabelNoise::Sampled { (shape.n, shape.n) } else { (batch, 0) };
         let params = net.map_or(2 * shape.d, |net| net.params());
@@ -115,7 +115,7 @@ impl<'a, T: Real> Stepper<'a, T> {
             params,
             outputs,
             loss,
-            optimiser,
+            optimiser: optimiser.clone(),
             x: numbers(batch * shape.stride)?,
             plain_x: numbers(if optimiser.augment == Augment::None { 0 } else { batch * shape.stride })?,
             target: TargetBuffer::new(cx, loss, &vec![0.0; targets])?,
@@ -193,14 +193,27 @@ impl<'a, T: Real> Stepper<'a, T> {
                 return Ok(Some(at));
             }
             let seen = if self.is_whole(iterations.batch()) { self.shape.n } else { iterations.batch() };
-            self.model.move_statistics(cx, seen, memory.statistics.reborrow())?;
+            self.model.move_statistics(cx, seen, None, memory.statistics.reborrow())?;
             self.update(cx, iterations.rates[iteration], step, memory)?;
-            if !memory.average.is_empty() {
-                let keep = T::from_f64(self.optimiser.weight_average);
+            if let (false, Some(keep)) = (memory.average.is_empty(), self.optimiser.kept_average(step)) {
+                let keep = T::from_f64(keep);
                 scale_add(cx, keep, (T::ONE - keep, memory.params.view()), memory.average.reborrow())?;
             }
         }
         self.divergence()
+    }
+
+    /// Running statistics of a network with these parameters, averaged over all batches of a data set in its order.
+    pub(super) fn statistics(&mut self, cx: &Context, data: Samples<'_, T>, params: View<'_, T>, batch: usize) -> Result<Vec<T>> {
+        let DiagonalShape { n, stride, .. } = self.shape;
+        let mut statistics = Vec::new();
+        for (index, start) in (0..n).step_by(batch).enumerate() {
+            let seen = batch.min(n - start);
+            self.model.forward(cx, Point::new(seen, data.x.part(start * stride, seen * stride)?, params))?;
+            statistics.resize(self.model.statistics(), T::ZERO);
+            self.model.move_statistics(cx, seen, Some(1.0 / (index + 1) as f64), (&mut statistics).into())?;
+        }
+        Ok(statistics)
     }
 
     /// The first iteration that was noted to diverge.

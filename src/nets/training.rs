@@ -1,7 +1,7 @@
 //! Networks in training: the fused kernels where the update is plain, [`super::stepper`] where it is not.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handgrad_kernels::deep_diagonal::{DeepDiagonalShape, deep_diagonal_sgd};
 use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear_sgd};
@@ -48,6 +48,8 @@ pub struct Training<T: Real> {
     replicas: Replicas,
     optimiser: Optimiser,
     steps: u64,
+    /// Working memory of composed steps, kept from one call to the next.
+    stepper: Mutex<Option<Stepper<T>>>,
 }
 
 /// What replicas have of their own besides what they draw.
@@ -176,12 +178,19 @@ impl<T: Real> Training<T> {
             composed_on(cx.device(), net, &optimiser)?;
         }
         let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &y)?));
-        Ok(Training { method, net: layered, shape, n, params, x, target, image, loss, replicas, optimiser, steps })
+        let stepper = Mutex::default();
+        Ok(Training { method, net: layered, shape, n, params, x, target, image, loss, replicas, optimiser, steps, stepper })
     }
 
     /// Parameters of one replica.
     pub fn params(&self) -> usize {
         self.params
+    }
+
+    /// Numbers that its layers give for a sample.
+    pub fn activations(&self) -> usize {
+        let of_layers = |net: &Arc<Net<T>>| net.nodes().iter().map(|node| node.layer.outputs()).sum();
+        self.net.as_ref().map_or(1, of_layers)
     }
 
     /// Where the running statistics of one replica start.
@@ -233,7 +242,13 @@ impl<T: Real> Training<T> {
             x.extend_from_slice(&row[..self.shape.d]);
         }
         let shape = DiagonalShape { stride: self.shape.d, ..self.shape };
-        Ok(Training { method: Method::Composed, shape, x: Arc::new(Buffer::from_slice(cx, &x)?), ..self })
+        Ok(Training {
+            method: Method::Composed,
+            shape,
+            x: Arc::new(Buffer::from_slice(cx, &x)?),
+            stepper: Mutex::default(),
+            ..self
+        })
     }
 
     /// Trains every replica that has not diverged until `state.step` is `until`. `draws`: one per replica.
@@ -245,7 +260,7 @@ impl<T: Real> Training<T> {
         let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
         let factor = self.rate_factor();
         let mut resident = Resident::new(cx, state)?;
-        let mut stepper = None;
+        let mut stepper = self.kept_stepper().take();
         let (mut order, mut rates) = (Vec::new(), Vec::<T>::new());
         while state.step < until && !state.is_over() {
             let batches = self.optimiser.batches(state.step, self.n);
@@ -305,6 +320,7 @@ impl<T: Real> Training<T> {
             }
             state.step += count;
         }
+        *self.kept_stepper() = stepper;
         resident.back(state)?;
         state.step = until.max(state.step);
         Ok(())
@@ -316,6 +332,12 @@ impl<T: Real> Training<T> {
             Replicas::Alike(_) => 0,
             Replicas::Own(own) => (own[replica].set * self.n) as u32,
         }
+    }
+
+    /// The working memory that the last call left.
+    fn kept_stepper(&self) -> MutexGuard<'_, Option<Stepper<T>>> {
+        // It holds nothing between steps that a panic elsewhere could break.
+        self.stepper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Steps of a fused kernel; full ones take the whole data set each.
@@ -369,6 +391,29 @@ impl<T: Real> Training<T> {
         Ok(())
     }
 
+    /// The running statistics that belong to the measured parameters: those of the state, or for an average of iterates those of the
+    /// training set at it, batch by batch; replica by replica.
+    ///
+    /// # Errors
+    /// If a kernel refuses its arguments.
+    pub fn measured_statistics(&self, cx: &Context, state: &State<T>) -> Result<Vec<T>> {
+        if !self.optimiser.averages() || state.statistics.is_empty() {
+            return Ok(state.statistics.clone());
+        }
+        let most = self.optimiser.batch_size(self.n);
+        let mut kept = self.kept_stepper();
+        let stepper = match &mut *kept {
+            Some(stepper) => stepper,
+            None => kept.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?),
+        };
+        let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
+        let mut all = Vec::with_capacity(state.statistics.len());
+        for params in state.measured().chunks_exact(self.params) {
+            all.extend(stepper.statistics(cx, data, Buffer::from_slice(cx, params)?.view(), most)?);
+        }
+        Ok(all)
+    }
+
     /// Where full-batch GD from the measured parameters leads.
     ///
     /// # Errors
@@ -382,6 +427,7 @@ impl<T: Real> Training<T> {
             replicas: Replicas::Alike(Schedule::Constant { peak: valley.lr }),
             optimiser: Optimiser::gd(),
             steps: valley.steps,
+            stepper: Mutex::default(),
             ..*self
         };
         let (params, none) = (state.measured().to_vec(), Vec::new());
@@ -405,7 +451,7 @@ fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Res
         (optimiser.balancedness != 0.0, "balancedness"),
         (optimiser.augment != Augment::None, "the augmentation of images"),
         (optimiser.class_noise != ClassNoise::None, "random classes"),
-        (matches!(net, Architecture::Resnet(_)), "convolution"),
+        (matches!(net, Architecture::Resnet(_) | Architecture::Convnet(_)), "convolution"),
         (matches!(optimiser.sam, Sam::Sample { .. }), "the sharpness-aware gradient of single samples"),
     ];
     match missing.iter().find(|(asked, _)| *asked) {

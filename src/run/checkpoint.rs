@@ -1,7 +1,7 @@
 //! A group's state and what it has measured so far, in one safetensors file that is replaced as a whole.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use handgrad_kernels::{Context, Dtype, Real};
 use safetensors::tensor::{Dtype as Kind, SafeTensors, TensorView};
@@ -20,7 +20,8 @@ pub struct Checkpoint<T> {
 }
 
 impl<T: Real> Checkpoint<T> {
-    /// Writes beside `path`, then renames: a reader sees the old file or the new one, never a part.
+    /// Writes beside `path`, then renames: a reader sees the old file or the new one, never a part. The file before it stays, as
+    /// [`previous`] names it.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -49,14 +50,34 @@ impl<T: Real> Checkpoint<T> {
             ("variant".to_owned(), cx.variant().to_owned()),
         ]);
         let bytes = safetensors::serialize(views, Some(header)).map_err(failed)?;
+        if path.exists() {
+            let previous = previous(path);
+            std::fs::rename(path, &previous).map_err(Error::io("rename", path))?;
+        }
         super::folder::replace(path, &bytes)
     }
 
-    /// The checkpoint at `path`, if there is one.
+    /// The checkpoint at `path`, if there is one. If it is damaged or missing, the one before it; `note` is told so in a line.
     ///
     /// # Errors
-    /// If it cannot be read, belongs to other seeds, or was computed with another instruction set or device, whose bits differ.
-    pub fn read(path: &Path, cx: &Context, seeds: &[Seed]) -> Result<Option<Checkpoint<T>>> {
+    /// If neither can be read, or it belongs to other seeds, or was computed with another instruction set or device, whose bits
+    /// differ.
+    pub fn read(path: &Path, cx: &Context, seeds: &[Seed], note: &dyn Fn(&str)) -> Result<Option<Checkpoint<T>>> {
+        let last = Checkpoint::read_one(path, cx, seeds);
+        if matches!(last, Ok(Some(_))) || !previous(path).exists() {
+            return last;
+        }
+        let why = last.err().map_or_else(|| format!("{}: not there", path.display()), |error| error.to_string());
+        match Checkpoint::read_one(&previous(path), cx, seeds)? {
+            Some(before) => {
+                note(&format!("{why}; continuing from the checkpoint before it, of step {}", before.state.step));
+                Ok(Some(before))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn read_one(path: &Path, cx: &Context, seeds: &[Seed]) -> Result<Option<Checkpoint<T>>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -95,6 +116,11 @@ impl<T: Real> Checkpoint<T> {
     }
 }
 
+/// Where the checkpoint before the one at a path is.
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("previous.safetensors")
+}
+
 #[cfg(test)]
 mod tests {
     use handgrad_kernels::Isa;
@@ -120,7 +146,7 @@ mod tests {
         let (path, cx) = (folder.path().join("a.safetensors"), Context::cpu().unwrap());
         let table = [0.1, f64::NAN, -0.0, 1e-300];
         Checkpoint::write(&path, &cx, &state(), &table).unwrap();
-        let read = Checkpoint::<f32>::read(&path, &cx, &state().seeds).unwrap().unwrap();
+        let read = Checkpoint::<f32>::read(&path, &cx, &state().seeds, &|_| {}).unwrap().unwrap();
         assert_eq!(read.state, state());
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&read.table), bits(&table));
@@ -129,18 +155,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_cut_off_anywhere_gives_way_to_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, cx) = (folder.path().join("a.safetensors"), Context::cpu().unwrap());
+        let later = State { step: 20, ..state() };
+        Checkpoint::write(&path, &cx, &state(), &[1.0]).unwrap();
+        Checkpoint::write(&path, &cx, &later, &[1.0, 2.0]).unwrap();
+        let notes = std::cell::RefCell::new(Vec::new());
+        let read = || Checkpoint::<f32>::read(&path, &cx, &state().seeds, &|line| notes.borrow_mut().push(line.to_owned()));
+        assert_eq!(read().unwrap().unwrap().state, later);
+        assert!(notes.borrow().is_empty());
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let before = read().unwrap().unwrap();
+            assert_eq!((before.state, before.table), (state(), vec![1.0]), "cut at {cut}");
+        }
+        assert_eq!(notes.borrow().len(), whole.len());
+        assert!(notes.borrow()[0].contains("continuing from the checkpoint before it, of step 12"), "{}", notes.borrow()[0]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read().unwrap().unwrap().state, state());
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (path, cx) = (folder.path().join("a.safetensors"), Context::cpu().unwrap());
-        assert_eq!(Checkpoint::<f32>::read(&path, &cx, &state().seeds).unwrap(), None);
+        assert_eq!(Checkpoint::<f32>::read(&path, &cx, &state().seeds, &|_| {}).unwrap(), None);
         Checkpoint::write(&path, &cx, &state(), &[]).unwrap();
         let line = |result: Result<Option<Checkpoint<f32>>>| result.unwrap_err().to_string();
-        assert!(line(Checkpoint::read(&path, &cx, &[Seed::Own(1)])).contains("it is of other seeds"));
+        assert!(line(Checkpoint::read(&path, &cx, &[Seed::Own(1)], &|_| {})).contains("it is of other seeds"));
         if cx.isa() != Isa::Scalar {
             let scalar = Context::cpu_with(Isa::Scalar).unwrap();
-            assert!(line(Checkpoint::read(&path, &scalar, &state().seeds)).contains("continue with HANDGRAD_ISA="));
+            assert!(line(Checkpoint::read(&path, &scalar, &state().seeds, &|_| {})).contains("continue with HANDGRAD_ISA="));
         }
         std::fs::write(&path, b"half a che").unwrap();
-        assert!(line(Checkpoint::read(&path, &cx, &state().seeds)).contains("not a checkpoint"));
+        assert!(line(Checkpoint::read(&path, &cx, &state().seeds, &|_| {})).contains("not a checkpoint"));
     }
 }

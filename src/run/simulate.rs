@@ -128,7 +128,8 @@ pub(super) fn carry_out(
     let started = Instant::now();
     let told = Told { progress: options.progress, left: AtomicU64::new(run.steps) };
     let Seed::Own(own) = seed else { return refuse!("spec: the figure has no replica of the paper's; set seeds.paper=false") };
-    let saved = checkpoint.map_or(Ok(None), |path| Checkpoint::<f64>::read(path, cx, &[seed]))?;
+    let saved =
+        checkpoint.map_or(Ok(None), |path| Checkpoint::<f64>::read(path, cx, &[seed], &|line| options.progress.note(line)))?;
     let done = match saved {
         Some(done) => done,
         None if options.stop.load(Ordering::Relaxed) => {

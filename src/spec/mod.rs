@@ -12,7 +12,7 @@ use crate::draws::Order;
 use crate::error::{Error, Result, nearest, refuse};
 use crate::loss::Loss;
 use crate::metrics;
-use crate::nets::{Architecture, Resnet};
+use crate::nets::{Architecture, Convnet, Resnet};
 use crate::optim::Optimiser;
 use crate::schedule::Schedule;
 
@@ -389,16 +389,22 @@ impl Spec {
     /// # Errors
     /// If the spec is not of images, or these cannot be read.
     pub fn with_images(&self, source: &images::Source) -> Result<Spec> {
-        let (Data::Images { train, test, seed, .. }, Architecture::Resnet(resnet)) = (&self.data, &self.net) else {
+        let (Data::Images { train, test, seed, .. }, Architecture::Resnet(_) | Architecture::Convnet(_)) =
+            (&self.data, &self.net)
+        else {
             return refuse!("--data {source}: this figure is not of images; leave it out, or see --set data.kind");
         };
         let set = source.load(*seed)?;
         let limit = |wanted: &Option<usize>, all: usize| wanted.map(|wanted| wanted.min(all));
         let (train, test) = (limit(train, set.train.len()), limit(test, set.test.len()));
         let data = Data::Images { source: source.clone(), train, test, seed: *seed };
-        let net = Resnet { image: [set.height, set.width, set.channels], classes: set.classes, ..*resnet };
         let mut spec = Spec { title: self.title.replace(&self.data.name(), &data.name()), ..self.clone() };
-        (spec.data, spec.net) = (data, Architecture::Resnet(net));
+        spec.data = data;
+        if let Architecture::Resnet(Resnet { image, classes, .. }) | Architecture::Convnet(Convnet { image, classes, .. }) =
+            &mut spec.net
+        {
+            (*image, *classes) = ([set.height, set.width, set.channels], set.classes);
+        }
         spec.overrides.push(format!("data={source}"));
         Ok(spec)
     }

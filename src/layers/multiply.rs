@@ -1,0 +1,80 @@
+use handgrad_kernels::combine::combine;
+use handgrad_kernels::norm::inner_product;
+use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
+
+use super::{Along, At, Layer, Slot};
+use crate::error::Result;
+
+/// y = ρ x with one number ρ, its parameter, for all.
+///
+/// ρ goes through the host: on a device every pass waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multiply {
+    /// Numbers per row.
+    pub width: usize,
+}
+
+/// The one number of a vector.
+fn number<T: Real>(w: View<'_, T>) -> Result<T> {
+    Ok(w.to_vec()?.first().copied().unwrap_or(T::ZERO))
+}
+
+/// Sets the one number of a vector, or adds to it.
+fn put<T: Real>(cx: &Context, value: T, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    Ok(combine(cx, [(T::ONE, Buffer::from_slice(cx, &[value])?.view())], to, acc)?)
+}
+
+impl<T: Real> Layer<T> for Multiply {
+    fn inputs(&self) -> usize {
+        self.width
+    }
+
+    fn outputs(&self) -> usize {
+        self.width
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        vec![Slot::new("scale", &[1])]
+    }
+
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        Ok(combine(cx, [(number(at.w)?, at.x)], y, Acc::Set)?)
+    }
+
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        Ok(combine(cx, [(number(at.w)?, dy)], dx, acc)?)
+    }
+
+    /// ⟨x, dy⟩.
+    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        put(cx, inner_product(cx, at.x, dy)?, dw, acc)
+    }
+
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
+        Ok(combine(cx, [(number(along.w)?, at.x), (number(at.w)?, along.x)], y_tangent, Acc::Set)?)
+    }
+
+    fn backward_data_tangent(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        along: Along<'_, T>,
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dx_tangent: ViewMut<'_, T>,
+    ) -> Result<()> {
+        Ok(combine(cx, [(number(along.w)?, dy), (number(at.w)?, dy_tangent)], dx_tangent, Acc::Set)?)
+    }
+
+    fn backward_weight_tangent(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        along: Along<'_, T>,
+        dy: View<'_, T>,
+        dy_tangent: View<'_, T>,
+        dw_tangent: ViewMut<'_, T>,
+    ) -> Result<()> {
+        put(cx, inner_product(cx, along.x, dy)? + inner_product(cx, at.x, dy_tangent)?, dw_tangent, Acc::Set)
+    }
+}
