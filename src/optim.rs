@@ -38,18 +38,14 @@ pub struct Optimiser {
     pub valley_projection: Option<Valley>,
     /// Stochastic weight averaging: the plain mean of iterates of the end of the run; metrics are those of the mean, with running
     /// statistics that are taken anew over the training set.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub swa: Option<Swa>,
     /// What is done to the images of an iteration.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub augment: Augment,
     /// Random labels in the place of an iteration's classes.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     pub class_noise: ClassNoise,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// From a gradient g to an update.

@@ -81,9 +81,8 @@ impl Convnet {
         let gain = |numbers: usize| Gain::Frozen(self.scale * (numbers as f64).sqrt());
         for (index, (&k, &stride)) in self.channels.iter().zip(&self.strides).enumerate() {
             let gain = gain(9 * k * x.image[2]);
-            x = graph.convolution(format!("conv{}", index + 1), x, [k, 3, stride, 0], |graph, name, layer, x, image| {
-                graph.layer(name, WeightNorm { layer, gain }, x, image)
-            });
+            let (layer, image) = x.convolved([k, 3, stride, 0]);
+            x = graph.layer(format!("conv{}", index + 1), WeightNorm { layer, gain }, x, image);
             x = graph.relu(format!("relu{}", index + 1), x);
             graph.features();
         }

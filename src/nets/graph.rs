@@ -22,6 +22,14 @@ impl Output {
     fn numbers(self) -> usize {
         self.image.iter().product()
     }
+
+    /// The convolution with k channels, a window, a stride and zeros around the image; and the image that it gives.
+    pub(super) fn convolved(self, [k, size, stride, pad]: [usize; 4]) -> (Conv2d, Image) {
+        let [h, w, c] = self.image;
+        let shape = Conv2dShape { n: 1, h, w, c, k, size, stride, pad };
+        let [rows, columns] = shape.out();
+        (Conv2d { shape }, [rows, columns, k])
+    }
 }
 
 /// A network on its way.
@@ -51,23 +59,10 @@ impl<T: Real> Graph<T> {
         Output { from: Source::Node(self.nodes.len() - 1), image }
     }
 
-    /// A layer of the convolution from x with k channels.
-    pub(super) fn convolution(
-        &mut self,
-        name: String,
-        x: Output,
-        [k, size, stride, pad]: [usize; 4],
-        layer: impl FnOnce(&mut Self, String, Conv2d, Output, Image) -> Output,
-    ) -> Output {
-        let [h, w, c] = x.image;
-        let shape = Conv2dShape { n: 1, h, w, c, k, size, stride, pad };
-        let [rows, columns] = shape.out();
-        layer(self, name, Conv2d { shape }, x, [rows, columns, k])
-    }
-
     /// Convolution without bias.
     pub(super) fn conv(&mut self, name: String, x: Output, sizes: [usize; 4]) -> Output {
-        self.convolution(name, x, sizes, |graph, name, conv, x, image| graph.layer(name, conv, x, image))
+        let (layer, image) = x.convolved(sizes);
+        self.layer(name, layer, x, image)
     }
 
     /// Batch normalisation.

@@ -8,6 +8,9 @@ use crate::{Acc, Isa, Real};
 /// Numbers of x that one task works on: they stay in the second-level cache between its two passes.
 const TASK: usize = 1 << 15;
 
+/// Numbers whose moments are taken at once: few enough for their rounding not to be seen after the merge in f64.
+const GROUP: usize = 1 << 13;
+
 /// Numbers of whole rows that one task works on.
 fn task(c: usize) -> usize {
     (TASK / c).max(1) * c
@@ -79,7 +82,7 @@ impl Group {
 
 pub(super) fn batchnorm_moments<T: Real>(isa: Isa, shape: &BatchNormShape, x: &[T], mean: &mut [T], variance: &mut [T]) {
     let c = shape.c;
-    let groups: Vec<Group> = x.par_chunks(task(c)).map(|x| Group::of(isa, c, x)).collect();
+    let groups: Vec<Group> = x.par_chunks((GROUP / c).max(1) * c).map(|x| Group::of(isa, c, x)).collect();
     let mut all = Group { count: 0.0, mean: vec![0.0; c], squares: vec![0.0; c] };
     groups.iter().for_each(|group| all.merge(group));
     for (channel, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {

@@ -8,11 +8,13 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::Conv2dShape;
-use super::tile::{Loop, Tile, lanes, most_rows, parts, vectors};
+use super::tile::{Loop, Tile, groups, lanes, most_rows, parts};
 use crate::{Acc, Context, Isa, Real};
 
 /// Bytes of weights that tiles go through again and again: they stay in the second-level cache.
 const PANEL: usize = 1 << 18;
+/// Products that are summed in one register before they are added to the result: rounding grows with their number.
+const RUN: usize = 256;
 /// Bytes of images that are laid out at once.
 const GROUP: usize = 1 << 19;
 /// Windows whose products are summed in registers before they are added to dw.
@@ -91,7 +93,7 @@ struct Correlation<'a, T> {
     window_steps: [usize; 2],
     /// Rows of a window, and numbers in each.
     window: [usize; 2],
-    /// A row per number of a window; as many numbers in it as fill the vectors of the result's channels.
+    /// Per group of the result's channels, for every number of a window those of the channels, in whole vectors.
     weights: &'a [T],
     /// Rows, columns and channels of the result.
     result: [usize; 3],
@@ -104,13 +106,10 @@ struct Correlation<'a, T> {
 impl<T: Real> Correlation<'_, T> {
     fn run(&self, padded: &[T], to: &mut [T]) {
         let &Correlation { isa, window: [window_rows, window], result: [rows, columns, channels], .. } = self;
-        let width = lanes::<T>(isa);
-        let padded_channels = channels.div_ceil(width) * width;
-        let mut first = 0;
-        while first < channels {
-            let vectors = vectors(isa, (channels - first).div_ceil(width));
-            let of_tile = (vectors * width).min(channels - first);
-            let panel = PANEL / (vectors * width * size_of::<T>());
+        for (first, vectors) in groups::<T>(isa, channels) {
+            let width = vectors * lanes::<T>(isa);
+            let of_tile = width.min(channels - first);
+            let panel = RUN.min(PANEL / (width * size_of::<T>()));
             // All of a window at once, or a part of one of its rows.
             let (rows_at_once, numbers_at_once) =
                 if window_rows * window <= panel { (window_rows, window) } else { (1, panel.min(window)) };
@@ -118,10 +117,10 @@ impl<T: Real> Correlation<'_, T> {
                 for (number, count) in parts(window, numbers_at_once) {
                     let loops = [
                         Loop { count: 1, a: 0, b: 0 },
-                        Loop { count: rows_at_once, a: self.from.row(), b: window * padded_channels },
-                        Loop { count, a: 1, b: padded_channels },
+                        Loop { count: rows_at_once, a: self.from.row(), b: window * width },
+                        Loop { count, a: 1, b: width },
                     ];
-                    let weights = &self.weights[(row * window + number) * padded_channels + first..];
+                    let weights = &self.weights[first * window_rows * window + (row * window + number) * width..];
                     let add = self.add || row > 0 || number > 0;
                     let start = self.window_start + row * self.from.row() + number;
                     for (image, to) in padded.chunks_exact(self.from.image()).zip(to.chunks_exact_mut(self.to_steps[0])) {
@@ -143,23 +142,22 @@ impl<T: Real> Correlation<'_, T> {
                     }
                 }
             }
-            first += of_tile;
         }
     }
 }
 
-/// `to[i][k] = from[k][i]`: rows of `to` are `stride` apart, and zero from k on up to that.
-fn transpose<T: Real>(from: &[T], k: usize, stride: usize, to: &mut [T]) {
-    let columns = from.len() / k;
-    to.fill(T::ZERO);
-    // A few rows of `from` at a time, so that every cache line of `to` is written at once.
-    const BLOCK: usize = 16;
-    for first in (0..k).step_by(BLOCK) {
-        let block = BLOCK.min(k - first);
-        for (column, to) in to.chunks_exact_mut(stride).enumerate() {
-            for (place, to) in to[first..first + block].iter_mut().enumerate() {
-                *to = from[(first + place) * columns + column];
-            }
+/// Packs numbers by groups of channels, whole vectors of each: `fill(i, first channel, numbers)` for i below `count`.
+fn pack<T: Real>(isa: Isa, count: usize, channels: usize, to: &mut [T], fill: impl Fn(usize, usize, &mut [T])) {
+    let mut rest = to;
+    for (first, vectors) in groups::<T>(isa, channels) {
+        let width = vectors * lanes::<T>(isa);
+        let (group, after) = rest.split_at_mut(count * width);
+        rest = after;
+        let there = width.min(channels - first);
+        for (i, to) in group.chunks_exact_mut(width).enumerate() {
+            let (here, beyond) = to.split_at_mut(there);
+            fill(i, first, here);
+            beyond.fill(T::ZERO);
         }
     }
 }
@@ -181,9 +179,11 @@ impl Conv2dShape {
 pub(super) fn conv2d_forward<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], w: &[T], y: &mut [T], acc: Acc) {
     let &Conv2dShape { n, c, k, size, stride, .. } = shape;
     let ([rows, columns], from) = (shape.out(), shape.padded_input());
-    let padded_k = Conv2dShape::stride::<T>(isa, k);
-    let mut weights = cx.scratch(shape.window() * padded_k);
-    transpose(w, k, padded_k, &mut weights);
+    let window = shape.window();
+    let mut weights = cx.scratch(window * Conv2dShape::stride::<T>(isa, k));
+    pack(isa, window, k, &mut weights, |number, first, to| {
+        to.iter_mut().enumerate().for_each(|(place, to)| *to = w[(first + place) * window + number]);
+    });
     let correlation = Correlation {
         isa,
         from,
@@ -236,17 +236,17 @@ pub(super) fn conv2d_backward_data<T: Real>(cx: &Context, isa: Isa, shape: &Conv
     let padded_c = Conv2dShape::stride::<T>(isa, c);
     // Every phase has its own taps; together they are all taps.
     let mut weights = cx.scratch(size * size * k * padded_c);
-    weights.fill(T::ZERO);
     let mut rest = &mut *weights;
     let mut packed = Vec::new();
     for (down, across) in vertical.iter().flat_map(|down| horizontal.iter().map(move |across| (down, across))) {
-        let taps = down.taps.iter().flat_map(|&r| across.taps.iter().map(move |&s| (r, s)));
-        let (here, after) = rest.split_at_mut(down.taps.len() * across.taps.len() * k * padded_c);
-        for ((r, s), to) in taps.zip(here.chunks_exact_mut(k * padded_c)) {
-            for (o, to) in to.chunks_exact_mut(padded_c).enumerate() {
-                to[..c].copy_from_slice(&w[((o * size + r) * size + s) * c..][..c]);
-            }
-        }
+        let (taps_down, taps_across) = (&down.taps, &across.taps);
+        let numbers = taps_down.len() * taps_across.len() * k;
+        let (here, after) = rest.split_at_mut(numbers * padded_c);
+        pack(isa, numbers, c, here, |number, first, to| {
+            let (tap, o) = (number / k, number % k);
+            let (r, s) = (taps_down[tap / taps_across.len()], taps_across[tap % taps_across.len()]);
+            to.copy_from_slice(&w[((o * size + r) * size + s) * c + first..][..to.len()]);
+        });
         packed.push((down, across, &*here));
         rest = after;
     }
@@ -308,38 +308,41 @@ pub(super) fn conv2d_backward_weight<T: Real>(cx: &Context, isa: Isa, shape: &Co
 fn add_products<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], dy: &[T], sums: &mut [T]) {
     let &Conv2dShape { c, k, size, stride, .. } = shape;
     let ([rows, columns], from, padded_k) = (shape.out(), shape.padded_input(), Conv2dShape::stride::<T>(isa, k));
-    let images = dy.len() / (rows * columns * k);
-    let width = lanes::<T>(isa);
-    // Whole vectors of dy.
-    let mut packed = cx.scratch::<T>(if padded_k == k { 0 } else { dy.len() / k * padded_k });
-    for (packed, dy) in packed.chunks_exact_mut(padded_k).zip(dy.chunks_exact(k)) {
-        packed[..k].copy_from_slice(dy);
-        packed[k..].fill(T::ZERO);
+    let windows = dy.len() / k;
+    let images = windows / (rows * columns);
+    // The channels of one full group lie as they should.
+    let is_packed = padded_k == k && groups::<T>(isa, k).count() == 1;
+    let mut packed = cx.scratch::<T>(if is_packed { 0 } else { windows * padded_k });
+    if !is_packed {
+        pack(isa, windows, k, &mut packed, |window, first, to| {
+            to.copy_from_slice(&dy[window * k + first..][..to.len()]);
+        });
     }
-    let dy = if padded_k == k { dy } else { &packed };
+    let dy = if is_packed { dy } else { &packed };
     // A few rows of one image, or a few images.
     let rows_at_once = WINDOWS.div_ceil(columns).min(rows);
     let images_at_once = if rows_at_once < rows { 1 } else { WINDOWS.div_ceil(rows * columns).min(images) };
     from.with(cx, x, |padded| {
         for image in (0..images).step_by(images_at_once) {
             for i in (0..rows).step_by(rows_at_once) {
-                let loops = [
-                    Loop { count: images_at_once.min(images - image), a: from.image(), b: rows * columns * padded_k },
-                    Loop { count: rows_at_once.min(rows - i), a: stride * from.row(), b: columns * padded_k },
-                    Loop { count: columns, a: stride * c, b: padded_k },
-                ];
-                let (x, dy) =
-                    (&padded[image * from.image() + i * stride * from.row()..], &dy[(image * rows + i) * columns * padded_k..]);
-                for r in 0..size {
-                    let mut first = 0;
-                    while first < padded_k {
-                        let vectors = vectors(isa, (padded_k - first) / width);
+                let loops = |width: usize| {
+                    [
+                        Loop { count: images_at_once.min(images - image), a: from.image(), b: rows * columns * width },
+                        Loop { count: rows_at_once.min(rows - i), a: stride * from.row(), b: columns * width },
+                        Loop { count: columns, a: stride * c, b: width },
+                    ]
+                };
+                let x = &padded[image * from.image() + i * stride * from.row()..];
+                for (first, vectors) in groups::<T>(isa, k) {
+                    let width = vectors * lanes::<T>(isa);
+                    let dy = &dy[first * windows + (image * rows + i) * columns * width..];
+                    for r in 0..size {
                         for (number, count) in parts(size * c, most_rows(isa, vectors)) {
-                            let tile = Tile { rows: count, lanes: vectors * width, loops, a_row: 1, c_row: padded_k, add: true };
+                            let loops = loops(width);
+                            let tile = Tile { rows: count, lanes: width, loops, a_row: 1, c_row: padded_k, add: true };
                             let to = &mut sums[(r * size * c + number) * padded_k + first..];
-                            T::conv2d_tile(tile, isa, &x[r * from.row() + number..], &dy[first..], to);
+                            T::conv2d_tile(tile, isa, &x[r * from.row() + number..], dy, to);
                         }
-                        first += vectors * width;
                     }
                 }
             }

@@ -35,7 +35,7 @@ pub(super) fn lanes<T: Real>(isa: Isa) -> usize {
 }
 
 /// Vectors of a tile where so many are left: as many as leave registers for rows that hide the latency of the sums.
-pub(super) fn vectors(isa: Isa, left: usize) -> usize {
+fn vectors(isa: Isa, left: usize) -> usize {
     match left {
         4.. if isa == Isa::Avx512 => 4,
         2.. => 2,
@@ -47,6 +47,20 @@ pub(super) fn vectors(isa: Isa, left: usize) -> usize {
 pub(super) fn most_rows(isa: Isa, vectors: usize) -> usize {
     let registers = if isa == Isa::Avx512 { 32 } else { 16 };
     ((registers - vectors - 1) / vectors).min(MOST_ROWS)
+}
+
+/// The vectors of so many channels, in groups that fill a tile's width: the first channel of each, and its vectors. Numbers of a
+/// group lie together, so that a tile reads one run of them.
+pub(super) fn groups<T: Real>(isa: Isa, channels: usize) -> impl Iterator<Item = (usize, usize)> {
+    let width = lanes::<T>(isa);
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = channels.saturating_sub(first).div_ceil(width);
+        let vectors = vectors(isa, left);
+        let group = (left > 0).then_some((first, vectors));
+        first += vectors * width;
+        group
+    })
 }
 
 /// `total` in parts of nearly one size, at most `most`: where each starts, and its length.
