@@ -53,7 +53,7 @@ impl Extent {
     fn of(scale: Scale) -> Extent {
         let cifar_like = |train, test| Source::CifarLike { train, test };
         let color = [32, 32, 3];
-        let (evaluations, seeds, batch) = (21, 4, 256);
+        let (evaluations, seeds, batch) = (21, 20, 256);
         match scale {
             Scale::Smoke => Extent {
                 source: Source::Digits,
