@@ -92,7 +92,8 @@ fn worst(names: &serde_json::Value, got: impl Fn(&str) -> f64) -> (f64, String) 
 }
 
 /// In f32 a gradient jumps where rounding takes the input of a ReLU across 0. The fixture's 16 images have inputs of 1.4e-7 and
-/// 1.7e-6 in the last group; to flip the first, as PyTorch's own f32 does, is an error of 1.8e-2 in the norm of one tensor.
+/// 1.7e-6 in the last group; to flip the first, as PyTorch's own f32 does, is an error of 1.8e-2 in the norm of one tensor, to
+/// flip the second one of 2.5e-3. Without a flip the error is below 1e-6. Another order of sums may flip them again.
 #[test]
 fn pytorch_is_followed_for_five_steps() {
     let Some(golden) = golden() else { return };
@@ -139,7 +140,7 @@ fn pytorch_is_followed_for_five_steps() {
         let first = worst(&expected["first_gradient_norm"], |name| norm_of(&single.gradients, name));
         println!("{}, f32: first loss {error:e}, first gradients {first:?}", cx.variant());
         assert!(error <= 1e-5, "{error:e}");
-        assert!(first.0 <= 2e-2, "{first:?}");
+        assert!(first.0 <= 1e-3, "{first:?}: 2.5e-3 and 1.8e-2 are those of a flipped ReLU, see above");
         // Two images hardly have an input of a ReLU so near 0.
         let few = |dtype| replayed(cx, &golden, dtype, (2, 1)).gradients;
         let (double, single) = (few(Dtype::F64), few(Dtype::F32));

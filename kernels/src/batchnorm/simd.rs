@@ -9,7 +9,7 @@ use crate::{Acc, Isa, Real};
 const TASK: usize = 1 << 15;
 
 /// Numbers whose moments are taken at once: few enough for their rounding not to be seen after the merge in f64.
-const GROUP: usize = 1 << 13;
+const GROUP: usize = 6 << 10;
 
 /// Numbers of whole rows that one task works on.
 fn task(c: usize) -> usize {
