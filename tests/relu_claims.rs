@@ -1,4 +1,4 @@
-//! Claims of the figures of two-layer ReLU networks come out both ways.
+//! Claims of the figures of ReLU networks come out both ways.
 
 mod common;
 
@@ -57,6 +57,21 @@ fn figure_5() {
     let mut lost = figure(0.1, 0.1, 0.93);
     diverge(&mut lost, "large-50%");
     expect("sparse/fig5", &lost, &[("trains", Fails), ("lazy", Holds)]);
+}
+
+const FIGURE_7: [&str; 4] = ["basic-generalises", "basic-longer-generalises", "basic-sparse", "basic-longer-sparse"];
+
+#[test]
+fn figure_7() {
+    let figure = |by: f64| {
+        synthetic("sparse/fig7", move |run, _, _| {
+            let order = ["constant", "large-10%", "large-30%", "large-50%"];
+            0.5 - by * order.iter().position(|name| *name == run.name).unwrap() as f64
+        })
+    };
+    expect("sparse/fig7", &figure(0.1), &FIGURE_7.map(|id| (id, Holds)));
+    expect("sparse/fig7", &figure(-0.1), &FIGURE_7.map(|id| (id, Fails)));
+    undecided("sparse/fig7", &FIGURE_7);
 }
 
 const FIGURE_9: [&str; 7] =

@@ -1,12 +1,14 @@
 //! Feature sparsity of a layer: the activations that its distinct neurons keep.
 
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
-use super::lanczos::dot;
 use crate::error::{Result, refuse};
 
-/// Multiplications that make a task of their own.
-const TASK: usize = 1 << 18;
+/// Neurons whose correlations with later ones are computed together.
+const BLOCK: usize = 64;
 
 /// A layer's neurons on a set of samples, ready to be counted at any threshold.
 #[derive(Clone, Debug)]
@@ -65,18 +67,26 @@ impl Features {
         let finite = features.iter().all(|value| value.is_finite());
         let column = |j: usize| -> Vec<f64> { features.chunks_exact(neurons).map(|row| row[j]).collect() };
         let mut live: Vec<Neuron> = Vec::new();
-        // Centred columns of unit norm, or NaN if constant.
-        let mut directions: Vec<Vec<f64>> = Vec::new();
+        // Centred columns of unit norm, or NaN if constant, one after another.
+        let mut directions: Vec<f64> = Vec::new();
         for column in (0..neurons).map(column).filter(|column| column.iter().any(|&value| value > 0.0)) {
             let nonzero = column.iter().filter(|&&value| value != 0.0).count();
-            let direction = standardised(column);
-            live.par_iter_mut().zip(&directions).with_min_len(TASK.div_ceil(samples)).for_each(|(earlier, other)| {
-                // `max` passes over NaN, as `min` would, and rounding must not lift a correlation above 1.
-                earlier.repeated = earlier.repeated.max(dot(other, &direction).abs()).min(1.0);
-            });
             live.push(Neuron { nonzero, repeated: f64::NEG_INFINITY });
-            directions.push(direction);
+            directions.extend(standardised(column));
         }
+        let all = MatRef::from_row_major_slice(&directions, live.len(), samples);
+        live.par_chunks_mut(BLOCK).enumerate().for_each(|(block, neurons)| {
+            let (first, count) = (block * BLOCK, neurons.len());
+            let rest = all.subrows(first, all.nrows() - first);
+            let mut correlations = Mat::zeros(count, rest.nrows());
+            matmul(&mut correlations, Accum::Replace, rest.subrows(0, count), rest.transpose(), 1.0, Par::Seq);
+            for (i, neuron) in neurons.iter_mut().enumerate() {
+                for j in i + 1..rest.nrows() {
+                    // `max` passes over NaN, as `min` would, and rounding must not lift a correlation above 1.
+                    neuron.repeated = neuron.repeated.max(correlations[(i, j)].abs()).min(1.0);
+                }
+            }
+        });
         Ok(Features { samples, neurons, finite, live })
     }
 

@@ -131,8 +131,7 @@ fn declare(scale: Scale) -> Spec {
         runs.extend(usual_runs);
     }
     let data = Data::Images { source, train: Some(train), test, seed: 0 };
-    let title =
-        format!("ResNet-18, width {width}, on {}: SGD with large step sizes learns sparse features, Figure 7", data.name());
+    let title = format!("ResNet-18, width {width}, on {}: large step sizes, Figure 7", data.name());
     let metrics = ["train_loss", "train_error", "test_error", "active.3", "active.4"].into_iter().chain(SPARSITY);
     let panel = |metric: &str, title: &str, log| Panel::new(metric, title, log);
     let of_setting = |prefix: &str, name: &str| -> Vec<Panel> {
