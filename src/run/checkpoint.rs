@@ -20,8 +20,8 @@ pub struct Checkpoint<T> {
 }
 
 impl<T: Real> Checkpoint<T> {
-    /// Writes beside `path`, then renames: a reader sees the old file or the new one, never a part. The file before it stays, as
-    /// [`previous`] names it.
+    /// Writes beside `path`, then renames: a reader sees the old file or the new one, never a part. The file before it stays,
+    /// as `<name>.previous.safetensors`.
     ///
     /// # Errors
     /// If the file cannot be written.
