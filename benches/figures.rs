@@ -11,13 +11,6 @@ use handgrad::metrics::DiagonalNtk;
 use handgrad::rng::{Stream, sequential, standard_normals};
 use handgrad::run::{Options, execute};
 use handgrad::spec::Scale;
-use handgrad::train::Progress;
-
-struct Quiet;
-
-impl Progress for Quiet {
-    fn advanced(&self, _steps: u64, _loss: f64) {}
-}
 
 fn ntk_rank(c: &mut Criterion) {
     let data = Data::SparseRegression { n: 80, d: 200, support: 20, test: 400, generator: Generator::Xoshiro, seed: 0 };
@@ -39,7 +32,7 @@ fn fig2(c: &mut Criterion) {
     group.bench_function("paper scale, one seed", |bencher| {
         bencher.iter(|| {
             let options =
-                Options { threads: 0, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &Quiet };
+                Options { threads: 0, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &() };
             execute(&cx, &spec, data.clone(), &options).expect("a spec that runs")
         });
     });

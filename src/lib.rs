@@ -10,14 +10,12 @@
 //! # fn main() -> handgrad::Result<()> {
 //! let figure = experiments::find("sparse/fig2")?;
 //! let spec = (figure.declare)(Scale::Smoke).with_overrides(&["steps=200".into(), "seed=0..2".into()])?;
-//! # struct Quiet;
-//! # impl handgrad::train::Progress for Quiet { fn advanced(&self, _: u64, _: f64) {} }
 //! let options = run::Options {
 //!     threads: 1,
 //!     folder: None, // keep nothing
 //!     stop: &AtomicBool::new(false),
 //!     checkpoint_every: Duration::from_secs(60),
-//!     progress: &Quiet,
+//!     progress: &(), // nobody is told
 //! };
 //! let (results, _) = run::execute(&kernels::Context::cpu()?, &spec, spec.data.load()?, &options)?;
 //! let small = results.run("small").expect("declared above");

@@ -8,7 +8,7 @@ use handgrad_kernels::{Context, Real};
 
 use crate::draws::Draws;
 use crate::error::{Error, Result};
-use crate::metrics::{self, Measurer, Metric};
+use crate::metrics::{self, Measurer, Metric, Replicas};
 use crate::nets::Training;
 use crate::run::checkpoint::Checkpoint;
 use crate::spec::{Run, Seed, Spec, applies};
@@ -88,7 +88,7 @@ impl Job<'_> {
         let Job { cx, spec, run, seeds, .. } = *self;
         let data = self.measurer.data();
         let (schedule, optimiser) = (run.schedule.clone(), run.optimiser.clone());
-        let net = Training::<T>::new(cx, spec.net_of(run), data, spec.loss, schedule, optimiser, run.steps)?;
+        let net = Training::<T>::new(cx, spec.net_of(run), data, spec.loss_of(run), schedule, optimiser, run.steps)?;
         let draws = |&seed: &Seed| match (&data.order, seed) {
             (Some(order), Seed::Paper) => Draws::published(order, run.optimiser.batch, run.steps),
             _ => Draws::new(run.optimiser.batch, seed, run.paper_order_seed, data.n(), run.steps),
@@ -203,7 +203,9 @@ impl Job<'_> {
             wanted.push(due);
             places.push(due_places);
         }
-        let values = self.measurer.measure(self.cx.host(), &params, &origins, &statistics, &wanted)?;
+        let batch = self.run.optimiser.batch_size(self.measurer.data().n());
+        let replicas = Replicas { params: &params, initial: &origins, statistics: &statistics, batch };
+        let values = self.measurer.measure(self.cx.host(), replicas, &wanted)?;
         for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
             row[*place] = *value;
         }

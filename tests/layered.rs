@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Quiet, golden};
+use common::golden;
 use handgrad::data::{Dataset, npz::Npz};
 use handgrad::draws::Draws;
 use handgrad::experiments;
@@ -62,7 +62,7 @@ fn published_traces_are_followed() {
                     momentum: 0.0,
                     dtype,
                 };
-                let (lines, _) = replay(&cx, &npz, &options, &Quiet).unwrap();
+                let (lines, _) = replay(&cx, &npz, &options, &()).unwrap();
                 let near = |step: usize, got: f64, want: &serde_json::Value, tolerance: f64| {
                     let want = want.as_f64().unwrap();
                     let what = format!("figure {figure}, {dtype:?}, {}, step {step}", cx.isa());
@@ -458,7 +458,7 @@ fn initial_parameters_must_be_given() {
         momentum: 0.0,
         dtype: Dtype::F64,
     };
-    let line = replay(&Context::cpu().unwrap(), &npz, &options, &Quiet).unwrap_err().to_string();
+    let line = replay(&Context::cpu().unwrap(), &npz, &options, &()).unwrap_err().to_string();
     assert!(
         line.contains("there is no array `init`; save the 607 initial parameters") || line.contains("`init` has shape"),
         "{line}"

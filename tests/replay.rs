@@ -4,7 +4,6 @@ mod common;
 
 use std::path::Path;
 
-use common::Quiet;
 use handgrad::Result;
 use handgrad::data::npz::{self, Array, Npz};
 use handgrad::kernels::{Context, Isa};
@@ -47,7 +46,7 @@ const fn constant(peak: f64) -> Schedule {
 }
 
 fn replayed(arrays: &Arrays, options: Replay) -> Result<(Vec<Line>, Summary)> {
-    replay(&Context::cpu()?, &saved(arrays), &options, &Quiet)
+    replay(&Context::cpu()?, &saved(arrays), &options, &())
 }
 
 fn measured(arrays: &Arrays, threshold: f64) -> Result<Measured> {
@@ -139,7 +138,7 @@ fn losses_are_those_of_a_scalar_loop() {
                         for (dtype, tolerance) in [(Dtype::F64, 1e-12), (Dtype::F32, 2e-5)] {
                             let options = Replay { loss, schedule: constant(lr), batch, dtype, ..PLAIN };
                             let cx = Context::cpu_with(isa).unwrap();
-                            let (lines, summary) = replay(&cx, &arrays, &options, &Quiet).unwrap();
+                            let (lines, summary) = replay(&cx, &arrays, &options, &()).unwrap();
                             assert_eq!((lines.len(), summary.diverged), (steps, false));
                             for (step, (line, &(train, test))) in lines.iter().zip(&want).enumerate() {
                                 let of = format!("n = {n}, d = {d}, batch {batch}, {isa:?}, {dtype:?}, step {step}");

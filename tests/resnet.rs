@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Quiet, golden};
+use common::golden;
 use handgrad::data::images::{Augment, ClassNoise, Source};
 use handgrad::data::npz::Npz;
 use handgrad::data::{Data, Dataset};
@@ -50,7 +50,7 @@ fn replayed(cx: &Context, golden: &Path, dtype: Dtype, (batch, steps): (usize, u
     let [save, gradients] = ["after", "gradients"].map(|name| folder.path().join(name));
     let init = golden.join("resnet18-w16-init.safetensors");
     let files = Files { init, save: Some(save.clone()), gradients: Some(gradients.clone()) };
-    let (lines, evaluated, summary) = replay_images(cx, &npz, NARROW, &options, &files, &Quiet).unwrap();
+    let (lines, evaluated, summary) = replay_images(cx, &npz, NARROW, &options, &files, &()).unwrap();
     assert!(!summary.diverged);
     let net = Architecture::Resnet(NARROW).net::<f64>(3072).unwrap().unwrap();
     let after = StateDict::read(&save, &net).unwrap();
@@ -211,7 +211,7 @@ fn training(cx: &Context, net: &Architecture, data: &Dataset, optimiser: &Optimi
 }
 
 fn digits() -> (Architecture, Dataset, Optimiser) {
-    let data = Data::Images { source: Source::Digits, train: Some(200), test: Some(50), seed: 0 }.load().unwrap();
+    let data = Data::images(Source::Digits, Some(200), Some(50)).load().unwrap();
     let net = Resnet { depth: 18, width: 3, classes: 10, image: [8, 8, 1], preactivation: false };
     let optimiser = Optimiser {
         batch: Batch::Random { size: 16, sampling: Sampling::DropLast },

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Quiet, fig2, golden, results};
+use common::{fig2, golden, results};
 use handgrad::claims::diverged;
 use handgrad::data::npz::Npz;
 use handgrad::data::{Data, Generator};
@@ -56,7 +56,7 @@ fn losses_follow_the_fixture_step_by_step() {
                 momentum: 0.0,
                 dtype,
             };
-            let (lines, summary) = replay(&cx, &fixture, &options, &Quiet).unwrap();
+            let (lines, summary) = replay(&cx, &fixture, &options, &()).unwrap();
             assert_eq!((lines.len(), summary.diverged), (steps, false));
             for line in &lines {
                 for (got, want) in [(line.train_loss, train[line.step]), (line.test_loss.unwrap(), test[line.step])] {

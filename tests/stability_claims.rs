@@ -180,7 +180,7 @@ fn a_figure_that_simulates_needs_its_name_and_its_own_data() {
             folder: None,
             stop: &stop,
             checkpoint_every: std::time::Duration::from_secs(60),
-            progress: &common::Quiet,
+            progress: &(),
         };
         let cx = handgrad::kernels::Context::cpu().unwrap();
         let line = handgrad::run::execute(&cx, &spec, Default::default(), &options).unwrap_err().to_string();

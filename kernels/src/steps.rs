@@ -70,6 +70,14 @@ impl<'a, T> Steps<'a, T> {
         }
     }
 
+    /// As [`Steps::check`], for operators that take one sample a step.
+    pub(crate) fn check_singles(&self, op: &'static str, n: usize, replicas: usize) -> Result<()> {
+        match self.batch {
+            1 => self.check(op, n, replicas),
+            got => Err(Error::Shape { op, what: "batch", got, expected: "1: one sample a step".to_owned() }),
+        }
+    }
+
     /// The samples, steps x batch, and the step sizes of one of so many replicas.
     pub(crate) fn of(&self, replica: usize, replicas: usize) -> (&'a [u32], &'a [T]) {
         let per_replica = self.order.len() / replicas;

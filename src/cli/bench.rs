@@ -8,7 +8,7 @@ use handgrad::data::{Data, Dataset, Generator};
 use handgrad::draws::Draws;
 use handgrad::kernels::{Context, Real};
 use handgrad::loss::Loss;
-use handgrad::metrics::{self, Measurer};
+use handgrad::metrics::{self, Measurer, Replicas};
 use handgrad::nets::{Activation, Architecture, Bias, Training};
 use handgrad::optim::Optimiser;
 use handgrad::rng::{self, Stream};
@@ -213,7 +213,7 @@ fn time_metric(cx: &Context, arguments: &Arguments, problem: Problem, name: &str
     let mut value = f64::NAN;
     let mut once = || -> Result<f64> {
         let started = Instant::now();
-        value = measurer.measure(cx, &initial, &initial, &[], &wanted)?[0][0];
+        value = measurer.measure(cx, Replicas { initial: &initial, ..Replicas::new(&initial) }, &wanted)?[0][0];
         Ok(started.elapsed().as_secs_f64())
     };
     once()?;

@@ -171,7 +171,8 @@ pub fn replay(arguments: &ReplayArguments) -> Result<()> {
         for (flag, path) in [("--save", &files.save), ("--gradients", &files.gradients)] {
             path.as_ref().map_or(Ok(()), |path| check_output(flag, path, arrays))?;
         }
-        let bar = Bar::new(steps.unwrap_or(npz.shape("y").map_or(0, |shape| shape[0] / batch)) as u64);
+        let images = npz.shape("y").and_then(|shape| shape.first().copied()).unwrap_or(0);
+        let bar = Bar::new(steps.unwrap_or(images.checked_div(*batch).unwrap_or(0)) as u64);
         let outcome = replay_images(&cx, &npz, resnet, &options, &files, &bar);
         bar.finish();
         let (lines, evaluated, summary) = outcome?;

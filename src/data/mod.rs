@@ -1,5 +1,6 @@
 //! Data sets: drawn by a recipe, or arrays of the user's.
 
+mod features;
 pub mod images;
 pub mod npz;
 mod published;
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, refuse};
 use crate::rng::{self, RandomState, Stream};
+pub use features::Features;
 use npz::Npz;
 pub use published::Published;
 pub use support::Target;
@@ -127,12 +129,31 @@ pub enum Data {
         test: Option<usize>,
         /// Seed of our data stream, for images that are drawn.
         seed: u64,
+        /// Only images of these classes, which become 0, 1, ...; none: all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        only: Vec<u32>,
+        /// What is learnt of them.
+        #[serde(default)]
+        labels: Labels,
     },
+    /// What a trained residual network makes of images.
+    Features(Features),
     /// Arrays `x`, `y` (or `beta_star`), optionally `x_test`, `y_test`, of a .npz file.
     Npz {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// What targets say of an image's class c.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// c.
+    #[default]
+    Classes,
+    /// One number per class: 1 at c, 0 elsewhere.
+    OneHot,
 }
 
 /// Random generators that data are drawn with.
@@ -196,9 +217,15 @@ pub struct Dataset {
 
 impl Dataset {
     /// Images and their classes.
-    fn of_images(set: images::ImageSet) -> Dataset {
+    fn of_images(set: images::ImageSet, labels: Labels) -> Dataset {
         let wide = |pixels: &[f32]| pixels.iter().map(|&pixel| f64::from(pixel)).collect();
-        let classes = |labels: &[u32]| labels.iter().map(|&label| f64::from(label)).collect();
+        let classes = |of: &[u32]| match labels {
+            Labels::Classes => of.iter().map(|&label| f64::from(label)).collect(),
+            Labels::OneHot => {
+                let one_hot = |&label: &u32| (0..set.classes).map(move |class| f64::from(u8::from(class == label as usize)));
+                of.iter().flat_map(one_hot).collect()
+            }
+        };
         Dataset {
             d: set.image_len(),
             x: wide(&set.train.pixels),
@@ -283,6 +310,11 @@ impl Dataset {
 }
 
 impl Data {
+    /// The first so many images of a source, and their classes; seed 0.
+    pub fn images(source: images::Source, train: Option<usize>, test: Option<usize>) -> Data {
+        Data::Images { source, train, test, seed: 0, only: Vec::new(), labels: Labels::Classes }
+    }
+
     /// Refuses sizes that make no data set.
     ///
     /// # Errors
@@ -309,6 +341,7 @@ impl Data {
             Data::Images { train: Some(0), .. } => {
                 return refuse!("data.train is 0, expected at least 1 image; null takes all");
             }
+            Data::Features(ref features) => return features.check(),
             Data::Npz { .. } | Data::Published { .. } | Data::Images { .. } => return Ok(()),
         };
         if n == 0 || d == 0 {
@@ -378,8 +411,12 @@ impl Data {
             Data::Own { n: 0, d } => format!("new samples of {d} features in every iteration"),
             Data::Own { n, d } => format!("{n} samples of {d} features"),
             Data::Published { figure } => figure.name().to_owned(),
-            Data::Images { source, train: None, .. } => source.name(),
-            Data::Images { source, train: Some(train), .. } => format!("{}, {train} images", source.name()),
+            Data::Images { source, train, only, .. } => {
+                let classes = if only.is_empty() { String::new() } else { format!(", classes {}", joined(only)) };
+                let images = train.map_or(String::new(), |train| format!(", {train} images"));
+                format!("{}{classes}{images}", source.name())
+            }
+            Data::Features(features) => features.name(),
             Data::Npz { path } => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         }
     }
@@ -407,7 +444,7 @@ impl Data {
                 Ok(Data::Slope { n, generator: Generator::Xoshiro, seed: first.wrapping_add(seed) })
             }
             // A replica's own images would be another task; its start, order and augmentation are its own.
-            Data::Listed { .. } | Data::Own { .. } | Data::Images { .. } => Ok(self.clone()),
+            Data::Listed { .. } | Data::Own { .. } | Data::Images { .. } | Data::Features(_) => Ok(self.clone()),
             Data::Npz { .. } | Data::Published { .. } => {
                 refuse!("{}: arrays cannot be drawn anew for every seed; set seeds.own_data=false", self.name())
             }
@@ -422,10 +459,11 @@ impl Data {
         match self {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
             Data::Published { figure } => figure.load(),
-            Data::Images { source, train, test, seed } => {
-                let set = source.load(*seed)?;
+            Data::Features(features) => features.load(),
+            Data::Images { source, train, test, seed, only, labels } => {
+                let set = source.load(*seed)?.only(only)?;
                 let (all, all_test) = (set.train.len(), set.test.len());
-                Ok(Dataset::of_images(set.first(train.unwrap_or(all), test.unwrap_or(all_test))?))
+                Ok(Dataset::of_images(set.first(train.unwrap_or(all), test.unwrap_or(all_test))?, *labels))
             }
             Data::TeacherStudent { n, d, test, teacher, seed } => Ok(teacher::teacher_student(*n, *test, *d, teacher, *seed).0),
             Data::Support { n, d, support, target, noise, decorrelated, seed } => {
@@ -459,6 +497,10 @@ impl Data {
             }
         }
     }
+}
+
+fn joined(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 fn filled(count: usize, fill: impl FnOnce(&mut [f64])) -> Vec<f64> {

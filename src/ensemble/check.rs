@@ -10,7 +10,7 @@ impl Ensemble {
         if members.is_empty() || self.steps == 0 {
             return refuse!("ensemble: {} members and {} steps, expected at least 1 each", members.len(), self.steps);
         }
-        if let Architecture::Resnet(_) | Architecture::Convnet(_) = self.net {
+        if self.net.is_convolutional() {
             return refuse!("ensemble: networks of images are not for ensembles of tiny ones; train each as a run of its own");
         }
         self.net.check()?;

@@ -2,7 +2,7 @@ use handgrad_kernels::Context;
 
 use super::{Ensemble, Measured, Member, Samples};
 use crate::error::{Result, refuse};
-use crate::metrics::{self, Measurer, Metric};
+use crate::metrics::{self, Measurer, Metric, Replicas};
 
 /// Metrics by name, each member's on its data set.
 #[derive(Debug)]
@@ -42,7 +42,11 @@ impl Named<'_> {
     /// # Errors
     /// As [`Measurer::measure`].
     pub fn of(&self, Measured { member, params, start, .. }: Measured<'_>) -> Result<Vec<f64>> {
-        let mut values = self.measurers[self.sets[member]].measure(self.cx.host(), params, start, &[], &self.wanted)?;
+        let mut values = self.measurers[self.sets[member]].measure(
+            self.cx.host(),
+            Replicas { initial: start, ..Replicas::new(params) },
+            &self.wanted,
+        )?;
         Ok(values.pop().unwrap_or_default())
     }
 }

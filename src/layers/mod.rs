@@ -272,3 +272,16 @@ fn accumulated<T: Real>(
         }
     }
 }
+
+/// The one number of a vector that has one, brought to the host.
+fn number<T: Real>(w: View<'_, T>) -> Result<Option<T>> {
+    Ok(w.to_vec()?.first().copied())
+}
+
+/// Sets the one number of a vector that has one, or adds to it.
+fn put<T: Real>(cx: &Context, value: impl FnOnce() -> Result<T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    Ok(combine(cx, [(T::ONE, Buffer::from_slice(cx, &[value()?])?.view())], to, acc)?)
+}

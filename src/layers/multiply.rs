@@ -1,8 +1,8 @@
 use handgrad_kernels::combine::combine;
 use handgrad_kernels::norm::inner_product;
-use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
-use super::{Along, At, Layer, Slot};
+use super::{Along, At, Layer, Slot, number, put};
 use crate::error::Result;
 
 /// y = ρ x with one number ρ, its parameter, for all.
@@ -14,14 +14,13 @@ pub struct Multiply {
     pub width: usize,
 }
 
-/// The one number of a vector.
-fn number<T: Real>(w: View<'_, T>) -> Result<T> {
-    Ok(w.to_vec()?.first().copied().unwrap_or(T::ZERO))
-}
+impl Multiply {
+    /// The name of the node that multiplies a network's outputs.
+    pub const RHO: &str = "rho";
 
-/// Sets the one number of a vector, or adds to it.
-fn put<T: Real>(cx: &Context, value: T, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-    Ok(combine(cx, [(T::ONE, Buffer::from_slice(cx, &[value])?.view())], to, acc)?)
+    fn rho<T: Real>(w: View<'_, T>) -> Result<T> {
+        Ok(number(w)?.unwrap_or(T::ZERO))
+    }
 }
 
 impl<T: Real> Layer<T> for Multiply {
@@ -38,20 +37,20 @@ impl<T: Real> Layer<T> for Multiply {
     }
 
     fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
-        Ok(combine(cx, [(number(at.w)?, at.x)], y, Acc::Set)?)
+        Ok(combine(cx, [(Self::rho(at.w)?, at.x)], y, Acc::Set)?)
     }
 
     fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        Ok(combine(cx, [(number(at.w)?, dy)], dx, acc)?)
+        Ok(combine(cx, [(Self::rho(at.w)?, dy)], dx, acc)?)
     }
 
     /// ⟨x, dy⟩.
     fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        put(cx, inner_product(cx, at.x, dy)?, dw, acc)
+        put(cx, || Ok(inner_product(cx, at.x, dy)?), dw, acc)
     }
 
     fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
-        Ok(combine(cx, [(number(along.w)?, at.x), (number(at.w)?, along.x)], y_tangent, Acc::Set)?)
+        Ok(combine(cx, [(Self::rho(along.w)?, at.x), (Self::rho(at.w)?, along.x)], y_tangent, Acc::Set)?)
     }
 
     fn backward_data_tangent(
@@ -63,7 +62,7 @@ impl<T: Real> Layer<T> for Multiply {
         dy_tangent: View<'_, T>,
         dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        Ok(combine(cx, [(number(along.w)?, dy), (number(at.w)?, dy_tangent)], dx_tangent, Acc::Set)?)
+        Ok(combine(cx, [(Self::rho(along.w)?, dy), (Self::rho(at.w)?, dy_tangent)], dx_tangent, Acc::Set)?)
     }
 
     fn backward_weight_tangent(
@@ -75,6 +74,6 @@ impl<T: Real> Layer<T> for Multiply {
         dy_tangent: View<'_, T>,
         dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        put(cx, inner_product(cx, along.x, dy)? + inner_product(cx, at.x, dy_tangent)?, dw_tangent, Acc::Set)
+        put(cx, || Ok(inner_product(cx, along.x, dy)? + inner_product(cx, at.x, dy_tangent)?), dw_tangent, Acc::Set)
     }
 }

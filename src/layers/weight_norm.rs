@@ -5,7 +5,7 @@ use handgrad_kernels::weightnorm::{
 };
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
-use super::{Along, At, Layer, Slot};
+use super::{Along, At, Layer, Slot, number, put};
 use crate::error::Result;
 
 /// g of a weight-normalised layer.
@@ -57,7 +57,7 @@ impl<L> WeightNorm<L> {
         let rest = self.weights() + self.gains();
         Ok(Parts {
             direction: w.part(0, self.weights())?,
-            gain: w.part(self.weights(), self.gains())?.to_vec()?.first().copied(),
+            gain: number(w.part(self.weights(), self.gains())?)?,
             rest: w.part(rest, w.len().saturating_sub(rest))?,
         })
     }
@@ -103,14 +103,6 @@ impl<L> WeightNorm<L> {
 /// `to = from`, or `to = to + from`.
 fn copy<T: Real>(cx: &Context, from: View<'_, T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
     Ok(combine(cx, [(T::ONE, from)], to, acc)?)
-}
-
-/// As [`copy`], of one value or none.
-fn put<T: Real>(cx: &Context, value: impl FnOnce() -> Result<T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-    if to.is_empty() {
-        return Ok(());
-    }
-    copy(cx, Buffer::from_slice(cx, &[value()?])?.view(), to, acc)
 }
 
 impl<T: Real, L: Layer<T>> Layer<T> for WeightNorm<L> {

@@ -4,7 +4,7 @@ use handgrad_kernels::Context;
 
 use super::{Metric, diagonal, images, layered};
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use crate::loss::Loss;
 use crate::nets::Architecture;
 
@@ -13,6 +13,26 @@ use crate::nets::Architecture;
 pub struct Measurer {
     data: Arc<Dataset>,
     family: Family,
+}
+
+/// Replicas to measure, one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicas<'a> {
+    /// Parameters.
+    pub params: &'a [f64],
+    /// Parameters that they started from, or none.
+    pub initial: &'a [f64],
+    /// Running statistics, of networks that have them.
+    pub statistics: &'a [f64],
+    /// Samples of an iteration of their training.
+    pub batch: usize,
+}
+
+impl<'a> Replicas<'a> {
+    /// Of networks without running statistics and a known start, in training by single samples.
+    pub fn new(params: &'a [f64]) -> Replicas<'a> {
+        Replicas { params, initial: &[], statistics: &[], batch: 1 }
+    }
 }
 
 #[derive(Debug)]
@@ -45,24 +65,28 @@ impl Measurer {
         &self.data
     }
 
-    /// Values of `wanted[r]` for every replica r of `params`; `initial` are the parameters that they started from, `statistics` the
-    /// running statistics of networks that have them.
+    /// Values of `wanted[r]` for every replica r.
     ///
     /// # Errors
     /// If a kernel refuses its arguments, a metric is not defined for the network, or an eigenvalue or singular value
     /// decomposition does not converge.
-    pub fn measure(
-        &self,
-        cx: &Context,
-        params: &[f64],
-        initial: &[f64],
-        statistics: &[f64],
-        wanted: &[Vec<Metric>],
-    ) -> Result<Vec<Vec<f64>>> {
+    pub fn measure(&self, cx: &Context, replicas: Replicas<'_>, wanted: &[Vec<Metric>]) -> Result<Vec<Vec<f64>>> {
+        let Replicas { params, initial, .. } = replicas;
         match &self.family {
-            Family::Images(measurer) => measurer.measure(cx, &self.data, [params, statistics], wanted),
+            Family::Images(measurer) => measurer.measure(cx, &self.data, replicas, wanted),
             Family::Diagonal(measurer) => measurer.measure(cx, &self.data, params, wanted),
             Family::Layered(measurer) => measurer.measure(cx, &self.data, params, initial, wanted),
+        }
+    }
+
+    /// The margins of all training images, as the metric `margin` takes their mean, of one replica.
+    ///
+    /// # Errors
+    /// As [`Measurer::measure`]; only networks of images have them.
+    pub fn margins(&self, cx: &Context, replica: Replicas<'_>) -> Result<Vec<f64>> {
+        match &self.family {
+            Family::Images(measurer) => measurer.margins(cx, &self.data, replica),
+            _ => refuse!("margins are taken of networks of images only"),
         }
     }
 }
@@ -113,7 +137,7 @@ mod tests {
             ("noise_ratio", 0.5),
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[2.0, 1.0, 0.5, 0.25], &[], &[], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), Replicas::new(&[2.0, 1.0, 0.5, 0.25]), &wanted).unwrap();
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-15, "{name}: {value} against {want}");
         }
@@ -124,7 +148,7 @@ mod tests {
         let measurer = measurer(Dataset { d: 1, x: vec![1.0], y: vec![1.0], ..Dataset::default() });
         let names = ["test_loss", "ntk_rank@1e-15", "teacher_distance", "support_error", "log_off_support"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[1.0, 1.0], &[], &[], &wanted).unwrap();
+        let values = measurer.measure(&Context::cpu().unwrap(), Replicas::new(&[1.0, 1.0]), &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 
@@ -134,7 +158,7 @@ mod tests {
         let names =
             ["train_loss", "hessian_min", "noise_ratio", "noise_mean_error", "noise_variance_error", "noise_covariance_error"];
         let wanted = vec![names.map(|name| parse(name).unwrap()).to_vec()];
-        let values = measurer(data).measure(&Context::cpu().unwrap(), &[f64::NAN, 1.0], &[], &[], &wanted).unwrap();
+        let values = measurer(data).measure(&Context::cpu().unwrap(), Replicas::new(&[f64::NAN, 1.0]), &wanted).unwrap();
         assert!(values[0].iter().all(|value| value.is_nan()), "{values:?}");
     }
 
@@ -183,7 +207,9 @@ mod tests {
         ];
         let wanted = vec![cases.map(|(name, _)| parse(name).unwrap()).to_vec()];
         let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
-        let values = measurer.measure(&Context::cpu().unwrap(), &params, &initial, &[], &wanted).unwrap();
+        let values = measurer
+            .measure(&Context::cpu().unwrap(), Replicas { initial: &initial, ..Replicas::new(&params) }, &wanted)
+            .unwrap();
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-12, "{name}: {value} against {want}");
         }
@@ -196,7 +222,9 @@ mod tests {
         let data = Dataset { d: 2, x: vec![1.0, 0.0, 0.0, 2.0], y: vec![1.0, 1.0], ..Dataset::default() };
         let measurer = Measurer::new(Arc::new(data), &net, Loss::Mse).unwrap();
         let wanted = vec![vec![parse("sharpness").unwrap()]];
-        let values = measurer.measure(&Context::cpu().unwrap(), &[0.3, -0.7], &[0.0, 0.0], &[], &wanted).unwrap();
+        let values = measurer
+            .measure(&Context::cpu().unwrap(), Replicas { initial: &[0.0, 0.0], ..Replicas::new(&[0.3, -0.7]) }, &wanted)
+            .unwrap();
         assert!((values[0][0] - 4.0).abs() <= 1e-9, "{values:?}");
     }
 

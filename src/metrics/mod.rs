@@ -1,5 +1,6 @@
 //! What is measured, by name. A name may carry a layer and a threshold: `l0@1e-50`, `sparsity.1@0.99`.
 
+pub mod collapse;
 pub mod diagonal;
 pub mod directions;
 #[cfg(test)]
@@ -15,7 +16,7 @@ pub mod rank;
 pub mod sparsity;
 pub mod weights;
 
-pub use measurer::Measurer;
+pub use measurer::{Measurer, Replicas};
 pub use ntk::DiagonalNtk;
 
 use crate::error::{Error, Result, nearest, refuse};
@@ -125,7 +126,7 @@ impl Metric {
             Architecture::DeepDiagonal { depth, .. } => (self.layered, "deep diagonal", *depth),
             Architecture::Mlp { widths, .. } => (self.layered, "multilayer", widths.len() - 1),
             Architecture::Resnet(_) => (self.images, "residual", 5),
-            Architecture::Convnet(convnet) => (self.images, "convolutional", convnet.channels.len() + 1),
+            Architecture::Convnet(convnet) => (self.images, "convolutional", convnet.channels.len() + 2),
         };
         if definition.is_none() {
             return refuse!("metric `{name}` is not defined for {kind} networks");

@@ -251,6 +251,11 @@ impl Architecture {
         Net::new(layers, hidden).map(Some)
     }
 
+    /// Whether it sees images as rows and columns.
+    pub fn is_convolutional(&self) -> bool {
+        matches!(self, Architecture::Resnet(_) | Architecture::Convnet(_))
+    }
+
     /// Whether replicas of different seeds start at different parameters.
     pub fn is_random(&self) -> bool {
         match self {

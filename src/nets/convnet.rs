@@ -96,7 +96,7 @@ impl Convnet {
             }
             inputs = outputs;
         }
-        graph.layer("rho".into(), Multiply { width: self.classes }, x, [1, 1, self.classes]);
+        graph.layer(Multiply::RHO.into(), Multiply { width: self.classes }, x, [1, 1, self.classes]);
         graph.finish()
     }
 

@@ -294,13 +294,7 @@ impl<T: Real> Training<T> {
                     self.fused(cx, fused, full, steps, resident.memory(state).params, &mut diverged)?;
                 }
                 Method::Composed => {
-                    let stepper = match &mut stepper {
-                        Some(stepper) => stepper,
-                        None => {
-                            let most = self.optimiser.batch_size(self.n);
-                            stepper.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?)
-                        }
-                    };
+                    let stepper = self.stepper_in(cx, &mut stepper)?;
                     let there = match cx.device() {
                         Device::Cpu => None,
                         Device::Cuda(_) => Some(Buffer::from_slice(cx, &order)?),
@@ -338,6 +332,18 @@ impl<T: Real> Training<T> {
     fn kept_stepper(&self) -> MutexGuard<'_, Option<Stepper<T>>> {
         // It holds nothing between steps that a panic elsewhere could break.
         self.stepper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept, or a new one.
+    fn stepper_in<'a>(&self, cx: &Context, kept: &'a mut Option<Stepper<T>>) -> Result<&'a mut Stepper<T>> {
+        let new = match kept.take() {
+            Some(stepper) => stepper,
+            None => {
+                let most = self.optimiser.batch_size(self.n);
+                Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?
+            }
+        };
+        Ok(kept.insert(new))
     }
 
     /// Steps of a fused kernel; full ones take the whole data set each.
@@ -402,10 +408,7 @@ impl<T: Real> Training<T> {
         }
         let most = self.optimiser.batch_size(self.n);
         let mut kept = self.kept_stepper();
-        let stepper = match &mut *kept {
-            Some(stepper) => stepper,
-            None => kept.insert(Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?),
-        };
+        let stepper = self.stepper_in(cx, &mut kept)?;
         let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
         let mut all = Vec::with_capacity(state.statistics.len());
         for params in state.measured().chunks_exact(self.params) {
@@ -451,7 +454,7 @@ fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Res
         (optimiser.balancedness != 0.0, "balancedness"),
         (optimiser.augment != Augment::None, "the augmentation of images"),
         (optimiser.class_noise != ClassNoise::None, "random classes"),
-        (matches!(net, Architecture::Resnet(_) | Architecture::Convnet(_)), "convolution"),
+        (net.is_convolutional(), "convolution"),
         (matches!(optimiser.sam, Sam::Sample { .. }), "the sharpness-aware gradient of single samples"),
     ];
     match missing.iter().find(|(asked, _)| *asked) {

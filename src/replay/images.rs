@@ -7,10 +7,11 @@ use handgrad_kernels::{Context, Real, View};
 
 use super::{Line, REPLICA, Replay, Summary};
 use crate::data::Dataset;
+use crate::data::images::push_planes;
 use crate::data::npz::Npz;
 use crate::draws::Draws;
 use crate::error::{Error, Result, refuse};
-use crate::loss::{TargetBuffer, Targets};
+use crate::loss::TargetBuffer;
 use crate::nets::{Objective, Plan, Point, Resnet, StateDict, Training, write_gradients};
 use crate::spec::Dtype;
 use crate::state::State;
@@ -67,12 +68,8 @@ fn images(npz: &Npz, image: [usize; 3]) -> Result<Dataset> {
     let (n, pixels, bytes) = (x.shape[0], rows * columns, npz.is_bytes("x"));
     let y = npz.required("y", &[n])?.values.clone();
     let scaled = |value: f64| if bytes { f64::from(value as f32 / 255.0) } else { value };
-    let mut values = vec![0.0; x.values.len()];
-    for (image, planes) in values.chunks_exact_mut(channels * pixels).zip(x.values.chunks_exact(channels * pixels)) {
-        for (place, value) in image.iter_mut().enumerate() {
-            *value = scaled(planes[place % channels * pixels + place / channels]);
-        }
-    }
+    let mut values = Vec::with_capacity(x.values.len());
+    x.values.chunks_exact(channels * pixels).for_each(|planes| push_planes(planes, channels, scaled, &mut values));
     Ok(Dataset { d: channels * pixels, x: values, y, ..Dataset::default() })
 }
 
@@ -91,21 +88,27 @@ fn train<T: Real>(
     let training = Training::<T>::new(cx, &options.net, data, options.loss, options.schedule.clone(), optimiser, total)?;
     let draws = [Draws::listed((0..(steps * batch) as u32).collect())];
     let mut plan = Plan::new(cx, Arc::clone(&layers), batch)?;
-    let batches = Batches { x: data.x.iter().map(|&x| T::from_f64(x)).collect(), target: &data.y, d: data.d, batch };
+    let x: Vec<T> = data.x.iter().map(|&x| T::from_f64(x)).collect();
+    let batch_at = |step: usize| -> Result<(View<'_, T>, TargetBuffer<T>)> {
+        let images = step * batch..(step + 1) * batch;
+        let target = TargetBuffer::new(cx, options.loss, &data.y[images.clone()])?;
+        Ok((View::Host(&x[images.start * data.d..images.end * data.d]), target))
+    };
     let mut lines = Vec::with_capacity(steps);
     for step in 0..steps {
-        let (x, target) = batches.at(cx, options, step)?;
-        let objective = objective(options, batch, &x, target.view(), &state);
+        let (x, target) = batch_at(step)?;
+        let point = Point::new(batch, x, (&state.params).into());
+        let objective = Objective { loss: options.loss, point, target: target.view() };
         let loss = plan.loss(cx, &objective)?.to_f64();
+        if !loss.is_finite() {
+            break;
+        }
         if step == 0
             && let Some(path) = &files.gradients
         {
             let mut gradient = vec![T::ZERO; layers.params()];
             plan.gradient(cx, &objective, (&mut gradient).into())?;
             write_gradients(path, &layers, &gradient)?;
-        }
-        if !loss.is_finite() {
-            break;
         }
         lines.push(Line { step, train_loss: loss, test_loss: None });
         training.advance(cx, &mut state, &draws, step as u64 + 1)?;
@@ -114,45 +117,16 @@ fn train<T: Real>(
             break;
         }
     }
-    let (x, target) = batches.at(cx, options, 0)?;
-    let statistics: View<'_, T> = (&state.statistics).into();
-    let point = Point { statistics, ..objective(options, batch, &x, target.view(), &state).point };
+    if lines.is_empty() {
+        return Err(Error::Input("the loss of the first batch is not finite, expected a finite one; scale `init` down".into()));
+    }
+    let (x, target) = batch_at(0)?;
+    let point = Point { statistics: (&state.statistics).into(), ..Point::new(batch, x, (&state.params).into()) };
     let evaluated = options.loss.forward(cx, layers.outputs(), plan.forward(cx, point)?, target.view())?.to_f64();
     if let Some(path) = &files.save {
         let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect();
         StateDict { params: wide(&state.params), statistics: wide(&state.statistics) }.write::<T>(path, &layers)?;
     }
-    let diverged_at = state.diverged[0].map(|step| step as usize).or((lines.len() < steps).then_some(lines.len()));
-    let (variant, last) = (training.variant(cx), lines.last().copied());
-    let summary = Summary { steps: lines.len(), diverged: diverged_at.is_some(), diverged_at, variant, last };
-    if lines.is_empty() {
-        return Err(Error::Input("the loss of the first batch is not finite, expected a finite one; scale `init` down".into()));
-    }
+    let summary = Summary::of(&lines, steps, state.diverged[0], training.variant(cx));
     Ok((lines, evaluated, summary))
-}
-
-/// The batches of a data set.
-struct Batches<'a, T> {
-    x: Vec<T>,
-    target: &'a [f64],
-    d: usize,
-    batch: usize,
-}
-
-impl<T: Real> Batches<'_, T> {
-    fn at(&self, cx: &Context, options: &Replay, step: usize) -> Result<(Vec<T>, TargetBuffer<T>)> {
-        let (start, end) = (step * self.batch, (step + 1) * self.batch);
-        let target = TargetBuffer::new(cx, options.loss, &self.target[start..end])?;
-        Ok((self.x[start * self.d..end * self.d].to_vec(), target))
-    }
-}
-
-fn objective<'a, T: Real>(
-    options: &Replay,
-    n: usize,
-    x: &'a [T],
-    target: Targets<'a, T>,
-    state: &'a State<T>,
-) -> Objective<'a, T> {
-    Objective { loss: options.loss, point: Point::new(n, x.into(), (&state.params).into()), target }
 }

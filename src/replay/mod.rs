@@ -13,7 +13,7 @@ use crate::data::npz::Npz;
 use crate::draws::Draws;
 use crate::error::{Error, Result, refuse};
 use crate::loss::Loss;
-use crate::metrics::{self, DiagonalNtk, Measurer};
+use crate::metrics::{self, DiagonalNtk, Measurer, Replicas};
 use crate::nets::{Architecture, Plan, Point, Training};
 use crate::optim::{Batch, Optimiser, Rule, Sampling};
 use crate::schedule::Schedule;
@@ -74,6 +74,14 @@ pub struct Summary {
     pub variant: &'static str,
     /// The last line.
     pub last: Option<Line>,
+}
+
+impl Summary {
+    /// Of the lines of so many steps, the last of which may be missing.
+    fn of(lines: &[Line], steps: usize, diverged: Option<u64>, variant: &'static str) -> Summary {
+        let diverged_at = diverged.map(|step| step as usize).or((lines.len() < steps).then_some(lines.len()));
+        Summary { steps: lines.len(), diverged: diverged_at.is_some(), diverged_at, variant, last: lines.last().copied() }
+    }
 }
 
 /// Replays SGD. Arrays: `x` (n, d), `y` (n, or n x outputs) or `beta_star` (d), optionally `x_test` with `y_test`, `init` (one
@@ -175,7 +183,7 @@ fn train<T: Real>(
     let mut lines: Vec<Line> = Vec::with_capacity(steps);
     for step in 0..steps {
         let params: Vec<f64> = state.params.iter().map(|value| value.to_f64()).collect();
-        let losses = &measurer.measure(cx.host(), &params, init, &[], &wanted)?[0];
+        let losses = &measurer.measure(cx.host(), Replicas { initial: init, ..Replicas::new(&params) }, &wanted)?[0];
         if !losses[0].is_finite() || (has_test && !losses[1].is_finite()) {
             break;
         }
@@ -186,10 +194,7 @@ fn train<T: Real>(
             break;
         }
     }
-    let diverged_at = state.diverged[0].map(|step| step as usize).or((lines.len() < steps).then_some(lines.len()));
-    let variant = net.variant(cx);
-    let summary =
-        Summary { steps: lines.len(), diverged: diverged_at.is_some(), diverged_at, variant, last: lines.last().copied() };
+    let summary = Summary::of(&lines, steps, state.diverged[0], net.variant(cx));
     Ok((lines, summary))
 }
 
@@ -294,7 +299,9 @@ pub fn measure(cx: &Context, npz: &Npz, options: &Measure) -> Result<Measured> {
     };
     let has_test = !data.y_test.is_empty();
     let diagonal = matches!(net, Architecture::Diagonal { .. });
-    let values = Measurer::new(Arc::new(data), net, *loss)?.measure(cx, params, params, &[], &[wanted])?.remove(0);
+    let values = Measurer::new(Arc::new(data), net, *loss)?
+        .measure(cx, Replicas { initial: params, ..Replicas::new(params) }, &[wanted])?
+        .remove(0);
     let sparsity = options.sparsity.iter().cloned().zip(values[2..].iter().map(|&value| value.into())).collect();
     Ok(Measured {
         ntk_rank: singular_values.iter().all(|value| value.is_finite()).then(|| rank.count(&singular_values)),

@@ -79,8 +79,8 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
     check_threads(options.threads)?;
     let data = Arc::new(data);
     let simulation = simulate::of(cx, spec)?;
-    // Runs with a network of their own need not fit the spec's.
-    let needed = simulation.is_none() && spec.runs.iter().any(|run| run.net.is_none());
+    // Runs with a network or a loss of their own need not fit the spec's.
+    let needed = simulation.is_none() && spec.runs.iter().any(|run| run.net.is_none() && run.loss.is_none());
     let shared = if needed { Some(Measurer::new(Arc::clone(&data), &spec.net, spec.loss)?) } else { None };
     let (paper, own): (Vec<Seed>, Vec<Seed>) = spec.seeds().into_iter().partition(|&seed| seed == Seed::Paper);
     // The paper's replica is measured most often: it goes first, so that the last tasks are short.
@@ -102,9 +102,9 @@ pub fn execute(cx: &Context, spec: &Spec, data: Dataset, options: &Options<'_>) 
         }
         let own_data = run.data.is_some() || (spec.seeds.own_data && seeds[0] != Seed::Paper);
         let own = if own_data {
-            Some(Measurer::new(Arc::new(spec.dataset(run, seeds[0])?), spec.net_of(run), spec.loss)?)
-        } else if run.net.is_some() {
-            Some(Measurer::new(Arc::clone(&data), spec.net_of(run), spec.loss)?)
+            Some(Measurer::new(Arc::new(spec.dataset(run, seeds[0])?), spec.net_of(run), spec.loss_of(run))?)
+        } else if run.net.is_some() || run.loss.is_some() {
+            Some(Measurer::new(Arc::clone(&data), spec.net_of(run), spec.loss_of(run))?)
         } else {
             None
         };

@@ -100,7 +100,7 @@ fn taken<'a>(spec: &'a Spec, run: &'a Run) -> impl Iterator<Item = usize> + 'a {
 /// # Errors
 /// If the spec has no figure that simulates, or another device than the processor is asked for.
 pub(super) fn of(cx: &Context, spec: &Spec) -> Result<Option<Simulate>> {
-    if !spec.data.is_own() {
+    if !spec.is_simulated() {
         return Ok(None);
     }
     let simulate = spec.figure.as_deref().map(experiments::find).transpose()?.and_then(|figure| figure.simulate);

@@ -1,18 +1,20 @@
 //! What to run: a declaration that serialises. A figure is a Rust literal of it; what a run wrote as spec.json runs again and
 //! can be overridden key by key.
 
+mod images;
 mod overrides;
 mod value;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Data, Dataset, images};
+use crate::data::{Data, Dataset};
 use crate::draws::Order;
 use crate::error::{Error, Result, nearest, refuse};
+use crate::experiments;
 use crate::loss::Loss;
 use crate::metrics;
-use crate::nets::{Architecture, Convnet, Resnet};
+use crate::nets::Architecture;
 use crate::optim::Optimiser;
 use crate::schedule::Schedule;
 
@@ -136,13 +138,16 @@ pub struct Run {
     /// Network and its initialisation, where they are not the spec's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<Architecture>,
+    /// Loss, where it is not the spec's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
 }
 
 impl Run {
     /// A run on the spec's data and network.
     pub fn new(name: &str, label: &str, steps: u64, schedule: Schedule, optimiser: Optimiser) -> Run {
         let (name, label) = (name.to_owned(), label.to_owned());
-        Run { name, label, steps, schedule, optimiser, paper_order_seed: 1, data: None, net: None }
+        Run { name, label, steps, schedule, optimiser, paper_order_seed: 1, data: None, net: None, loss: None }
     }
 }
 
@@ -344,10 +349,11 @@ impl Spec {
                 self.evaluate.grid
             );
         }
+        let simulated = self.is_simulated();
         for metric in &self.metrics {
             self.check_only(&format!("metric {}", metric.name), &metric.only)?;
             // A figure that simulates its runs itself has metrics of its own.
-            let parsed = if self.data.is_own() { None } else { Some(metrics::parse(&metric.name)?) };
+            let parsed = if simulated { None } else { Some(metrics::parse(&metric.name)?) };
             for (parsed, run) in parsed.iter().flat_map(|parsed| self.runs.iter().map(move |run| (parsed, run))) {
                 if !applies(&metric.only, run) {
                     continue;
@@ -384,34 +390,20 @@ impl Spec {
         run.data.as_ref().unwrap_or(&self.data)
     }
 
-    /// The same on other images: the first so many of them, if the spec's own are so many.
-    ///
-    /// # Errors
-    /// If the spec is not of images, or these cannot be read.
-    pub fn with_images(&self, source: &images::Source) -> Result<Spec> {
-        let (Data::Images { train, test, seed, .. }, Architecture::Resnet(_) | Architecture::Convnet(_)) =
-            (&self.data, &self.net)
-        else {
-            return refuse!("--data {source}: this figure is not of images; leave it out, or see --set data.kind");
-        };
-        let set = source.load(*seed)?;
-        let limit = |wanted: &Option<usize>, all: usize| wanted.map(|wanted| wanted.min(all));
-        let (train, test) = (limit(train, set.train.len()), limit(test, set.test.len()));
-        let data = Data::Images { source: source.clone(), train, test, seed: *seed };
-        let mut spec = Spec { title: self.title.replace(&self.data.name(), &data.name()), ..self.clone() };
-        spec.data = data;
-        if let Architecture::Resnet(Resnet { image, classes, .. }) | Architecture::Convnet(Convnet { image, classes, .. }) =
-            &mut spec.net
-        {
-            (*image, *classes) = ([set.height, set.width, set.channels], set.classes);
-        }
-        spec.overrides.push(format!("data={source}"));
-        Ok(spec)
-    }
-
     /// The network of a run.
     pub fn net_of<'a>(&'a self, run: &'a Run) -> &'a Architecture {
         run.net.as_ref().unwrap_or(&self.net)
+    }
+
+    /// The loss of a run.
+    pub fn loss_of(&self, run: &Run) -> Loss {
+        run.loss.unwrap_or(self.loss)
+    }
+
+    /// Whether the figure brings its runs about itself, rather than by training a network.
+    pub fn is_simulated(&self) -> bool {
+        let of_figure = |id: &str| experiments::find(id).is_ok_and(|figure| figure.simulate.is_some());
+        self.data.is_own() || self.figure.as_deref().is_some_and(of_figure)
     }
 
     /// The data set of a run's replica: drawn anew for own seeds if the spec says so.

@@ -11,13 +11,6 @@ use handgrad::experiments;
 use handgrad::kernels::Context;
 use handgrad::run::{Options, Results, execute};
 use handgrad::spec::{Scale, Spec};
-use handgrad::train::Progress;
-
-pub struct Quiet;
-
-impl Progress for Quiet {
-    fn advanced(&self, _steps: u64, _loss: f64) {}
-}
 
 /// Figure 2 at paper scale with overrides.
 pub fn fig2(overrides: &[&str]) -> Spec {
@@ -29,7 +22,7 @@ pub fn fig2(overrides: &[&str]) -> Spec {
 /// Carries out a spec in memory.
 pub fn results(cx: &Context, spec: &Spec, threads: usize) -> Results {
     let stop = AtomicBool::new(false);
-    let options = Options { threads, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &Quiet };
+    let options = Options { threads, folder: None, stop: &stop, checkpoint_every: Duration::from_secs(3600), progress: &() };
     execute(cx, spec, spec.data.load().unwrap(), &options).unwrap().0
 }
 

@@ -8,7 +8,7 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::Conv2dShape;
-use super::tile::{Loop, Tile, groups, lanes, most_rows, parts};
+use super::tile::{Loop, Tile, groups, lanes, most_rows, padded_channels, parts};
 use crate::{Acc, Context, Isa, Real};
 
 /// Bytes of weights that tiles go through again and again: they stay in the second-level cache.
@@ -168,19 +168,13 @@ impl Conv2dShape {
         let &Conv2dShape { h, w, c, pad, .. } = self;
         Padded { inside: [h, w, c], before: pad, extent: [h + 2 * pad, w + 2 * pad] }
     }
-
-    /// Numbers in a row of packed weights of so many channels.
-    fn stride<T: Real>(isa: Isa, channels: usize) -> usize {
-        let width = lanes::<T>(isa);
-        channels.div_ceil(width) * width
-    }
 }
 
 pub(super) fn conv2d_forward<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], w: &[T], y: &mut [T], acc: Acc) {
     let &Conv2dShape { n, c, k, size, stride, .. } = shape;
     let ([rows, columns], from) = (shape.out(), shape.padded_input());
     let window = shape.window();
-    let mut weights = cx.scratch(window * Conv2dShape::stride::<T>(isa, k));
+    let mut weights = cx.scratch(window * padded_channels::<T>(isa, k));
     pack(isa, window, k, &mut weights, |number, first, to| {
         to.iter_mut().enumerate().for_each(|(place, to)| *to = w[(first + place) * window + number]);
     });
@@ -197,8 +191,8 @@ pub(super) fn conv2d_forward<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShap
         add: acc == Acc::Add,
     };
     let group = from.group::<T>(n);
-    let groups = x.par_chunks(group * shape.image()).zip(y.par_chunks_mut(group * rows * columns * k));
-    groups.for_each(|(x, y)| from.with(cx, x, |padded| correlation.run(padded, y)));
+    let images = x.par_chunks(group * shape.image()).zip(y.par_chunks_mut(group * rows * columns * k));
+    images.for_each(|(x, y)| from.with(cx, x, |padded| correlation.run(padded, y)));
 }
 
 /// The pixels of x with one remainder by the stride, in one direction.
@@ -233,7 +227,7 @@ pub(super) fn conv2d_backward_data<T: Real>(cx: &Context, isa: Isa, shape: &Conv
     let (vertical, before, all_rows) = phases(shape, h, rows);
     let (horizontal, _, all_columns) = phases(shape, width, columns);
     let from = Padded { inside: [rows, columns, k], before, extent: [all_rows, all_columns] };
-    let padded_c = Conv2dShape::stride::<T>(isa, c);
+    let padded_c = padded_channels::<T>(isa, c);
     // Every phase has its own taps; together they are all taps.
     let mut weights = cx.scratch(size * size * k * padded_c);
     let mut rest = &mut *weights;
@@ -267,8 +261,8 @@ pub(super) fn conv2d_backward_data<T: Real>(cx: &Context, isa: Isa, shape: &Conv
         })
         .collect();
     let group = from.group::<T>(n);
-    let groups = dy.par_chunks(group * rows * columns * k).zip(dx.par_chunks_mut(group * shape.image()));
-    groups.for_each(|(dy, dx)| {
+    let images = dy.par_chunks(group * rows * columns * k).zip(dx.par_chunks_mut(group * shape.image()));
+    images.for_each(|(dy, dx)| {
         from.with(cx, dy, |padded| correlations.iter().for_each(|correlation| correlation.run(padded, dx)));
     });
 }
@@ -276,7 +270,7 @@ pub(super) fn conv2d_backward_data<T: Real>(cx: &Context, isa: Isa, shape: &Conv
 /// Adds to dw.
 pub(super) fn conv2d_backward_weight<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], dy: &[T], dw: &mut [T]) {
     let &Conv2dShape { n, k, .. } = shape;
-    let padded_k = Conv2dShape::stride::<T>(isa, k);
+    let padded_k = padded_channels::<T>(isa, k);
     let most = if size_of_val(dw) >= LARGE { PARTS_OF_LARGE } else { PARTS };
     let part = n.div_ceil(most);
     let parts = x.par_chunks(part * shape.image()).zip(dy.par_chunks(part * shape.windows() * k));
@@ -307,7 +301,7 @@ pub(super) fn conv2d_backward_weight<T: Real>(cx: &Context, isa: Isa, shape: &Co
 /// Adds the products of the windows of a few images and their dy to sums by number of the window and channel of y.
 fn add_products<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], dy: &[T], sums: &mut [T]) {
     let &Conv2dShape { c, k, size, stride, .. } = shape;
-    let ([rows, columns], from, padded_k) = (shape.out(), shape.padded_input(), Conv2dShape::stride::<T>(isa, k));
+    let ([rows, columns], from, padded_k) = (shape.out(), shape.padded_input(), padded_channels::<T>(isa, k));
     let windows = dy.len() / k;
     let images = windows / (rows * columns);
     // The channels of one full group lie as they should.

@@ -34,6 +34,11 @@ pub(super) fn lanes<T: Real>(isa: Isa) -> usize {
     (if isa == Isa::Avx512 { 64 } else { 32 }) / size_of::<T>()
 }
 
+/// So many channels and those that fill their last vector.
+pub(super) fn padded_channels<T: Real>(isa: Isa, channels: usize) -> usize {
+    channels.next_multiple_of(lanes::<T>(isa))
+}
+
 /// Vectors of a tile where so many are left: as many as leave registers for rows that hide the latency of the sums.
 fn vectors(isa: Isa, left: usize) -> usize {
     match left {

@@ -23,7 +23,7 @@ use crate::context::{host, host_mut};
 use crate::error::positive;
 use crate::mse::MseScale;
 use crate::steps::{Lengths, Sizes, live};
-use crate::{Context, Error, Isa, Real, Result, Steps, Variants, View, ViewMut};
+use crate::{Context, Isa, Real, Result, Steps, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "deep_diagonal", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -82,10 +82,7 @@ pub fn deep_diagonal_sgd<T: Real>(
     positive(OP, &[("depth", depth)])?;
     let lengths = Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() };
     Sizes { widths: &[d, 1], n, stride, replicas }.check(OP, lengths, || shape.params())?;
-    if steps.batch != 1 {
-        return Err(Error::Shape { op: OP, what: "batch", got: steps.batch, expected: "1: one sample a step".to_owned() });
-    }
-    steps.check(OP, n, replicas)?;
+    steps.check_singles(OP, n, replicas)?;
     cx.require_cpu(OP)?;
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));

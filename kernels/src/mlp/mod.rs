@@ -24,7 +24,7 @@ pub(crate) use simd::MlpSimd;
 
 use crate::context::{host, host_mut};
 use crate::steps::{Lengths, Sizes, live};
-use crate::{Context, Error, Isa, Real, Result, StepRule, Steps, Variants, View, ViewMut};
+use crate::{Context, Isa, Real, Result, StepRule, Steps, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "mlp", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -136,10 +136,7 @@ pub fn mlp_sgd<T: Real>(
 ) -> Result<()> {
     const OP: &str = "mlp_sgd";
     shape.check(OP, Lengths { x: x.len(), y: y.len(), params: params.len(), diverged: diverged.len() })?;
-    if steps.batch != 1 {
-        return Err(Error::Shape { op: OP, what: "batch", got: steps.batch, expected: "1: one sample a step".to_owned() });
-    }
-    steps.check(OP, shape.n, shape.replicas)?;
+    steps.check_singles(OP, shape.n, shape.replicas)?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::mlp_sgd(device, OP, shape, rule, [x, y], steps, params, diverged);

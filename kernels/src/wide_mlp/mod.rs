@@ -101,10 +101,7 @@ pub fn wide_mlp_sgd<T: Real>(
 ) -> Result<()> {
     const OP: &str = "wide_mlp_sgd";
     shape.check(OP, [x.len(), y.len(), params.len(), diverged.len()])?;
-    if steps.batch != 1 {
-        return Err(Error::Shape { op: OP, what: "batch", got: steps.batch, expected: "1: one sample a step".to_owned() });
-    }
-    steps.check(OP, shape.n, shape.replicas)?;
+    steps.check_singles(OP, shape.n, shape.replicas)?;
     cx.require_cpu(OP)?;
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));

@@ -82,6 +82,9 @@ impl ImageSet {
                 train.len()
             );
         }
+        if *classes == 1 {
+            return refuse!("images: all have one class, expected at least 2: there is nothing to tell apart");
+        }
         for (set, images) in [("training", train), ("test", test)] {
             let (n, numbers) = (images.len(), images.pixels.len());
             if self.image_len().checked_mul(n) != Some(numbers) {
@@ -99,6 +102,35 @@ impl ImageSet {
             }
         }
         Ok(())
+    }
+
+    /// The images of some classes alone, which become classes 0, 1, ... in the order given; of none given, all.
+    ///
+    /// # Errors
+    /// If a class is not there or given twice, or none of the training images is left.
+    pub fn only(mut self, classes: &[u32]) -> Result<ImageSet> {
+        if classes.is_empty() {
+            return Ok(self);
+        }
+        let doubled = |place: usize| classes[..place].contains(&classes[place]);
+        if let Some(place) = (0..classes.len()).find(|&place| classes[place] as usize >= self.classes || doubled(place)) {
+            let (class, most) = (classes[place], self.classes - 1);
+            return refuse!("images: class {class} of data.only = {classes:?}, expected different classes from 0 to {most}");
+        }
+        let image = self.image_len();
+        for images in [&mut self.train, &mut self.test] {
+            let mut kept = Images::default();
+            for (pixels, label) in images.pixels.chunks_exact(image).zip(&images.labels) {
+                if let Some(place) = classes.iter().position(|class| class == label) {
+                    kept.pixels.extend_from_slice(pixels);
+                    kept.labels.push(place as u32);
+                }
+            }
+            *images = kept;
+        }
+        self.classes = classes.len();
+        self.check()?;
+        Ok(self)
     }
 
     /// The first `train` training and the first `test` test images.
@@ -143,7 +175,7 @@ fn data_stream(seed: u64) -> Counter {
 }
 
 /// Appends an image that is stored plane by plane, pixel by pixel.
-fn push_planes<T: Copy>(planes: &[T], channels: usize, pixel: impl Fn(T) -> f32, pixels: &mut Vec<f32>) {
+pub(crate) fn push_planes<T: Copy, P>(planes: &[T], channels: usize, pixel: impl Fn(T) -> P, pixels: &mut Vec<P>) {
     let area = planes.len() / channels;
     pixels.extend((0..area).flat_map(|place| (0..channels).map(move |channel| planes[channel * area + place])).map(pixel));
 }

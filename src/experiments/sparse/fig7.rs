@@ -130,7 +130,7 @@ fn declare(scale: Scale) -> Spec {
     if standard {
         runs.extend(usual_runs);
     }
-    let data = Data::Images { source, train: Some(train), test, seed: 0 };
+    let data = Data::images(source, Some(train), test);
     let title = format!("ResNet-18, width {width}, on {}: large step sizes, Figure 7", data.name());
     let metrics = ["train_loss", "train_error", "test_error", "active.3", "active.4"].into_iter().chain(SPARSITY);
     let panel = |metric: &str, title: &str, log| Panel::new(metric, title, log);
