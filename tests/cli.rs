@@ -77,6 +77,41 @@ fn wrong_grids_and_batches_of_simulated_figures_are_refused_by_name() {
     }
 }
 
+/// `n` images of 8 x 8 with labels 0, 1, ... below `classes`, in turn.
+fn save_images(path: &Path, n: usize, classes: usize, spoil: f64) -> String {
+    let mut pixels: Vec<f64> = (0..n * 64).map(|place| 0.5 + 0.5 * (place as f64).sin()).collect();
+    pixels[70] *= spoil;
+    let labels = (0..n).map(|image| (image % classes) as f64).collect();
+    save(path, &[("X", &[n, 8, 8], pixels), ("y", &[n], labels)])
+}
+
+#[test]
+fn a_figure_of_images_runs_on_the_users_own_and_refuses_what_is_no_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let run = |images: &str, out: &str| {
+        let data = format!("npz:{images}");
+        ["run", "sparse/fig7", "--scale", "smoke", "--data", &data, "--set", "steps=4", "--out", out].map(str::to_owned)
+    };
+    let refuses = |images: String, want: &str| {
+        let arguments = run(&images, "out");
+        refused(folder.path(), &arguments.each_ref().map(String::as_str), want);
+        assert!(!at("out").exists() && !at("out.partial").exists(), "{want}: nothing is left behind");
+    };
+    refuses(save_images(&at("one.npz"), 64, 1, 1.0), "all have one class");
+    refuses(save_images(&at("few.npz"), 20, 5, 1.0), "has 32 samples, the data only 20");
+    refuses(save_images(&at("nan.npz"), 64, 5, f64::NAN), "NaN");
+    refuses(at("nothing.npz").to_str().unwrap().to_owned(), "cannot read");
+
+    let out = at("good");
+    let arguments = run(&save_images(&at("good.npz"), 70, 3, 1.0), out.to_str().unwrap());
+    let done = output(&arguments.each_ref().map(String::as_str));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let spec: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("spec.json")).unwrap()).unwrap();
+    assert!(spec["title"].as_str().unwrap().contains("good.npz, 70 images"), "{}", spec["title"]);
+    assert_eq!((&spec["net"]["classes"], &spec["net"]["image"]), (&3.into(), &serde_json::json!([8, 8, 1])));
+}
+
 #[test]
 fn bad_input_is_one_line_that_helps() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,6 +173,20 @@ fn replay_refuses_before_it_writes() {
         assert!(contents() == before, "--out {out}: something was written");
     }
     refused(at, &["measure", "cut.npz", "--net", "diagonal", "--params", "w"], "not a .npz file");
+}
+
+#[test]
+fn a_replay_of_empty_batches_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let images: Vec<f64> = (0..4 * 64).map(|place| (place as f64).cos().abs()).collect();
+    let good = save(&folder.path().join("a.npz"), &[("x", &[4, 1, 8, 8], images.clone()), ("y", &[4], vec![0.0, 1.0, 2.0, 3.0])]);
+    let scalar = save(&folder.path().join("b.npz"), &[("x", &[4, 1, 8, 8], images), ("y", &[], vec![0.0])]);
+    let replay = |path: &str, batch: &str, want: &str| {
+        let arguments = ["replay", path, "--net", "resnet18:width=2", "--loss", "xent", "--lr", "0.1", "--batch", batch];
+        refused(folder.path(), &[&arguments[..], &["--out", "a.csv"]].concat(), want);
+    };
+    replay(&good, "0", "batch");
+    replay(&scalar, "2", "y");
 }
 
 #[test]

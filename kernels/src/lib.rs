@@ -31,6 +31,7 @@ mod planted;
 mod real;
 mod simd;
 mod steps;
+mod tile;
 
 pub mod activation;
 pub mod adam;

@@ -19,7 +19,7 @@ use crate::data::images::{Augment, ClassNoise};
 use crate::draws::{Draws, Order};
 use crate::error::{Result, refuse};
 use crate::loss::{Loss, TargetBuffer};
-use crate::optim::{Batch, LabelNoise, Optimiser, Sam, Valley};
+use crate::optim::{Batch, LabelNoise, Optimiser, Sam, Sampling, Valley};
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -166,6 +166,13 @@ impl<T: Real> Training<T> {
             return refuse!("optimiser.class_noise is for classes; take the loss softmax-xent, or optimiser.label_noise");
         }
         let sees_all = optimiser.batch == Batch::Full;
+        if let Batch::Random { size, sampling: Sampling::DropLast } = optimiser.batch
+            && size > n
+        {
+            return refuse!(
+                "optimiser.batch has {size} samples, the data only {n}: no epoch has a batch; make the batch smaller"
+            );
+        }
         if sees_all && (optimiser.augment != Augment::None || optimiser.class_noise != ClassNoise::None) {
             return refuse!("optimiser.augment and optimiser.class_noise are for batches; set optimiser.batch to a random one");
         }

@@ -12,9 +12,6 @@ mod scalar;
 mod simd;
 #[cfg(test)]
 mod tests;
-mod tile;
-
-pub(crate) use tile::Conv2dTile;
 
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};

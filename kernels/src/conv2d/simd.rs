@@ -8,7 +8,7 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::Conv2dShape;
-use super::tile::{Loop, Tile, groups, lanes, most_rows, padded_channels, parts};
+use crate::tile::{Loop, Target, Tile, groups, lanes, most_rows, padded_channels, parts};
 use crate::{Acc, Context, Isa, Real};
 
 /// Bytes of weights that tiles go through again and again: they stay in the second-level cache.
@@ -136,7 +136,7 @@ impl<T: Real> Correlation<'_, T> {
                                 };
                                 let a = &image[start + i * self.window_steps[0] + j * self.window_steps[1]..];
                                 let c = &mut to[self.to_start + i * self.to_steps[1] + j * self.to_steps[2] + first..];
-                                T::conv2d_tile(tile, isa, a, weights, c);
+                                T::register_tile(tile, isa, a, weights, Target::of(c));
                             }
                         }
                     }
@@ -335,7 +335,7 @@ fn add_products<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], d
                             let loops = loops(width);
                             let tile = Tile { rows: count, lanes: width, loops, a_row: 1, c_row: padded_k, add: true };
                             let to = &mut sums[(r * size * c + number) * padded_k + first..];
-                            T::conv2d_tile(tile, isa, &x[r * from.row() + number..], dy, to);
+                            T::register_tile(tile, isa, &x[r * from.row() + number..], dy, Target::of(to));
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 //!
 //! `C[i,j] = Σ_p A[i,p] B[p,j]` with A m x k, B k x n, C m x n. Every element of C is summed in the same order whatever m and
 //! n are, so a column's bits do not depend on which other columns are computed with it.
-//! Source of the vector variant: the crate matrixmultiply, single-threaded.
+//! The vector variant packs blocks that stay in cache and runs parts of C on rayon.s threads; bits do not depend on their number.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
@@ -13,7 +13,7 @@ use crate::context::{host, host_mut};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
-pub const VARIANTS: Variants = Variants { op: "gemm", isas: &[Isa::Scalar, Isa::Avx2] };
+pub const VARIANTS: Variants = Variants { op: "gemm", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
 
 /// Sizes and strides (in elements) of the three matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: Vie
     let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::gemm_forward(shape, a, b, c, acc),
-        _ => simd::gemm_forward(shape, a, b, c, acc),
+        _ => simd::gemm_forward(cx, shape, a, b, c, acc),
     }
     Ok(())
 }

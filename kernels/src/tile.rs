@@ -1,4 +1,6 @@
-//! The one inner loop of all three passes: a tile of sums of products, held in registers.
+//! The one inner loop of matrix products and convolutions: a tile of sums of products, held in registers.
+
+use std::marker::PhantomData;
 
 use crate::simd::{Kernel, Lanes, run};
 use crate::{Isa, Real};
@@ -30,12 +32,12 @@ pub struct Tile {
 const MOST_ROWS: usize = 14;
 
 /// Numbers in a vector.
-pub(super) fn lanes<T: Real>(isa: Isa) -> usize {
+pub(crate) fn lanes<T: Real>(isa: Isa) -> usize {
     (if isa == Isa::Avx512 { 64 } else { 32 }) / size_of::<T>()
 }
 
 /// So many channels and those that fill their last vector.
-pub(super) fn padded_channels<T: Real>(isa: Isa, channels: usize) -> usize {
+pub(crate) fn padded_channels<T: Real>(isa: Isa, channels: usize) -> usize {
     channels.next_multiple_of(lanes::<T>(isa))
 }
 
@@ -49,14 +51,14 @@ fn vectors(isa: Isa, left: usize) -> usize {
 }
 
 /// Rows of the tallest tile of so many vectors: registers hold the tile, a row of b and a number of a.
-pub(super) fn most_rows(isa: Isa, vectors: usize) -> usize {
+pub(crate) fn most_rows(isa: Isa, vectors: usize) -> usize {
     let registers = if isa == Isa::Avx512 { 32 } else { 16 };
     ((registers - vectors - 1) / vectors).min(MOST_ROWS)
 }
 
 /// The vectors of so many channels, in groups that fill a tile's width: the first channel of each, and its vectors. Numbers of a
 /// group lie together, so that a tile reads one run of them.
-pub(super) fn groups<T: Real>(isa: Isa, channels: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn groups<T: Real>(isa: Isa, channels: usize) -> impl Iterator<Item = (usize, usize)> {
     let width = lanes::<T>(isa);
     let mut first = 0;
     std::iter::from_fn(move || {
@@ -69,27 +71,47 @@ pub(super) fn groups<T: Real>(isa: Isa, channels: usize) -> impl Iterator<Item =
 }
 
 /// `total` in parts of nearly one size, at most `most`: where each starts, and its length.
-pub(super) fn parts(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn parts(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(most);
     (0..count).map(move |part| (part * total / count, (part + 1) * total / count - part * total / count))
 }
 
 crate::simd::compiled! {
     /// The tiles of one number type.
-    pub trait Conv2dTile {
-        fn conv2d_tile(tile: Tile, isa: Isa, a: &[Self], b: &[Self], c: &mut [Self]);
+    pub trait RegisterTile {
+        fn register_tile(tile: Tile, isa: Isa, a: &[Self], b: &[Self], c: Target<'_, Self>);
+    }
+}
+
+/// Where tiles are stored: places that nobody else reads or writes meanwhile, though others between them may be.
+#[derive(Debug)]
+pub struct Target<'a, T> {
+    to: *mut T,
+    len: usize,
+    lent: PhantomData<&'a mut T>,
+}
+
+impl<'a, T> Target<'a, T> {
+    pub(crate) fn of(to: &'a mut [T]) -> Target<'a, T> {
+        Target { to: to.as_mut_ptr(), len: to.len(), lent: PhantomData }
+    }
+
+    /// # Safety
+    /// For 'a there are `len` elements at `to`, and those of them that are written through it are nobody else's.
+    pub(crate) unsafe fn at(to: *mut T, len: usize) -> Target<'a, T> {
+        Target { to, len, lent: PhantomData }
     }
 }
 
 /// Sets or adds to c. b must be readable in whole vectors.
-fn conv2d_tile<T: Real>(tile: Tile, isa: Isa, a: &[T], b: &[T], c: &mut [T]) {
+fn register_tile<T: Real>(tile: Tile, isa: Isa, a: &[T], b: &[T], c: Target<'_, T>) {
     let vectors = tile.lanes.div_ceil(lanes::<T>(isa));
     let reach = |step: fn(&Loop) -> usize| tile.loops.iter().map(|each| (each.count - 1) * step(each)).sum::<usize>();
     // These indices bound every access: the loops' last iterations of the last row.
     let a = &a[..reach(|each| each.a) + (tile.rows - 1) * tile.a_row + 1];
     let b = &b[..reach(|each| each.b) + vectors * lanes::<T>(isa)];
-    let c = &mut c[..(tile.rows - 1) * tile.c_row + tile.lanes];
-    run(isa, Bounded { tile, vectors, a, b, c });
+    assert!((tile.rows - 1) * tile.c_row + tile.lanes <= c.len, "a tile beyond its target");
+    run(isa, Bounded { tile, vectors, a, b, c: c.to });
 }
 
 /// A tile whose slices reach as far as it does.
@@ -98,7 +120,7 @@ struct Bounded<'a, T> {
     vectors: usize,
     a: &'a [T],
     b: &'a [T],
-    c: &'a mut [T],
+    c: *mut T,
 }
 
 impl<T: Real> Kernel<T> for Bounded<'_, T> {
@@ -130,8 +152,9 @@ impl<T: Real> Bounded<'_, T> {
     #[inline(always)]
     unsafe fn sized<V: Lanes<Element = T>, const ROWS: usize, const VECTORS: usize>(self) {
         let Bounded { tile: Tile { lanes, loops: [outer, middle, inner], a_row, c_row, add, .. }, a, b, c, .. } = self;
-        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-        // SAFETY: `conv2d_tile` cut the slices at the last access of all loops, rows and vectors; pointers past it are not read.
+        let (a, b, c) = (a.as_ptr(), b.as_ptr(), c);
+        // SAFETY: `register_tile` cut the slices at the last access of all loops, rows and vectors, and saw that c reaches as far;
+        // pointers past it are not read.
         unsafe {
             let mut sums = [[V::zero(); VECTORS]; ROWS];
             for i in 0..outer.count {

@@ -1,5 +1,7 @@
 //! `handgrad bench`
 
+mod images;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +26,8 @@ use super::device::DeviceArguments;
 /// SGD on a network, order stream, schedule and divergence check included; or a metric.
 #[derive(Args)]
 pub struct Arguments {
-    /// Network: `diagonal`, or `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1.
+    /// Network: `diagonal`, `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1, or `resnet18` or `resnet34`, as in
+    /// resnet18:width=16.
     workload: String,
     /// Training samples.
     #[arg(long, default_value_t = 80)]
@@ -47,13 +50,13 @@ pub struct Arguments {
     /// Number type.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
-    /// Steps timed, after a tenth as many to warm up.
-    #[arg(long, default_value_t = 2_000_000)]
-    steps: u64,
+    /// Steps timed, after a tenth as many to warm up; by default 2,000,000, of residual networks 10.
+    #[arg(long)]
+    steps: Option<u64>,
     /// Replicas, each with its own seed and order; the steps of every one count.
     #[arg(long, default_value_t = 1)]
     replicas: usize,
-    /// Threads, an equal part of the replicas each.
+    /// Threads, an equal part of the replicas each; of a residual network, all for each step.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     #[command(flatten)]
@@ -65,6 +68,9 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["clip", "batch", "dtype", "steps", "replicas", "threads", "device", "composed"])]
     metric: Option<String>,
 }
+
+/// Steps of tiny networks where no number is given.
+const STEPS: u64 = 2_000_000;
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -103,8 +109,7 @@ struct Problem {
 }
 
 impl Arguments {
-    fn problem(&self) -> Result<Problem> {
-        let net = super::net::parse("bench ", &self.workload, self.bias, self.activation)?;
+    fn problem(&self, net: Architecture) -> Result<Problem> {
         let optimiser = Optimiser { clip: self.clip, ..Optimiser::minibatch_sgd(self.batch) };
         optimiser.check()?;
         if let Architecture::Mlp { widths, .. } = &net {
@@ -129,11 +134,23 @@ impl Arguments {
 }
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
-    let Arguments { n, steps, replicas, threads, .. } = *arguments;
+    let Arguments { n, replicas, threads, .. } = *arguments;
+    let steps = arguments.steps.unwrap_or(STEPS);
     if steps == 0 || threads == 0 || replicas == 0 || n == 0 {
         return Err(Error::Input(format!(
             "--n {n} --steps {steps} --replicas {replicas} --threads {threads}: expected at least 1 each"
         )));
+    }
+    let net = super::net::parse("bench ", &arguments.workload, arguments.bias, arguments.activation)?;
+    if let Architecture::Resnet(resnet) = net {
+        check_threads(threads)?;
+        if replicas != 1 || arguments.clip.is_some() || arguments.composed || arguments.metric.is_some() {
+            return Err(Error::Input(format!(
+                "bench {}: one replica of plain steps is timed; leave out --replicas, --clip, --composed and --metric",
+                arguments.workload
+            )));
+        }
+        return images::bench(&arguments.device.context()?, arguments, resnet);
     }
     if !replicas.is_multiple_of(threads) {
         return Err(Error::Input(format!(
@@ -141,13 +158,13 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
         )));
     }
     check_threads(threads)?;
-    let (cx, problem) = (arguments.device.context()?, arguments.problem()?);
+    let (cx, problem) = (arguments.device.context()?, arguments.problem(net)?);
     if let Some(metric) = &arguments.metric {
         return time_metric(cx.host(), arguments, problem, metric);
     }
     let (method, variant, steps_per_s) = match arguments.dtype {
-        Dtype::F32 => measure::<f32>(&cx, arguments, &problem)?,
-        Dtype::F64 => measure::<f64>(&cx, arguments, &problem)?,
+        Dtype::F32 => measure::<f32>(&cx, arguments, &problem, steps)?,
+        Dtype::F64 => measure::<f64>(&cx, arguments, &problem, steps)?,
     };
     super::answer_json(&Answer {
         workload: &arguments.workload,
@@ -165,10 +182,15 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
 }
 
 /// The code that ran, and steps of all replicas of all threads per second of wall time.
-fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> Result<(&'static str, &'static str, f64)> {
+fn measure<T: Real>(
+    cx: &Context,
+    arguments: &Arguments,
+    problem: &Problem,
+    steps: u64,
+) -> Result<(&'static str, &'static str, f64)> {
     let Problem { net, data, optimiser, loss, lr } = problem;
-    let warm_up = arguments.steps / 10;
-    let total = warm_up + arguments.steps;
+    let warm_up = steps / 10;
+    let total = warm_up + steps;
     let schedule = Schedule::Constant { peak: *lr };
     let mut training = Training::<T>::new(cx, net, data, *loss, schedule, optimiser.clone(), total)?;
     if arguments.composed {
@@ -196,7 +218,7 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, problem: &Problem) -> R
     if let Some(step) = groups.iter().flat_map(|(state, _)| &state.diverged).find_map(|&step| step) {
         return Err(Error::Numerics(format!("the benchmark diverged at step {step}; its time means nothing")));
     }
-    let done = arguments.steps as f64 * arguments.replicas as f64;
+    let done = steps as f64 * arguments.replicas as f64;
     Ok((training.method(), training.variant(cx), done / seconds))
 }
 
