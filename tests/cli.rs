@@ -509,7 +509,7 @@ fn signals_save_and_exit_75() {
 fn the_answers_are_on_stdout() {
     let list = output(&["list", "--json"]);
     let figures: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
-    assert_eq!(figures[0]["id"], "sparse/fig2");
+    assert_eq!(figures[0]["id"], "sparse/fig1");
     let info = text(&output(&["info"]).stdout);
     assert!(info.contains("CUDA: ") && info.contains("diagonal"), "{info}");
     let bench = output(&[

@@ -39,6 +39,7 @@ fn every_figure_runs_and_its_claims_and_picture_are_whole() {
         for claim in &claims {
             assert!(!claim.evidence.is_empty(), "{} {}", figure.id, claim.id);
         }
+        assert!(!spec.panels.is_empty(), "{}: nothing is drawn without panels", figure.id);
         let picture = (figure.draw)(&spec, &results).unwrap();
         for panel in &picture.panels {
             let cells = panel.cells.iter().any(|cells| !cells.values.is_empty() && cells.values.iter().all(|v| v.is_finite()));

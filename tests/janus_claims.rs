@@ -194,3 +194,102 @@ fn appendix_e() {
     expect(id, &wrong, &[("squares", Holds)]);
     undecided(id, &[&right[..], &["squares"]].concat());
 }
+
+fn decay(run: &Run) -> f64 {
+    run.optimiser.weight_decay
+}
+
+/// The k of `velocity.k` or `weight_rank.k@tolerance`.
+fn layer(metric: &str) -> f64 {
+    metric.split(['.', '@']).nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn figure_1() {
+    let (id, ids) = ("janus/fig1", ["mean", "deviation", "narrow", "least", "interpolation", "law", "relative"]);
+    let told = synthetic(id, |run, metric, _| {
+        let (lambda, sigma) = (decay(run), 0.02 + decay(run));
+        let rho = 1.0 / (1.0 + 10.0 * lambda);
+        match metric {
+            "rho" => rho,
+            "margin_deviation" => sigma,
+            // The larger root of μ = ρ(σ² + μ² + λ).
+            "margin" => (1.0 + (1.0 - 4.0 * rho * rho * (sigma * sigma + lambda)).sqrt()) / (2.0 * rho),
+            _ => 0.0,
+        }
+    });
+    expect(id, &told, &ids.map(|claim| (claim, Holds)));
+    let wrong = synthetic(id, |run, metric, _| match metric {
+        "rho" => 2.0,
+        "margin_deviation" => 0.5 - 10.0 * decay(run),
+        "margin" => 1.0 - decay(run),
+        _ => 0.0,
+    });
+    expect(id, &wrong, &ids.map(|claim| (claim, Fails)));
+    undecided(id, &ids);
+}
+
+#[test]
+fn figure_2() {
+    let (id, ids) = ("janus/fig2", ["independent", "far", "reached", "narrower", "quiet", "collapse"]);
+    let kind = |run: &Run| ["gd-cosine", "gd-constant", "sgd"].iter().position(|kind| run.name.starts_with(kind)).unwrap();
+    let told = synthetic(id, |run, metric, _| match metric {
+        "train_error" => [0.2, 0.0, 0.0][kind(run)],
+        "train_loss" => [0.15, 1e-3, 1e-4][kind(run)],
+        "margin" => 1.0,
+        "margin_deviation" => [0.5, 0.1, 0.01 + 10.0 * decay(run)][kind(run)],
+        _ => [0.1, 0.1, 0.2][kind(run)],
+    });
+    expect(id, &told, &ids.map(|claim| (claim, Holds)));
+    let wrong = synthetic(id, |run, metric, _| match metric {
+        "train_error" => 0.05,
+        "train_loss" => [1e-4, 1e-4, 1e-3][kind(run)],
+        "margin" => 1.0,
+        "margin_deviation" => [0.01 + 10.0 * decay(run), 0.01 + 10.0 * decay(run), 0.5][kind(run)],
+        _ => [0.2, 0.2, 0.1][kind(run)],
+    });
+    expect(id, &wrong, &ids.map(|claim| (claim, Fails)));
+    undecided(id, &ids);
+}
+
+#[test]
+fn figures_3_and_4() {
+    let noise = ["small", "grows", "convolutions", "top"];
+    let ranks = ["ranks-fall", "ranks-fall-1e-2", "ranks-fall-1e-4", "top-ranks", "ranks-noise"];
+    let told = |run: &Run, metric: &str, _: u64| match metric.starts_with("velocity") {
+        true => (1e-3 + decay(run)) * (6.0 - layer(metric)),
+        false => 6.0 - layer(metric) - 50.0 * decay(run),
+    };
+    let wrong = |run: &Run, metric: &str, _: u64| match metric.starts_with("velocity") {
+        true => (1.0 - decay(run)) * layer(metric),
+        false => 1.0,
+    };
+    let both = |claims: &[&'static str], verdict| claims.iter().map(|&claim| (claim, verdict)).collect::<Vec<_>>();
+    for id in ["janus/fig3", "janus/fig4"] {
+        expect(id, &synthetic(id, told), &both(&noise, Holds));
+        expect(id, &synthetic(id, wrong), &both(&noise, Fails));
+        undecided(id, &noise);
+    }
+    expect("janus/fig4", &synthetic("janus/fig4", told), &both(&ranks, Holds));
+    let opposed = |run: &Run, metric: &str, step: u64| match metric.starts_with("velocity") {
+        true => told(run, metric, step),
+        false => layer(metric) * (1.0 + decay(run)),
+    };
+    expect("janus/fig4", &synthetic("janus/fig4", opposed), &both(&ranks, Fails));
+    undecided("janus/fig4", &ranks);
+}
+
+#[test]
+fn figure_5() {
+    let (id, ids) = ("janus/fig5", ["entropy", "square", "grows", "grows-relative"]);
+    let figure = |entropy: f64, slope: f64, square: f64| {
+        synthetic(id, move |run, metric, _| match (metric, run.name.starts_with("square")) {
+            ("margin_deviation", true) => square,
+            ("margin_deviation", false) => entropy + slope * decay(run),
+            _ => 1.0,
+        })
+    };
+    expect(id, &figure(0.3, 1.0, 0.01), &ids.map(|claim| (claim, Holds)));
+    expect(id, &figure(0.05, -1.0, 0.5), &ids.map(|claim| (claim, Fails)));
+    undecided(id, &ids);
+}

@@ -1,8 +1,8 @@
-//! Claims of the figures of ReLU networks come out both ways.
+//! Claims of the figures of ReLU networks and of residual networks come out both ways.
 
 mod common;
 
-use common::claims::{diverge, end, expect, fraction, synthetic, undecided};
+use common::claims::{declared, diverge, end, expect, fraction, synthetic, undecided};
 use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder};
 use handgrad::spec::Run;
 
@@ -59,19 +59,97 @@ fn figure_5() {
     expect("sparse/fig5", &lost, &[("trains", Fails), ("lazy", Holds)]);
 }
 
+const FIGURE_1: [&str; 3] = ["substantial", "stabilises", "longer-generalises"];
+
+#[test]
+fn figure_1() {
+    let figure = |falls_on: f64, end: f64, errors: [f64; 4]| {
+        synthetic("sparse/fig1", move |run, metric, step| match metric {
+            "train_loss" if fraction(run, step) <= 0.51 => (-falls_on * fraction(run, step)).exp(),
+            "train_loss" => end,
+            _ => errors[place(run)],
+        })
+    };
+    expect("sparse/fig1", &figure(0.0, 1e-3, [0.35, 0.2, 0.15, 0.12]), &FIGURE_1.map(|id| (id, Holds)));
+    expect("sparse/fig1", &figure(20.0, 0.9, [0.1, 0.12, 0.15, 0.2]), &FIGURE_1.map(|id| (id, Fails)));
+    undecided("sparse/fig1", &FIGURE_1);
+}
+
+/// The place of a run's schedule, from the small step size to the longest phase of large ones.
+fn place(run: &Run) -> usize {
+    ["constant", "large-10%", "large-30%", "large-50%"].iter().position(|name| run.name.ends_with(name)).unwrap()
+}
+
 const FIGURE_7: [&str; 4] = ["basic-generalises", "basic-longer-generalises", "basic-sparse", "basic-longer-sparse"];
 
 #[test]
 fn figure_7() {
-    let figure = |by: f64| {
-        synthetic("sparse/fig7", move |run, _, _| {
-            let order = ["constant", "large-10%", "large-30%", "large-50%"];
-            0.5 - by * order.iter().position(|name| *name == run.name).unwrap() as f64
-        })
-    };
+    let figure = |by: f64| synthetic("sparse/fig7", move |run, _, _| 0.5 - by * place(run) as f64);
     expect("sparse/fig7", &figure(0.1), &FIGURE_7.map(|id| (id, Holds)));
     expect("sparse/fig7", &figure(-0.1), &FIGURE_7.map(|id| (id, Fails)));
     undecided("sparse/fig7", &FIGURE_7);
+}
+
+#[test]
+fn figure_13() {
+    let both = |id: &str| ["basic", "standard"].map(|setting| format!("{setting}-{id}"));
+    let ids = ["stabilises", "generalises", "longer-generalises", "sparse", "longer-sparse"].map(both).concat();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).chain(["oscillates"]).collect();
+    let figure = |falls_on: f64, by: f64, up: f64, level: f64| {
+        let points = declared("sparse/fig13").evaluate.grid as f64;
+        synthetic("sparse/fig13", move |run, metric, step| match (metric, run.schedule.first_decay(run.steps)) {
+            ("train_loss", Some(decay)) if step > decay => {
+                let even = ((fraction(run, step) * (points - 1.0)).round() as u64).is_multiple_of(2);
+                level * if even { up } else { 1.0 }
+            }
+            ("train_loss", _) => (-falls_on * fraction(run, step)).exp(),
+            _ => 0.5 - by * place(run) as f64,
+        })
+    };
+    expect("sparse/fig13", &figure(0.0, 0.1, 3.0, 1e-3), &ids.iter().map(|&id| (id, Holds)).collect::<Vec<_>>());
+    expect("sparse/fig13", &figure(20.0, -0.1, 1.0, 0.1), &ids.iter().map(|&id| (id, Fails)).collect::<Vec<_>>());
+    undecided("sparse/fig13", &ids);
+}
+
+const FIGURE_12: [&str; 2] = ["small-stays", "large-moves"];
+
+#[test]
+fn figure_12() {
+    let figure = |small: f64, large: f64| synthetic("sparse/fig12", move |run, _, _| if place(run) == 0 { small } else { large });
+    expect("sparse/fig12", &figure(0.05, 1.0), &FIGURE_12.map(|id| (id, Holds)));
+    expect("sparse/fig12", &figure(0.9, 0.8), &FIGURE_12.map(|id| (id, Fails)));
+    undecided("sparse/fig12", &FIGURE_12);
+}
+
+const FIGURE_14: [&str; 6] =
+    ["last-groups", "second-group", "first-group", "basic-vanishes", "basic-rises", "standard-gradually"];
+
+#[test]
+fn figure_14() {
+    // At the start, after an epoch and at the end.
+    let course = |[start, after, end]: [f64; 3], at: f64| match at {
+        0.0 => start,
+        at if at < 0.5 => after,
+        _ => end,
+    };
+    let figure = |ends: [f64; 2], after: [f64; 2], few: usize| {
+        synthetic("sparse/fig14", move |run, metric, step| {
+            let standard = usize::from(run.name.contains("standard"));
+            let model = 2 * usize::from(run.name.starts_with("resnet34")) + standard;
+            match (metric, place(run)) {
+                // Lower in as many models as `few`, in group 2 in one more.
+                ("sparsity.1@0.95", 3) if model < few => 0.4,
+                ("sparsity.2@0.95", 3) if model < few + 1 => 0.4,
+                ("sparsity.1@0.95" | "sparsity.2@0.95", _) => 0.5,
+                (_, 0) => 0.5,
+                _ => course([0.6, after[standard], ends[standard]], fraction(run, step)),
+            }
+        })
+    };
+    expect("sparse/fig14", &figure([0.2, 0.3], [0.01, 0.55], 2), &FIGURE_14.map(|id| (id, Holds)));
+    expect("sparse/fig14", &figure([0.52, 0.59], [0.55, 0.1], 0), &FIGURE_14.map(|id| (id, Fails)));
+    expect("sparse/fig14", &figure([0.2, 0.3], [0.01, 0.35], 4), &[("first-group", Fails), ("standard-gradually", Fails)]);
+    undecided("sparse/fig14", &FIGURE_14);
 }
 
 const FIGURE_9: [&str; 7] =

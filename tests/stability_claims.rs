@@ -4,8 +4,9 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::claims::{declared, expect, synthetic, undecided};
-use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder};
+use common::claims::{declared, diverge, expect, synthetic, undecided};
+use handgrad::claims::Verdict::{Fails, Holds, HoldsUnder, Inconclusive};
+use handgrad::data::images::ClassNoise;
 use handgrad::spec::Run;
 use handgrad::theory::regression::exponent;
 use handgrad::theory::saddle::Saddle;
@@ -230,6 +231,103 @@ fn measured_phase_diagrams() {
     // Of two kinds of network one with a region of low rank is not all of them.
     let half = synthetic("stability/fig7", |run, metric, _| if metric == "low_rank" && run.name == "tanh" { 0.0 } else { 0.95 });
     expect("stability/fig7", &half, &[("low-rank", HoldsUnder), ("boundary", Holds), ("finite", Fails)]);
+}
+
+/// Probability of random labels and step size of a run of the residual networks.
+fn point(run: &Run) -> (f64, f64) {
+    let probability = match run.optimiser.class_noise {
+        ClassNoise::Static { probability } | ClassNoise::Dynamic { probability } => probability,
+        ClassNoise::None => 0.0,
+    };
+    (probability, run.schedule.at(0, run.steps))
+}
+
+/// Where theory has low rank.
+fn saddle(run: &Run) -> bool {
+    point(run).0 > 0.6 && point(run).1 >= 1.0
+}
+
+/// Without a finite seed no point of a grid has a value.
+fn undecided_everywhere(id: &str, claims: &[&str]) {
+    let mut lost = synthetic(id, |_, _, _| 1.0);
+    diverge(&mut lost, "");
+    expect(id, &lost, &claims.iter().map(|&claim| (claim, Inconclusive)).collect::<Vec<_>>());
+}
+
+#[test]
+fn figure_1c_of_residual_networks() {
+    let (id, ids) = ("stability/fig1c-resnet", ["low-rank", "full-to-one", "as-simple"]);
+    let told = synthetic(id, |run, _, _| if saddle(run) { 1.0 } else { 64.0 });
+    expect(id, &told, &ids.map(|claim| (claim, Holds)));
+    let wrong = synthetic(id, |run, _, _| if point(run).0 < 0.4 && point(run).1 < 0.2 { 20.0 } else { 40.0 });
+    expect(id, &wrong, &ids.map(|claim| (claim, Fails)));
+    undecided_everywhere(id, &ids);
+}
+
+#[test]
+fn figures_9_and_10() {
+    let ids = ["sparse", "similar", "norm"];
+    for id in ["stability/fig9", "stability/fig10"] {
+        let told = synthetic(id, |run, metric, step| match metric.split_once('.') {
+            Some(("weight_norm", _)) => 1.0 + step as f64,
+            _ => f64::from(u8::from(saddle(run))),
+        });
+        expect(id, &told, &ids.map(|claim| (claim, Holds)));
+        let wrong = synthetic(id, |_, metric, step| match metric.split_once('.') {
+            Some(("weight_norm", _)) => 1.0 / step as f64,
+            _ => 1e-5,
+        });
+        expect(id, &wrong, &ids.map(|claim| (claim, Fails)));
+        // One layer is sparse where the others are not.
+        let different =
+            synthetic(id, |run, metric, _| f64::from(u8::from((point(run).0 > 0.4) == metric.starts_with("near_zero.1"))));
+        expect(id, &different, &[("similar", HoldsUnder), ("sparse", Holds)]);
+        undecided_everywhere(id, &ids);
+    }
+}
+
+#[test]
+fn figure_11() {
+    let (id, ids) = ("stability/fig11", ["chance", "full-rank-chance", "clear-boundary", "static-dynamic"]);
+    let told = synthetic(id, |run, metric, _| match (metric, point(run)) {
+        ("test_error", (noise, rate)) => {
+            if saddle(run) || (noise > 0.6 && rate < 0.05) {
+                0.9
+            } else {
+                0.1
+            }
+        }
+        _ => {
+            if saddle(run) {
+                1.0
+            } else {
+                64.0
+            }
+        }
+    });
+    expect(id, &told, &ids.map(|claim| (claim, Holds)));
+    let wrong = synthetic(id, |run, metric, _| match (metric, run.optimiser.class_noise) {
+        ("test_error", _) => 0.1,
+        (_, ClassNoise::Static { .. }) => {
+            if saddle(run) {
+                1.0
+            } else {
+                40.0
+            }
+        }
+        _ => 64.0,
+    });
+    expect(id, &wrong, &ids.map(|claim| (claim, Fails)));
+    undecided_everywhere(id, &ids);
+}
+
+#[test]
+fn figure_12() {
+    let (id, ids) = ("stability/fig12", ["falls", "escapes"]);
+    let figure = |rank: fn(f64) -> f64| synthetic(id, move |run, _, _| rank(size(run)));
+    expect(id, &figure(|batch| if batch < 20.0 { 1.0 } else { 64.0 }), &ids.map(|claim| (claim, Holds)));
+    expect(id, &figure(|batch| if batch < 20.0 { 64.0 } else { 1.0 }), &ids.map(|claim| (claim, Fails)));
+    undecided(id, &ids);
 }
 
 #[test]

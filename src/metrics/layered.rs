@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use handgrad_kernels::Context;
 
-use super::{Arguments, Definition, Metric, Takes, Value, directions, lanczos, rank, sparsity, weights};
+use super::{Arguments, Definition, Metric, Takes, Value, directions, images, lanczos, rank, sparsity, weights};
 use crate::data::Dataset;
 use crate::error::{Result, refuse};
 use crate::loss::{Loss, TargetBuffer};
@@ -26,6 +26,12 @@ pub(super) const METRICS: &[Definition] = &[
         takes: Takes::Nothing,
         about: "the same on the test set",
         value: Value::Layered(|s, _| s.test_loss()),
+    },
+    Definition {
+        name: "test_error",
+        takes: Takes::Nothing,
+        about: "share of wrong classes among the test samples",
+        value: Value::Layered(|s, _| s.test_error()),
     },
     Definition {
         name: "ntk_rank",
@@ -85,6 +91,15 @@ pub(super) const METRICS: &[Definition] = &[
         value: Value::Layered(|s, arguments| {
             let Weight { outputs, inputs, values } = s.weight(arguments.layer)?;
             weights::stable_rank(outputs, inputs, values)
+        }),
+    },
+    Definition {
+        name: "top_eigenvalue",
+        takes: Takes::Layer,
+        about: "σ₁², the largest eigenvalue of W_kᵀW_k (the last by default)",
+        value: Value::Layered(|s, arguments| {
+            let Weight { outputs, inputs, values } = s.weight(arguments.layer)?;
+            weights::top_eigenvalue(outputs, inputs, values)
         }),
     },
     Definition {
@@ -225,6 +240,19 @@ impl Snapshot<'_> {
     /// The same on the test set; NaN without one.
     fn test_loss(&self) -> Result<f64> {
         self.loss_on(&self.data.x_test, &self.data.y_test)
+    }
+
+    /// Share of wrong classes on the test set; NaN without one.
+    fn test_error(&self) -> Result<f64> {
+        let (x, target) = (&self.data.x_test, &self.data.y_test);
+        if target.is_empty() {
+            return Ok(f64::NAN);
+        }
+        let (mut plan, outputs) = (self.plan()?, self.net.outputs());
+        let y = plan.forward(self.cx, self.point(x))?.to_vec()?;
+        let samples = y.chunks_exact(outputs).zip(target.chunks_exact(self.loss.targets(outputs)));
+        let wrong = samples.clone().filter(|(y, target)| images::is_wrong(self.loss, y, target)).count();
+        Ok(wrong as f64 / samples.len() as f64)
     }
 
     /// Gradients of the first output on the fresh inputs, one row per input.

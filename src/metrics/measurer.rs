@@ -198,6 +198,11 @@ mod tests {
             ("irrelevant_norm", 2f64.sqrt()),
             ("weight_rank.1@0.1", 2.0),
             ("stable_rank", 1.0),
+            // W_1ᵀW_1 = [[1, -1], [-1, 2]].
+            ("top_eigenvalue.1", (3.0 + 5f64.sqrt()) / 2.0),
+            ("top_eigenvalue", 5.0),
+            // 4.5 for 4.
+            ("test_error", 0.0),
             ("initial_distance", 5.0),
             ("initial_distance.2", 2.0),
             // cos = 1/√2 and 0, importance 2√2 and 1.
@@ -213,6 +218,17 @@ mod tests {
         for ((name, want), value) in cases.into_iter().zip(&values[0]) {
             assert!((value - want).abs() <= 1e-12, "{name}: {value} against {want}");
         }
+    }
+
+    #[test]
+    fn the_test_error_counts_wrong_classes() {
+        let net = Architecture::mlp(&[2, 2], Bias::None, Activation::Identity);
+        let (x_test, y_test) = (vec![1.0, 0.0, 0.0, 2.0, 3.0, 1.0, 0.0, 1.0], vec![0.0, 1.0, 1.0, 1.0]);
+        let data = Dataset { d: 2, x: vec![1.0, 0.0], y: vec![0.0], x_test, y_test, ..Dataset::default() };
+        let measurer = Measurer::new(Arc::new(data), &net, Loss::SoftmaxXent).unwrap();
+        let (params, wanted) = ([1.0, 0.0, 0.0, 1.0], vec![vec![parse("test_error").unwrap()]]);
+        let values = measurer.measure(&Context::cpu().unwrap(), Replicas::new(&params), &wanted).unwrap();
+        assert_eq!(values, [[0.25]]);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Spectra, ranks and norms of one layer's weights W, out x in in row-major order.
 
-use faer::MatRef;
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Auto, ColMut, ColRef, Mat, MatRef, Par, Spec};
 
-use super::rank;
-use crate::error::{Result, refuse};
+use super::{lanczos, rank};
+use crate::error::{Error, Result, refuse};
 
 /// WᵀW, in x in.
 ///
@@ -23,6 +27,46 @@ pub fn spectrum(outputs: usize, inputs: usize, weights: &[f64]) -> Result<Vec<f6
     let rest = if values.first().is_some_and(|value| value.is_nan()) { f64::NAN } else { 0.0 };
     values.resize(inputs, rest);
     Ok(values)
+}
+
+/// Residual of [`top_eigenvalue`], relative to it; its own error is mostly the square of that over the gap to the next one.
+const TOLERANCE: f64 = 1e-6;
+
+/// The largest eigenvalue of WᵀW alone, by Lanczos; NaN if W is not finite.
+///
+/// # Errors
+/// If W does not have out·in entries or the iteration does not converge.
+pub fn top_eigenvalue(outputs: usize, inputs: usize, weights: &[f64]) -> Result<f64> {
+    let weights = rank::view(outputs, inputs, weights)?;
+    let mut images = vec![0.0; outputs];
+    let top = lanczos::top_eigenvalue_to(TOLERANCE, inputs, |x, y| {
+        matmul(ColMut::from_slice_mut(&mut images), Accum::Replace, weights, ColRef::from_slice(x), 1.0, Par::Seq);
+        matmul(ColMut::from_slice_mut(y), Accum::Replace, weights.transpose(), ColRef::from_slice(&images), 1.0, Par::Seq);
+    })?;
+    Ok(top.value)
+}
+
+/// The right singular vectors of W, in x in: row k belongs to the k-th largest eigenvalue of WᵀW; NaN if W is not finite.
+///
+/// # Errors
+/// As [`spectrum`].
+pub fn right_vectors(outputs: usize, inputs: usize, weights: &[f64]) -> Result<Vec<f64>> {
+    let gram = gram(outputs, inputs, weights)?;
+    let gram = MatRef::from_column_major_slice(&gram, inputs, inputs);
+    if !gram.is_all_finite() {
+        return Ok(vec![f64::NAN; inputs * inputs]);
+    }
+    let params: Spec<SelfAdjointEvdParams, f64> = <SelfAdjointEvdParams as Auto<f64>>::auto().into();
+    let scratch = self_adjoint_evd_scratch::<f64>(inputs, ComputeEigenvectors::Yes, Par::Seq, params);
+    let (mut values, mut vectors) = (Diag::<f64>::zeros(inputs), Mat::<f64>::zeros(inputs, inputs));
+    let mut memory = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut memory);
+    // One thread: the bits must not depend on how many there are.
+    self_adjoint_evd(gram, values.as_mut(), Some(vectors.as_mut()), Par::Seq, stack, params).map_err(|error| {
+        Error::Numerics(format!("weights: the vectors of a {outputs}x{inputs} matrix did not converge ({error:?})"))
+    })?;
+    // Eigenvalues ascend.
+    Ok((0..inputs).rev().flat_map(|k| (0..inputs).map(move |i| (i, k))).map(|at| vectors[at]).collect())
 }
 
 /// ‖VᵀV - WWᵀ‖_F for the layer V (`above` x `width`) that reads the outputs of W (`width` x `below`). Gradient flow of linear and of
@@ -80,6 +124,22 @@ mod tests {
         close(&[balancedness(2, 3, 4, &NEXT, &W).unwrap()], &[16.550_231_305_030_15]);
         close(&[norm_of_inputs(3, 4, &W, 2).unwrap()], &[2.704_163_456_597_992]);
         close(&[stable_rank(3, 4, &W).unwrap()], &[1.515_477_358_459_234_3]);
+        let top = top_eigenvalue(3, 4, &W).unwrap();
+        assert!((top / 17.362_516_076_618_63 - 1.0).abs() <= 1e-12, "{top}");
+    }
+
+    #[test]
+    fn right_vectors_are_orthonormal_and_have_the_eigenvalues() {
+        let (vectors, spectrum) = (right_vectors(3, 4, &W).unwrap(), spectrum(3, 4, &W).unwrap());
+        let gram = gram(3, 4, &W).unwrap();
+        for (k, row) in vectors.chunks_exact(4).enumerate() {
+            for (i, other) in vectors.chunks_exact(4).enumerate() {
+                let want = f64::from(u8::from(i == k));
+                assert!((lanczos::dot(row, other) - want).abs() <= 1e-14, "{k}, {i}");
+                let image = lanczos::dot(&gram[4 * i..][..4], row);
+                assert!((image - spectrum[k] * row[i]).abs() <= 1e-13, "{k}, {i}: {image}");
+            }
+        }
     }
 
     #[test]
@@ -101,6 +161,8 @@ mod tests {
         assert!(spectrum(3, 4, &broken).unwrap().iter().all(|value| value.is_nan()));
         assert!(balancedness(2, 3, 4, &NEXT, &broken).unwrap().is_nan());
         assert!(norm_of_inputs(3, 4, &broken, 3).unwrap().is_nan());
+        assert!(top_eigenvalue(3, 4, &broken).unwrap().is_nan() && top_eigenvalue(2, 2, &[0.0; 4]).unwrap() == 0.0);
+        assert!(right_vectors(3, 4, &broken).unwrap().iter().all(|value| value.is_nan()));
         assert!(stable_rank(3, 4, &broken).unwrap().is_nan() && stable_rank(2, 2, &[0.0; 4]).unwrap().is_nan());
         assert!(gram(3, 3, &W).unwrap_err().to_string().contains("12 entries, expected 3 x 3"));
         assert!(norm_of_inputs(3, 4, &W, 5).unwrap_err().to_string().contains("from input 5 on, expected at most 4"));

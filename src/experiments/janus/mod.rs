@@ -1,7 +1,13 @@
-//! "The Janus effects of SGD vs GD: high noise and low rank", Xu, Galanti, Rangamani, Rosasco, Poggio, 2023: what can be said of
-//! linear regression, and of small networks with normalised layers.
+//! "The Janus effects of SGD vs GD: high noise and low rank", Xu, Galanti, Rangamani, Rosasco, Poggio, 2023: linear
+//! regression, small networks with normalised layers, and a convnet.
 
 pub(super) mod app_e;
+mod convnet;
+pub(super) mod fig1;
+pub(super) mod fig2;
+pub(super) mod fig3;
+pub(super) mod fig4;
+pub(super) mod fig5;
 pub(super) mod fig_a1;
 pub(super) mod fig_a2;
 pub(super) mod fig_a3;
@@ -10,7 +16,9 @@ pub(super) mod fig_a5;
 pub(super) mod fig_a6;
 pub(super) mod fig_a7;
 pub(super) mod flow;
+mod layers;
 pub(super) mod lemma1;
+mod margins;
 mod network;
 pub(super) mod noise;
 mod regression;

@@ -1,7 +1,12 @@
 //! "SGD with large step sizes learns sparse features", Andriushchenko, Varre, Pillaud-Vivien, Flammarion, ICML 2023.
 
+mod deep;
+pub(super) mod fig1;
 pub(super) mod fig10;
 pub(super) mod fig11;
+pub(super) mod fig12;
+pub(super) mod fig13;
+pub(super) mod fig14;
 pub(super) mod fig2;
 pub(super) mod fig3;
 pub(super) mod fig4;

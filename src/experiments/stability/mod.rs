@@ -1,10 +1,15 @@
 //! "The Probabilistic Stability of Stochastic Gradient Descent", Ziyin, Li, Galanti, Ueda, 2023. Exponents are E log|.| here,
 //! half of the paper's equation 9; its steps are those of (wx - y)²/2.
 
+mod convolutions;
 mod diagram;
+pub(super) mod fig10;
+pub(super) mod fig11;
+pub(super) mod fig12;
 pub(super) mod fig1a;
 pub(super) mod fig1b;
 pub(super) mod fig1c;
+pub(super) mod fig1c_resnet;
 pub(super) mod fig2;
 pub(super) mod fig3;
 pub(super) mod fig4;
@@ -12,6 +17,9 @@ pub(super) mod fig5;
 pub(super) mod fig6;
 pub(super) mod fig7;
 pub(super) mod fig8;
+pub(super) mod fig9;
+mod maps;
+mod resnet;
 mod statements;
 mod swish;
 pub(super) mod theory;

@@ -5,15 +5,15 @@ use crate::error::{Result, refuse};
 use crate::layers::Multiply;
 
 impl Snapshot<'_> {
-    /// ρ, which the last layer multiplies by; 1 in networks without it.
+    /// |ρ|, which the last layer multiplies by, its sign taken for one of f; 1 in networks without it.
     pub(super) fn rho(&self) -> f64 {
         let net = &self.measurer.net;
         let last = net.range(net.nodes().len() - 1);
         let is_rho = net.nodes().last().is_some_and(|node| node.name == Multiply::RHO);
-        if is_rho { self.params[last].first().map_or(1.0, |&rho| f64::from(rho)) } else { 1.0 }
+        if is_rho { self.params[last].first().map_or(1.0, |&rho| f64::from(rho.abs())) } else { 1.0 }
     }
 
-    /// y·(f_1 - f_0) of every training image, y = 1 for class 1 and -1 for class 0, and f = h/ρ the outputs before the last
+    /// y·(f_1 - f_0) of every training image, y = 1 for class 1 and -1 for class 0, and f = h/|ρ| the outputs before the last
     /// layer multiplies them; of a single output y·f.
     pub(super) fn margins(&self) -> Result<Vec<f64>> {
         let (outputs, rho) = (self.measurer.net.outputs(), self.rho());

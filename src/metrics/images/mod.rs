@@ -111,7 +111,7 @@ pub(super) const METRICS: &[Definition] = &[
     Definition {
         name: "margin",
         takes: Takes::Nothing,
-        about: "mean over the training images of y·(f_1 - f_0), f the outputs over ρ and y = ±1 for classes 1 and 0",
+        about: "mean over the training images of y·(f_1 - f_0), f the outputs over |ρ| and y = ±1 for classes 1 and 0",
         value: Value::Images(|s, _| s.margin()),
     },
     Definition {
@@ -123,7 +123,7 @@ pub(super) const METRICS: &[Definition] = &[
     Definition {
         name: "rho",
         takes: Takes::Nothing,
-        about: "ρ, which the outputs of a convnet are multiplied by",
+        about: "|ρ|, which the outputs of a convnet are multiplied by",
         value: Value::Images(|s, _| Ok(s.rho())),
     },
 ];
@@ -313,14 +313,16 @@ impl Snapshot<'_> {
 
 /// Whether outputs choose another class than the target's. For numbers as targets: another largest one, or for a single output
 /// another sign.
-fn is_wrong(loss: Loss, y: &[f32], target: &[f64]) -> bool {
-    if y.iter().any(|y| y.is_nan()) {
+pub(super) fn is_wrong<T: Copy + Into<f64>>(loss: Loss, y: &[T], target: &[f64]) -> bool {
+    let number = |&y: &T| -> f64 { y.into() };
+    let numbers = y.iter().map(number);
+    if numbers.clone().any(f64::is_nan) {
         return true;
     }
-    let chosen = largest(y.iter().map(|&y| f64::from(y)));
+    let chosen = largest(numbers);
     match (loss, y, target) {
         (Loss::SoftmaxXent, _, [class]) => chosen != *class as usize,
-        (_, [y], [target]) => f64::from(*y) * target <= 0.0,
+        (_, [y], [target]) => number(y) * target <= 0.0,
         _ => chosen != largest(target.iter().copied()),
     }
 }
