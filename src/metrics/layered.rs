@@ -172,7 +172,7 @@ impl Measurer {
         Ok(Measurer { fresh: data.fresh_inputs(net.params()), net: Arc::new(net), loss })
     }
 
-    /// Values of `wanted[r]` for every replica r of `params`, which started from `initial`.
+    /// Values of `wanted[r]` for every replica r of `params`, which started from `initial` (none: nobody knows).
     pub(super) fn measure(
         &self,
         cx: &Context,
@@ -183,8 +183,9 @@ impl Measurer {
     ) -> Result<Vec<Vec<f64>>> {
         let count = self.net.params();
         let plan = RefCell::new(None);
-        let replicas = params.chunks_exact(count).zip(initial.chunks_exact(count)).zip(wanted);
-        let values = replicas.map(|((params, initial), wanted)| {
+        let replicas = params.chunks_exact(count).zip(wanted).enumerate();
+        let values = replicas.map(|(replica, (params, wanted))| {
+            let initial = initial.get(replica * count..(replica + 1) * count).unwrap_or_default();
             let snapshot = Snapshot {
                 cx,
                 data,
@@ -345,8 +346,10 @@ impl Snapshot<'_> {
         let Some(weight) = weights.get(arguments.layer.unwrap_or(1).wrapping_sub(1)) else {
             return Ok(f64::NAN);
         };
-        let (now, then) = (&self.params[weight.range.clone()], &self.initial[weight.range.clone()]);
-        directions::distance(now, then)
+        match self.initial.get(weight.range.clone()) {
+            Some(initial) => directions::distance(&self.params[weight.range.clone()], initial),
+            None => Ok(f64::NAN),
+        }
     }
 
     fn clustering(&self) -> Result<f64> {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! pyftsubset DejaVuSans.ttf --output-file=DejaVuSans-subset.ttf --no-hinting --legacy-kern --name-IDs='*' \
-//!   --drop-tables+=FFTM,GDEF,GPOS,GSUB,MATH,gasp --unicodes=20-7E,A0-17F,370-3FF,1D62-1D65,2010-2027,2030-203A,\
+//!   --drop-tables+=FFTM,GDEF,GPOS,GSUB,MATH,gasp --unicodes=20-7E,A0-17F,370-3FF,1D40,1D62-1D65,2010-2027,2030-203A,\
 //! 2070-209C,2102,2113,2115,211D,2190-2195,21A6,21D0-21D5,2200-22FF,25A0,25B2,25C6,25CF,2605,27E8-27E9,2A00-2A02,2C7C
 //! ```
 
