@@ -182,11 +182,12 @@ fn a_replay_of_empty_batches_is_refused() {
     let good = save(&folder.path().join("a.npz"), &[("x", &[4, 1, 8, 8], images.clone()), ("y", &[4], vec![0.0, 1.0, 2.0, 3.0])]);
     let scalar = save(&folder.path().join("b.npz"), &[("x", &[4, 1, 8, 8], images), ("y", &[], vec![0.0])]);
     let replay = |path: &str, batch: &str, want: &str| {
-        let arguments = ["replay", path, "--net", "resnet18:width=2", "--loss", "xent", "--lr", "0.1", "--batch", batch];
-        refused(folder.path(), &[&arguments[..], &["--out", "a.csv"]].concat(), want);
+        let net = ["--net", "resnet18:width=2,size=8,channels=1", "--init", "none.safetensors"];
+        let rest = ["--loss", "xent", "--lr", "0.1", "--out", "a.csv", "--batch", batch];
+        refused(folder.path(), &[&["replay", path], &net[..], &rest].concat(), want);
     };
-    replay(&good, "0", "batch");
-    replay(&scalar, "2", "y");
+    replay(&good, "0", "--batch 0: expected 1 to 4");
+    replay(&scalar, "2", "array `y` has shape []");
 }
 
 #[test]

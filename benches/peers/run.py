@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PEERS = ("numpy", "jax", "torch")
-WORKLOADS = ("diagonal", "mlp", "ensemble", "ntk-rank", "fig2")
+WORKLOADS = ("diagonal", "mlp", "ensemble", "ntk-rank", "fig2", "resnet")
 SHAPE = ("--n", "80", "--d", "200")
 CHECK_TOLERANCE = 1e-9
 # Small perceptrons: widths, layers with a bias, activation, largest norm of a gradient.
@@ -35,6 +35,8 @@ ENSEMBLES = (
     ("200,200,200", "none", "relu", "100", "200", "2000"),
 )
 REPLICAS = 256
+# Training steps of ResNet-18: images of a batch, cores, and steps that are timed.
+RESNETS = ((32, 1, 5), (32, 2, 7), (128, 1, 3), (128, 2, 3))
 
 
 class Failed(Exception):
@@ -87,6 +89,15 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     sys.stdout.flush()
 
 
+def rate_of(record: dict) -> float:
+    """Whatever a record counts, per second."""
+    for rate in ("steps_per_s", "replica_steps_per_s"):
+        if rate in record:
+            return record[rate]
+    seconds = {"seconds_per_rank": 1, "median_s": 1, "ms_per_step": 1e-3}
+    return next(1 / (record[name] * unit) for name, unit in seconds.items() if name in record)
+
+
 def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str | None, ours: tuple[str, ...], rounds: int) -> None:
     """Rate of every variant of every script, by peer; each ratio is to handgrad's run right after that script's, the median
     over the rounds."""
@@ -97,10 +108,10 @@ def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str
             records = records_of(script, *arguments)
             if handgrad:
                 record = bench(handgrad, *ours)
-                own.append(record["replica_steps_per_s"] if "replica_steps_per_s" in record else 1 / record["median_s"])
+                own.append(rate_of(record))
             for record in records:
                 key = (peer, record["variant"])
-                rate = record["steps_per_s"] if "steps_per_s" in record else 1 / record["seconds_per_rank"]
+                rate = rate_of(record)
                 rates[key].append(rate)
                 cpu_shares.append(record["cpu_share"])
                 if handgrad:
@@ -109,11 +120,12 @@ def compare_rates(title: str, scripts: dict[str, tuple[str, ...]], handgrad: str
     for key in rates:
         fastest[key[0]] = max(fastest.get(key[0], key), key, key=lambda k: statistics.median(rates[k]))
     rows = []
+    form = ",.0f" if min(map(min, rates.values())) >= 100 else ",.3f"
     for key, values in rates.items():
-        ratio = format(statistics.median(ratios[key]), ".1f") if ratios[key] else "-"
-        rows.append([" ".join(key), *spread(values, ",.0f"), ratio, "*" if fastest[key[0]] == key else ""])
+        ratio = format(statistics.median(ratios[key]), ".2f") if ratios[key] else "-"
+        rows.append([" ".join(key), *spread(values, form), ratio, "*" if fastest[key[0]] == key else ""])
     if own:
-        rows.append(["handgrad", *spread(own, ",.0f"), "", ""])
+        rows.append(["handgrad", *spread(own, form), "", ""])
     header = ["program", "per second", "min", "max", "handgrad / peer", "fastest"]
     noise = f"peers' cpu_share >= {min(cpu_shares):.2f}, median {statistics.median(cpu_shares):.2f}"
     print_table(f"{title}, {rounds} rounds, {noise}", header, rows)
@@ -138,6 +150,17 @@ def compare_ensembles(handgrad: str | None, rounds: int) -> None:
         workload = net if net == "diagonal" else f"mlp:{net}"
         ours = (workload, *options, "--threads", str(threads), "--steps", own_steps)
         compare_rates(f"{REPLICAS} replicas of {net}, batch 1, f32, {threads} cores", scripts, handgrad, ours, rounds)
+
+
+def compare_resnets(handgrad: str | None, cores: list[int], rounds: int) -> None:
+    for batch, threads, steps in RESNETS:
+        if threads > len(cores):
+            print(f"ResNet-18 on {threads} cores: skipped, there are {len(cores)}")
+            continue
+        use_cores(cores[-threads:])
+        options = ("--batch", str(batch), "--threads", str(threads), "--steps", str(steps))
+        title = f"training steps of ResNet-18, batch {batch}, {threads} cores, f32"
+        compare_rates(title, {"torch": ("resnet_torch.py", *options)}, handgrad, ("resnet18", *options), rounds)
 
 
 def compare_fig2(handgrad: str | None, rounds: int) -> None:
@@ -252,6 +275,8 @@ def main() -> None:
         ours = ("mlp:5,10,10,1", "--metric", "ntk_rank@1e-4")
         scripts = {"numpy": ("ntk_rank_numpy.py",)}
         compare_rates("NTK rank of a 5,10,10,1 perceptron with its gradients, one core, f64", scripts, handgrad, ours, options.rounds)
+    if "resnet" in options.workloads and "torch" in peers:
+        compare_resnets(handgrad, cores, options.rounds)
     if "fig2" in options.workloads and "numpy" in peers:
         use_cores(cores[-2:])
         compare_fig2(handgrad, options.rounds)

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod convnet;
+mod gradients;
 mod graph;
 mod init;
 mod method;

@@ -14,7 +14,7 @@ pub(super) enum Model<T: Real> {
     /// The diagonal network, x by stride, and its outputs.
     Diagonal(DiagonalShape, Buffer<T>),
     /// Layers, x dense.
-    Layered(Plan<T>),
+    Layered(Box<Plan<T>>),
 }
 
 impl<T: Real> Model<T> {
@@ -22,7 +22,7 @@ impl<T: Real> Model<T> {
     pub(super) fn new(cx: &Context, shape: &DiagonalShape, net: Option<&Arc<Net<T>>>, batch: usize) -> Result<Model<T>> {
         Ok(match net {
             None => Model::Diagonal(DiagonalShape { replicas: 1, ..*shape }, Buffer::zeros(cx, batch)?),
-            Some(net) => Model::Layered(Plan::new(cx, Arc::clone(net), batch)?),
+            Some(net) => Model::Layered(Box::new(Plan::new(cx, Arc::clone(net), batch)?)),
         })
     }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
+use super::gradients::{Gradients, Keep};
 use super::net::{Net, Node, Source};
 use crate::error::{Result, refuse};
 use crate::layers::{Along, At, Layer};
@@ -18,9 +19,10 @@ pub struct Plan<T: Real> {
     values: Buffer<T>,
     /// What every node's forward pass in training left for its backward pass.
     saved: Buffer<T>,
-    /// Derivatives of the loss by those outputs; empty until a backward pass is asked for.
-    gradients: Buffer<T>,
-    /// Derivatives of `values` and of `gradients` along a direction; empty until a Hessian-vector product is asked for.
+    /// Derivatives of the loss by those outputs, in a pass that needs them for a moment, and in one that leaves them all.
+    gradients: Gradients<T>,
+    all_gradients: Gradients<T>,
+    /// Derivatives of `values` and of `all_gradients` along a direction; empty until a Hessian-vector product is asked for.
     tangents: [Buffer<T>; 2],
     /// Where a node's outputs start in each of these; the total at the end.
     starts: Vec<usize>,
@@ -76,7 +78,8 @@ impl<T: Real> Plan<T> {
         let empty = || Buffer::zeros(cx, 0);
         let values = Buffer::zeros(cx, starts[starts.len() - 1])?;
         let saved = Buffer::zeros(cx, saved_starts[starts.len() - 1])?;
-        Ok(Plan { net, batch, values, saved, gradients: empty()?, tangents: [empty()?, empty()?], starts, saved_starts })
+        let (gradients, all_gradients, tangents) = (Gradients::none(), Gradients::none(), [empty()?, empty()?]);
+        Ok(Plan { net, batch, values, saved, gradients, all_gradients, tangents, starts, saved_starts })
     }
 
     /// The network.
@@ -171,7 +174,7 @@ impl<T: Real> Plan<T> {
         acc: Acc,
     ) -> Result<()> {
         self.check(point)?;
-        self.backward_by(cx, point, dy, |layer, at, range, dy, dx| {
+        self.backward_by(cx, point, dy, Keep::None, |layer, at, range, dy, dx| {
             layer.backward(cx, at, dy, dx, (dparams.part(range.start, range.len())?, acc))
         })
     }
@@ -241,7 +244,7 @@ impl<T: Real> Plan<T> {
         grown(cx, &mut self.tangents[0], self.values.len())?;
         grown(cx, &mut self.tangents[1], self.values.len())?;
         let still = Buffer::zeros(cx, point.x.len())?;
-        let Plan { net, values, gradients, tangents: [value_tangents, gradient_tangents], starts, .. } = self;
+        let Plan { net, values, all_gradients, tangents: [value_tangents, gradient_tangents], starts, .. } = self;
         let mut value_tangents = value_tangents.view_mut();
         for (index, Node { layer, .. }) in net.nodes().iter().enumerate() {
             let (before, mut after) = value_tangents.split_at(starts[index])?;
@@ -263,7 +266,7 @@ impl<T: Real> Plan<T> {
             let at = at(net, starts, index, point, values.view())?;
             let along = along(net, starts, index, n, still.view(), direction, value_tangents.view())?;
             let rows = n * layer.outputs();
-            let dy = if index == last { dy.view() } else { gradients.view().part(starts[index], rows)? };
+            let dy = if index == last { dy.view() } else { all_gradients.view(index).part(0, rows)? };
             let (dy_tangent, range) = (after.view().part(0, rows)?, net.range(index));
             layer.backward_weight_tangent(cx, at, along, dy, dy_tangent, product.part(range.start, range.len())?)?;
             if index > 0 {
@@ -283,9 +286,9 @@ impl<T: Real> Plan<T> {
         Ok(dy)
     }
 
-    /// Leaves ∂L/∂(outputs of every node but the last) in `gradients`; of the last they are `dy`.
+    /// Leaves ∂L/∂(outputs of every node but the last) in `all_gradients`; of the last they are `dy`.
     fn backward_data(&mut self, cx: &Context, point: Point<'_, T>, dy: View<'_, T>) -> Result<()> {
-        self.backward_by(cx, point, dy, |layer, at, _, dy, dx| {
+        self.backward_by(cx, point, dy, Keep::All, |layer, at, _, dy, dx| {
             dx.map_or(Ok(()), |(dx, acc)| layer.backward_data(cx, at, dy, dx, acc))
         })
     }
@@ -298,31 +301,43 @@ impl<T: Real> Plan<T> {
         cx: &Context,
         point: Point<'_, T>,
         dy: View<'_, T>,
+        keep: Keep,
         mut pass: impl FnMut(&dyn Layer<T>, At<'_, T>, Range<usize>, View<'_, T>, Option<(ViewMut<'_, T>, Acc)>) -> Result<()>,
     ) -> Result<()> {
-        grown(cx, &mut self.gradients, self.values.len())?;
-        let Plan { net, starts, values, gradients, saved, saved_starts, .. } = self;
+        let Plan { net, batch, starts, values, saved, saved_starts, .. } = self;
+        let gradients = match keep {
+            Keep::All => &mut self.all_gradients,
+            Keep::None => &mut self.gradients,
+        };
+        gradients.prepare(cx, net, *batch, keep)?;
         let (n, last) = (point.n, net.nodes().len() - 1);
         let mut written = vec![Acc::Set; last + 1];
-        let mut gradients = gradients.view_mut();
         for (index, Node { layer, from, second, .. }) in net.nodes().iter().enumerate().rev() {
-            let (mut before, after) = gradients.split_at(starts[index])?;
             let mut at = at(net, starts, index, point, values.view())?;
             at.saved = saved.view().part(saved_starts[index], layer.saved())?;
-            let dy = if index == last { dy } else { after.view().part(0, n * layer.outputs())? };
+            let own = if index == last { None } else { Some(gradients.take(cx, index)?) };
+            let dy = match &own {
+                None => dy,
+                Some(own) => own.view().part(0, n * layer.outputs())?,
+            };
             let mut next = |source: usize| std::mem::replace(&mut written[source], Acc::Add);
             if let Some(Source::Node(source)) = *second {
-                let acc = next(source);
-                layer.backward_second(cx, at, dy, before.part(starts[source], n * layer.second_inputs())?, acc)?;
+                let (acc, mut dx) = (next(source), gradients.take(cx, source)?);
+                layer.backward_second(cx, at, dy, dx.view_mut().part(0, n * layer.second_inputs())?, acc)?;
+                gradients.put_back(source, dx);
             }
-            let dx = match *from {
-                Source::Input => None,
+            match *from {
+                Source::Input => pass(&**layer, at, net.range(index), dy, None)?,
                 Source::Node(source) => {
-                    let acc = next(source);
-                    Some((before.part(starts[source], n * layer.inputs())?, acc))
+                    let (acc, mut dx) = (next(source), gradients.take(cx, source)?);
+                    let mut whole = dx.view_mut();
+                    pass(&**layer, at, net.range(index), dy, Some((whole.part(0, n * layer.inputs())?, acc)))?;
+                    gradients.put_back(source, dx);
                 }
-            };
-            pass(&**layer, at, net.range(index), dy, dx)?;
+            }
+            if let Some(own) = own {
+                gradients.put_back(index, own);
+            }
         }
         Ok(())
     }
@@ -332,7 +347,7 @@ impl<T: Real> Plan<T> {
         let nodes = self.net.nodes();
         match index + 1 == nodes.len() {
             true => Ok(dy),
-            false => Ok(self.gradients.view().part(self.starts[index], n * nodes[index].layer.outputs())?),
+            false => Ok(self.all_gradients.view(index).part(0, n * nodes[index].layer.outputs())?),
         }
     }
 
