@@ -32,6 +32,7 @@ mod error;
 pub mod experiments;
 pub mod gradcheck;
 pub mod layers;
+pub mod ledger;
 pub mod loss;
 pub mod metrics;
 pub mod nets;

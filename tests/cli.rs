@@ -546,3 +546,36 @@ fn the_answers_are_on_stdout() {
     assert_eq!(gradients.status.code(), Some(0));
     assert!(text(&gradients.stdout).contains(" 0 wrong"));
 }
+
+#[test]
+fn verdicts_are_held_against_the_ledger() {
+    use handgrad::claims::Verdict;
+    let folder = tempfile::tempdir().unwrap();
+    let known = handgrad::ledger::committed().unwrap().into_iter().next().unwrap();
+    let run = |name: &str, verdict: Verdict, overrides: &[&str]| {
+        let at = folder.path().join(name);
+        std::fs::create_dir(&at).unwrap();
+        let claim = serde_json::json!({ "id": known.claim, "statement": "", "source": "", "verdict": verdict, "evidence": [] });
+        let file = serde_json::json!({ "figure": known.figure, "scale": known.scale, "overrides": overrides, "claims": [claim] });
+        std::fs::write(at.join("claims.json"), file.to_string()).unwrap();
+        std::fs::write(at.join("meta.json"), r#"{"data": "digits", "threads": 2}"#).unwrap();
+        at.to_str().unwrap().to_owned()
+    };
+    let other = if known.verdict == Verdict::Fails { Verdict::Holds } else { Verdict::Fails };
+    let (same, differs) = (run("same", known.verdict, &[]), run("differs", other, &[]));
+    let agreeing = output(&["verify", &same]);
+    assert_eq!((agreeing.status.code(), agreeing.stderr.len()), (Some(0), 0), "{}", text(&agreeing.stderr));
+    assert!(text(&agreeing.stdout).contains("as in the ledger\n1 claims, 0 verdicts differ"), "{}", text(&agreeing.stdout));
+    let differing = output(&["verify", &same, &differs]);
+    assert_eq!(differing.status.code(), Some(1));
+    assert!(text(&differing.stdout).contains(&format!("the ledger says {}", known.verdict)), "{}", text(&differing.stdout));
+    let written = folder.path().join("ledger.csv");
+    let write = |date: &str| output(&["verify", &differs, "--date", date, "--write", written.to_str().unwrap()]);
+    assert_eq!(write("2026-02-03").status.code(), Some(0));
+    let line = format!("{},{},", known.figure, serde_json::to_string(&known.scale).unwrap().trim_matches('"'));
+    assert!(std::fs::read_to_string(&written).unwrap().lines().any(|row| row.starts_with(&line) && row.ends_with("2026-02-03")));
+    assert_eq!(write("tomorrow").status.code(), Some(2));
+
+    refused(folder.path(), &["verify", &run("overridden", other, &["steps=3"])], "the run has overrides (steps=3)");
+    refused(folder.path(), &["verify", "nothing"], "cannot read nothing/claims.json");
+}

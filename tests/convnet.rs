@@ -61,12 +61,13 @@ fn weights(net: &Net<f64>) -> Vec<Parameter> {
     net.parameters().into_iter().filter(|parameter| parameter.shape.len() > 1).collect()
 }
 
-/// W_k = g_k·V_k/‖V_k‖ in the place of every V_k, g_k the norm of as many numbers of size [`SCALE`].
+/// W_k = g_k·V_k/‖V_k‖ in the place of every V_k, g_k² twice the layer's outputs, or of the last layer their number.
 fn normalised(params: &[f64], weights: &[Parameter]) -> Vec<f64> {
     let mut effective = params.to_vec();
-    for Parameter { range, .. } in weights {
+    for (layer, Parameter { range, shape, .. }) in weights.iter().enumerate() {
         let v = &mut effective[range.clone()];
-        let factor = SCALE * (v.len() as f64).sqrt() / dot(v, v).sqrt();
+        let relu = if layer + 1 < weights.len() { 2.0 } else { 1.0 };
+        let factor = (relu * shape[0] as f64).sqrt() / dot(v, v).sqrt();
         v.iter_mut().for_each(|w| *w *= factor);
     }
     effective
@@ -148,7 +149,7 @@ fn gradients_of_convolutions_do_not_have_rank_one() {
 /// ‖V - η(g + λV)‖² = (1 - ηλ)²‖V‖² + η²‖g‖², because ⟨V, g⟩ = 0.
 #[test]
 fn a_step_lengthens_weights_by_the_squared_gradient() {
-    const LR: f64 = 0.7;
+    const LR: f64 = 0.1;
     let architecture = architecture();
     let net = Arc::new(architecture.net::<f64>(D).unwrap().unwrap());
     let (data, start, weights) = (data(), params(&net), weights(&net));

@@ -8,6 +8,7 @@ mod progress;
 mod replay;
 mod run;
 mod theory;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     },
     /// Run a figure, or a spec.json that a run wrote, and check its claims.
     Run(run::Arguments),
+    /// Hold the verdicts of finished runs against those of the ledger.
+    Verify(verify::Arguments),
     /// Show version, processor, devices, and which operators run with which instruction set.
     Info,
     /// Check every gradient against central differences.
@@ -65,6 +68,10 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::List { json } => list(json),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Verify(arguments) => match verify::verify(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Info => info::info(),
         Command::Gradcheck => return gradients(),
         Command::Replay(arguments) => replay::replay(&arguments),

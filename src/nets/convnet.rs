@@ -3,7 +3,9 @@
 //! multiplied by one learned ρ.
 //!
 //! The paper states neither strides nor gains. Strides 2, 1, 1, 2 are those that give its 3200 inputs of the hidden layer (and
-//! its number of parameters); the gain of a layer is the norm that its weights have on average at the start.
+//! its number of parameters). The gain of a hidden layer of k outputs is √(2k), the norm of weights that keep the size of what
+//! they are given (He et al. 2015), and of the outputs √k: with the norms of the initial weights N(0, 0.1²) themselves, as
+//! PyTorch's weight normalisation starts, outputs begin near 10 and the paper's step size diverges within 20 iterations.
 
 use handgrad_kernels::Real;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -78,18 +80,18 @@ impl Convnet {
     pub(crate) fn net<T: Real>(&self) -> Result<Net<T>> {
         self.check()?;
         let (mut graph, mut x) = Graph::new(self.image);
-        let gain = |numbers: usize| Gain::Frozen(self.scale * (numbers as f64).sqrt());
         for (index, (&k, &stride)) in self.channels.iter().zip(&self.strides).enumerate() {
-            let gain = gain(9 * k * x.image[2]);
+            let gain = Gain::Frozen((2.0 * k as f64).sqrt());
             let (layer, image) = x.convolved([k, 3, stride, 0]);
             x = graph.layer(format!("conv{}", index + 1), WeightNorm { layer, gain }, x, image);
             x = graph.relu(format!("relu{}", index + 1), x);
             graph.features();
         }
         let mut inputs = x.image.iter().product();
-        for (name, outputs) in [("fc1", self.hidden), ("fc2", self.classes)] {
+        for (name, outputs, relu) in [("fc1", self.hidden, 2.0), ("fc2", self.classes, 1.0)] {
             let layer = Linear { inputs, outputs, bias: false };
-            x = graph.layer(name.into(), WeightNorm { layer, gain: gain(inputs * outputs) }, x, [1, 1, outputs]);
+            let gain = Gain::Frozen((relu * outputs as f64).sqrt());
+            x = graph.layer(name.into(), WeightNorm { layer, gain }, x, [1, 1, outputs]);
             if name == "fc1" {
                 x = graph.relu("relu".into(), x);
                 graph.features();
@@ -125,10 +127,26 @@ mod tests {
         assert_eq!(layers.nodes().iter().find(|node| node.name == "fc1").unwrap().layer.inputs(), 3200);
         let params = net.initial(&mut sequential(1, Stream::Init));
         assert_eq!((params.len(), params[params.len() - 1]), (layers.params(), 1.0));
-        // The gains are the norms at the start, up to their fluctuation.
         let first = layers.parameters()[0].clone();
         let norm = params[first.range].iter().map(|w| w * w).sum::<f64>().sqrt();
         assert!((norm / (0.1 * 864f64.sqrt()) - 1.0).abs() <= 0.1, "{norm}");
+    }
+
+    #[test]
+    fn outputs_begin_about_as_large_as_the_images() {
+        let net = Convnet::janus();
+        let (n, d) = (8, 3072);
+        let layers = std::sync::Arc::new(net.net::<f32>().unwrap());
+        let wide = net.initial(&mut sequential(3, Stream::Init));
+        let params: Vec<f32> = wide.iter().map(|&w| w as f32).collect();
+        let mut x = vec![0.0; n * d];
+        rng::standard_normals(&mut sequential(4, Stream::Data), &mut x);
+        let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+        let cx = handgrad_kernels::Context::cpu().unwrap();
+        let mut plan = crate::nets::Plan::new(&cx, layers, n).unwrap();
+        let y = plan.forward(&cx, crate::nets::Point::new(n, (&x).into(), (&params).into())).unwrap().to_vec().unwrap();
+        let size = (y.iter().map(|y| y * y).sum::<f32>() / y.len() as f32).sqrt();
+        assert!((0.2..=5.0).contains(&size), "{size}");
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //!
 //! λ is torch's `weight_decay` of all parameters. Layers see only the direction of their weights V_k, so that of these it changes
 //! the effective step size η/‖V_k‖² alone; what it bounds is ρ. Of the ten λ the paper names 0, 1e-6, 1e-5, 5e-5, 1e-4 and 0.01.
-//! The margin of an image is y(f₁ - f₀), f the two outputs over |ρ|, whose sign weight decay can turn as it shrinks: targets are one-hot, and ρ times it is 1 where the net
-//! interpolates, as ρ·y·f of the paper's theory is.
+//! The margin of an image is y(f₁ - f₀), f the two outputs over |ρ|, whose sign weight decay can turn as it shrinks: targets are
+//! one-hot, and ρ times it is 1 where the net interpolates, as ρ·y·f of the paper's theory is.
 
 use crate::claims::{Direction, Evidence, paired_by};
 use crate::data::images::Source;

@@ -97,14 +97,16 @@ fn two_classes() -> (Dataset, Architecture, Vec<f64>) {
     (Dataset { d: 9, x, y, image: Some([3, 3, 1]), classes: Some(2), ..Dataset::default() }, net, params)
 }
 
-/// The outputs of that network over ρ, from its formula: every layer's weights are g·V/‖V‖, g their mean norm at the start.
+/// The outputs of that network over ρ, from its formula: every layer's weights are g·V/‖V‖, g² twice its outputs, or of the last
+/// layer their number.
 fn outputs(params: &[f64], x: &[f64]) -> [f64; 2] {
-    let normalised = |range: std::ops::Range<usize>| -> Vec<f64> {
+    let normalised = |range: std::ops::Range<usize>, gain: f64| -> Vec<f64> {
         let v = &params[range];
         let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
-        v.iter().map(|w| 0.5 * (v.len() as f64).sqrt() * w / norm).collect()
+        v.iter().map(|w| gain * w / norm).collect()
     };
-    let (conv, first, second) = (normalised(0..18), normalised(18..24), normalised(24..30));
+    let gains = [4f64, 6.0, 2.0].map(f64::sqrt);
+    let (conv, first, second) = (normalised(0..18, gains[0]), normalised(18..24, gains[1]), normalised(24..30, gains[2]));
     let layer = |w: &[f64], x: &[f64]| -> Vec<f64> {
         w.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
     };
