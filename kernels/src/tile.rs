@@ -111,6 +111,7 @@ fn register_tile<T: Real>(tile: Tile, isa: Isa, a: &[T], b: &[T], c: Target<'_, 
     let a = &a[..reach(|each| each.a) + (tile.rows - 1) * tile.a_row + 1];
     let b = &b[..reach(|each| each.b) + vectors * lanes::<T>(isa)];
     assert!((tile.rows - 1) * tile.c_row + tile.lanes <= c.len, "a tile beyond its target");
+    assert!(matches!(vectors, 1 | 2 | 4), "a tile of {vectors} vectors");
     run(isa, Bounded { tile, vectors, a, b, c: c.to });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `C[i,j] = Σ_p A[i,p] B[p,j]` with A m x k, B k x n, C m x n. Every element of C is summed in the same order whatever m and
 //! n are, so a column's bits do not depend on which other columns are computed with it.
-//! The vector variant packs blocks that stay in cache and runs parts of C on rayon.s threads; bits do not depend on their number.
+//! The AVX-512 variant packs blocks that stay in cache and runs parts of C on rayon's threads; bits do not depend on their
+//! number. The AVX2 variant is the crate matrixmultiply's, on one thread.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
@@ -83,7 +84,7 @@ pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: Vie
     let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::gemm_forward(shape, a, b, c, acc),
-        _ => simd::gemm_forward(cx, shape, a, b, c, acc),
+        isa => simd::gemm_forward(cx, isa, shape, a, b, c, acc),
     }
     Ok(())
 }
@@ -108,7 +109,19 @@ mod tests {
 
     fn against_the_oracle<T: Real>(tolerance: f64) {
         let mut cases = Cases::new(1);
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 4, 33), (64, 1, 200), (5, 31, 0), (0, 3, 2), (70, 131, 9)] {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (17, 4, 33),
+            (64, 1, 200),
+            (5, 31, 0),
+            (0, 3, 2),
+            (70, 131, 9),
+            (7, 400, 300),
+            (300, 13, 270),
+            (600, 40, 400),
+            (40, 600, 400),
+        ] {
             for transposed in [false, true] {
                 let mut shape = GemmShape::row_major(m, n, k);
                 if transposed {
@@ -132,6 +145,45 @@ mod tests {
     fn every_variant_matches_the_oracle() {
         against_the_oracle::<f32>(1e-7);
         against_the_oracle::<f64>(1e-16);
+    }
+
+    #[test]
+    fn results_may_lie_apart_and_are_added_to() {
+        let mut cases = Cases::new(4);
+        let (m, n, k) = (9, 21, 30);
+        let (a, b): (Vec<f64>, Vec<f64>) = (cases.reals(m * k), cases.reals(k * n));
+        let shape = GemmShape { c: [3 * n, 2], ..GemmShape::row_major(m, n, k) };
+        let before: Vec<f64> = cases.reals(m * 3 * n);
+        let mut want = before.clone();
+        scalar::gemm_forward(&shape, &a, &b, &mut want, Acc::Add);
+        for cx in contexts() {
+            let mut got = before.clone();
+            gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut got).view_mut(), Acc::Add)
+                .unwrap();
+            assert_close(&format!("gemm {}", variant(&cx)), &got, &want, 1e-13);
+            // What lies between is left alone.
+            assert!(got.iter().zip(&before).enumerate().all(|(at, (got, before))| at % (3 * n) < 2 * n || got == before));
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let mut cases = Cases::new(5);
+        for (m, n, k) in [(700, 90, 200), (90, 700, 200)] {
+            let (a, b): (Vec<f32>, Vec<f32>) = (cases.reals(m * k), cases.reals(k * n));
+            for cx in contexts() {
+                let on_threads = |threads: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut c = vec![f32::NAN; m * n];
+                    let shape = GemmShape::row_major(m, n, k);
+                    let (a, b, mut to) = (on(&cx, &a), on(&cx, &b), on_mut(&cx, &mut c));
+                    pool.install(|| gemm_forward(&cx, &shape, a.view(), b.view(), to.view_mut(), Acc::Set)).unwrap();
+                    drop(to);
+                    c
+                };
+                assert_eq!(on_threads(1), on_threads(3), "{} {m}x{n}x{k}", variant(&cx));
+            }
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::GemmShape;
-use crate::tile::{Loop, Target, Tile, lanes, most_rows, parts};
+use crate::gemm::GemmShape;
+use crate::tile::{Loop, Target, Tile, groups, lanes, most_rows, parts};
 use crate::{Acc, Context, Isa, Real};
 
-/// Vectors across a tile.
-const VECTORS: usize = 2;
+/// Vectors across a tile, as [`groups`] makes them: fewer numbers of A are read per product than with two.
+const VECTORS: usize = 4;
 /// Columns of A in a block, of f32; half as many of f64.
 const DEPTH: usize = 256;
 /// Rows of A in a block.
@@ -36,14 +36,13 @@ impl<'a, T: Real> Matrix<'a, T> {
         Matrix { values: &self.values[start..], ..self }
     }
 
-    /// `rows` x `columns` elements in strips of `width` columns, each row after row; the last strip is filled up with zeros to
-    /// whole vectors.
-    fn pack(self, rows: usize, columns: usize, width: usize, lanes: usize, to: &mut [T]) {
+    /// `rows` x `columns` elements in strips of columns, each row after row. A strip is given by its first column and its width;
+    /// the last is filled up with zeros where it reaches beyond.
+    fn pack(self, rows: usize, columns: usize, strips: impl Iterator<Item = (usize, usize)>, to: &mut [T]) {
         let [row_step, column_step] = self.steps;
-        for (first, to) in (0..columns).step_by(width).zip(to.chunks_mut(rows * width)) {
-            let here = width.min(columns - first);
-            let filled = here.next_multiple_of(lanes);
-            let to = &mut to[..rows * filled];
+        for (first, filled) in strips {
+            let here = filled.min(columns - first);
+            let to = &mut to[rows * first..][..rows * filled];
             let from = self.from(0, first).values;
             if column_step == 1 {
                 for (row, to) in to.chunks_exact_mut(filled).enumerate() {
@@ -85,8 +84,7 @@ impl<T> Place<T> {
     }
 }
 
-pub(super) fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: &[T], b: &[T], c: &mut [T], acc: Acc) {
-    let isa = shape.isa(cx);
+pub(super) fn gemm_forward<T: Real>(cx: &Context, isa: Isa, shape: &GemmShape, a: &[T], b: &[T], c: &mut [T], acc: Acc) {
     let &GemmShape { m, n, k, c: [row, column], .. } = shape;
     let (a, b) = (Matrix { values: a, steps: shape.a }, Matrix { values: b, steps: shape.b });
     if m == 0 || n == 0 {
@@ -97,10 +95,10 @@ pub(super) fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: &[T], b:
             // Cᵀ = BᵀAᵀ.
             let swapped = |[row, column]: [usize; 2]| [column, row];
             let shape = GemmShape { m: n, n: m, a: swapped(shape.b), b: swapped(shape.a), c: [column, 1], k };
-            return gemm_forward(cx, &shape, b.values, a.values, c, acc);
+            return gemm_forward(cx, isa, &shape, b.values, a.values, c, acc);
         }
         let mut dense = cx.scratch(m * n);
-        gemm_forward(cx, &GemmShape { c: [n, 1], ..*shape }, a.values, b.values, &mut dense, Acc::Set);
+        gemm_forward(cx, isa, &GemmShape { c: [n, 1], ..*shape }, a.values, b.values, &mut dense, Acc::Set);
         for (i, dense) in dense.chunks_exact(n).enumerate() {
             let to = c[i * row..].iter_mut().step_by(column);
             to.zip(dense).for_each(|(to, &value)| *to = if acc == Acc::Add { *to + value } else { value });
@@ -130,12 +128,6 @@ pub(super) fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: &[T], b:
     }
 }
 
-impl GemmShape {
-    fn isa(&self, cx: &Context) -> Isa {
-        super::VARIANTS.runs_under(cx.isa())
-    }
-}
-
 /// A product that one thread computes.
 struct Part<'a, T> {
     cx: &'a Context,
@@ -153,10 +145,10 @@ impl<T: Real> Part<'_, T> {
     fn run(&self) {
         let &Part { cx, isa, m, n, k, a, b, .. } = self;
         let lanes = lanes::<T>(isa);
-        let (width, height) = (VECTORS * lanes, most_rows(isa, VECTORS));
+        let height = most_rows(isa, VECTORS);
         let depth = (DEPTH * size_of::<f32>() / size_of::<T>()).min(k);
         let once = m <= ROWS;
-        let columns = COLUMNS[usize::from(once)].next_multiple_of(width);
+        let columns = COLUMNS[usize::from(once)];
         let packs_a = a.steps[1] != 1 || n >= PACKED;
         // One block of A or, where blocks of B are read once, all of them.
         let mut packed_a = cx.scratch(if packs_a { m.min(ROWS) * if once { k } else { depth } } else { 0 });
@@ -164,7 +156,8 @@ impl<T: Real> Part<'_, T> {
         let pack_a = |[i, p]: [usize; 2], [rows, depth]: [usize; 2], to: &mut [T]| {
             // Rows of A are columns of Aᵀ.
             let [row, column] = a.steps;
-            Matrix { steps: [column, row], ..a.from(i, p) }.pack(depth, rows, height, 1, to);
+            let strips = (0..rows).step_by(height).map(|first| (first, height.min(rows - first)));
+            Matrix { steps: [column, row], ..a.from(i, p) }.pack(depth, rows, strips, to);
         };
         if once && packs_a {
             for p in (0..k).step_by(depth) {
@@ -176,7 +169,8 @@ impl<T: Real> Part<'_, T> {
             let columns = columns.min(n - j);
             for p in (0..k).step_by(depth) {
                 let depth = depth.min(k - p);
-                b.from(p, j).pack(depth, columns, width, lanes, &mut packed_b);
+                let strips = groups::<T>(isa, columns).map(|(first, vectors)| (first, vectors * lanes));
+                b.from(p, j).pack(depth, columns, strips, &mut packed_b);
                 for i in (0..m).step_by(ROWS) {
                     let rows = ROWS.min(m - i);
                     let packed = match (packs_a, once) {
@@ -187,7 +181,7 @@ impl<T: Real> Part<'_, T> {
                             Some(&packed_a[..])
                         }
                     };
-                    self.block([i, j, p], [rows, columns, depth], packed, &packed_b, width, height);
+                    self.block([i, j, p], [rows, columns, depth], packed, &packed_b, height);
                 }
             }
         }
@@ -200,14 +194,13 @@ impl<T: Real> Part<'_, T> {
         [rows, columns, depth]: [usize; 3],
         packed_a: Option<&[T]>,
         packed_b: &[T],
-        width: usize,
         height: usize,
     ) {
         let &Part { isa, a, c, acc, .. } = self;
         let lanes = lanes::<T>(isa);
         let none = Loop { count: 1, a: 0, b: 0 };
-        for first in (0..columns).step_by(width) {
-            let here = width.min(columns - first);
+        for (first, vectors) in groups::<T>(isa, columns) {
+            let here = (vectors * lanes).min(columns - first);
             let b = &packed_b[first * depth..];
             for row in (0..rows).step_by(height) {
                 let count = height.min(rows - row);
@@ -218,7 +211,7 @@ impl<T: Real> Part<'_, T> {
                 let tile = Tile {
                     rows: count,
                     lanes: here,
-                    loops: [none, none, Loop { count: depth, a: a_step, b: here.next_multiple_of(lanes) }],
+                    loops: [none, none, Loop { count: depth, a: a_step, b: vectors * lanes }],
                     a_row,
                     c_row: c.row,
                     add: acc == Acc::Add || p > 0,
