@@ -119,7 +119,7 @@ fn list(json: bool) -> Result<()> {
     }
     experiments::FIGURES
         .iter()
-        .for_each(|figure| answer(&format!("{:<17} {}\n{:<17} {}\n", figure.id, figure.about, "", figure.paper)));
+        .for_each(|figure| answer(&format!("{:<22} {}\n{:<22} {}\n", figure.id, figure.about, "", figure.paper)));
     Ok(())
 }
 
