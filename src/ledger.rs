@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::{Claim, Verdict};
 use crate::error::{Error, Result, refuse};
+use crate::report::ClaimsFile;
 use crate::spec::Scale;
 
 /// What came of a claim.
@@ -30,16 +31,7 @@ pub struct Entry {
     pub date: String,
 }
 
-/// The claims.json of a run, as far as the ledger reads it.
-#[derive(Deserialize)]
-struct ClaimsFile {
-    figure: Option<String>,
-    scale: Scale,
-    overrides: Vec<String>,
-    claims: Vec<Claim>,
-}
-
-/// The meta.json of a run, likewise.
+/// The meta.json of a run, as far as the ledger reads it.
 #[derive(Deserialize)]
 struct MetaFile {
     data: String,

@@ -1,8 +1,7 @@
 //! Neural collapse (Papyan, Han and Donoho 2020).
 
-use faer::{Mat, MatRef, Par, Side};
-
-use crate::error::{Error, Result, refuse};
+use super::{lanczos, weights};
+use crate::error::{Result, refuse};
 
 /// Directions along which class means differ by less than this share of the largest difference (squared) hold none of them.
 const NEGLIGIBLE: f64 = 1e-10;
@@ -40,33 +39,22 @@ pub fn nc1(d: usize, features: &[f64], classes: &[usize]) -> Result<f64> {
         all.iter_mut().zip(row).for_each(|(all, feature)| *all += feature / n as f64);
     }
     let apart: Vec<f64> = means.chunks_exact(d).flat_map(|mean| mean.iter().zip(&all).map(|(mean, all)| mean - all)).collect();
-    // With apart = U S Vᵀ, Σ_B = V S² Vᵀ/C: the columns of V come from the small matrix apart·apartᵀ = U S² Uᵀ.
-    let apart = MatRef::from_row_major_slice(&apart, present.len(), d);
-    let small: Mat<f64> = apart * apart.transpose();
-    let eigen = small
-        .self_adjoint_eigen(Side::Lower)
-        .map_err(|error| Error::Numerics(format!("nc1: the eigenvalues of the class means do not converge ({error:?})")))?;
-    let (u, s) = (eigen.U(), eigen.S().column_vector());
-    let largest = (0..s.nrows()).map(|r| s[r]).fold(0.0, f64::max);
+    // With apart = U S Vᵀ, Σ_B = V S² Vᵀ/C: V comes from U and S, those of the small side, as vᵣ = apartᵀuᵣ/sᵣ.
+    let columns: Vec<f64> = (0..d).flat_map(|j| apart.iter().skip(j).step_by(d).copied()).collect();
+    let squares = weights::spectrum(d, present.len(), &columns)?;
+    let vectors = weights::right_vectors(d, present.len(), &columns)?;
+    let largest = squares[0];
     if largest == 0.0 {
         return Ok(f64::NAN);
     }
     let mut sum = 0.0;
-    for r in (0..s.nrows()).filter(|&r| s[r] > NEGLIGIBLE * largest) {
-        // v = apartᵀ u/√s; its variance within classes over its eigenvalue s/C of Σ_B, over C.
-        let mut v = Mat::<f64>::zeros(d, 1);
-        faer::linalg::matmul::matmul(
-            v.as_mut(),
-            faer::Accum::Replace,
-            apart.transpose(),
-            u.subcols(r, 1),
-            1.0 / s[r].sqrt(),
-            Par::Seq,
-        );
-        let along = |row: &[f64], mean: &[f64]| (0..d).map(|j| (row[j] - mean[j]) * v[(j, 0)]).sum::<f64>();
+    for (&square, u) in squares.iter().zip(vectors.chunks_exact(present.len())).filter(|(s, _)| **s > NEGLIGIBLE * largest) {
+        // The variance along v within classes over its eigenvalue s²/C of Σ_B, over C.
+        let v: Vec<f64> = columns.chunks_exact(present.len()).map(|column| lanczos::dot(column, u) / square.sqrt()).collect();
+        let along = |row: &[f64], mean: &[f64]| (0..d).map(|j| (row[j] - mean[j]) * v[j]).sum::<f64>();
         let rows = features.chunks_exact(d).zip(classes);
         let variance = rows.map(|(row, class)| along(row, &means[place(class) * d..][..d]).powi(2)).sum::<f64>() / n as f64;
-        sum += variance / s[r];
+        sum += variance / square;
     }
     Ok(sum)
 }
@@ -109,6 +97,9 @@ mod tests {
         assert!((whole - 1.3f64.powi(2) / 4.0).abs() <= 1e-14);
         // The pseudoinverse sees only the span of the means, so that this holds for maps which keep it orthogonal to the rest.
         assert!(seen.is_finite() && seen > 0.0);
+        let turned: Vec<f64> =
+            features.chunks_exact(2).flat_map(|row| [0.6 * row[0] - 0.8 * row[1], 2.0, 0.8 * row[0] + 0.6 * row[1]]).collect();
+        assert!((nc1(3, &turned, &classes).unwrap() - whole).abs() <= 1e-13);
         let scaled: Vec<f64> = features.iter().map(|feature| 7.0 * feature + 1.0).collect();
         assert!((nc1(2, &scaled, &classes).unwrap() - whole).abs() <= 1e-13);
     }

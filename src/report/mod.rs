@@ -6,7 +6,7 @@ mod tables;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::claims::Claim;
 use crate::data::npz::{self, Array};
@@ -36,12 +36,13 @@ pub struct Meta {
     pub data_hash: String,
 }
 
-#[derive(Serialize)]
-struct ClaimsFile<'a> {
-    figure: &'a Option<String>,
-    scale: Scale,
-    overrides: &'a [String],
-    claims: &'a [Claim],
+/// claims.json.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ClaimsFile {
+    pub figure: Option<String>,
+    pub scale: Scale,
+    pub overrides: Vec<String>,
+    pub claims: Vec<Claim>,
 }
 
 /// Writes every file of a finished run but spec.json, then gives the folder its name.
@@ -59,7 +60,8 @@ pub fn publish(
 ) -> Result<PathBuf> {
     tables::write_metrics(&folder.file("metrics.csv"), results)?;
     tables::write_timings(&folder.file("timings.csv"), timings)?;
-    let file = ClaimsFile { figure: &spec.figure, scale: spec.scale, overrides: &spec.overrides, claims };
+    let Spec { figure, scale, overrides, .. } = spec.clone();
+    let file = ClaimsFile { figure, scale, overrides, claims: claims.to_vec() };
     write_json(folder.file("claims.json"), &file)?;
     write_json(folder.file("meta.json"), meta)?;
     npz::write(&folder.file("arrays.npz"), &arrays(results))?;

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn has_the_signs_that_labels_use() {
         let font = Font::embedded().unwrap();
-        for sign in "azAZ09 αβγδεηθλμξσφΔΣΩ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂ᵢⱼₙₜ‖∘⊙×·±≤≥≈−–…∅∞∇∂√∈∝→∗★ℓℝ%".chars()
+        for sign in "azAZ09 αβγδεηθλμξσφΔΣΩ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂ᵢⱼₙₜₖᵀ‖∘⊙×·±≤≥≈−–…∅∞∇∂√∈∝→∗★ℓℝ%".chars()
         {
             assert!(font.0.glyph_index(sign).is_some(), "no glyph for {sign}");
         }
