@@ -30,11 +30,17 @@ build() {
     cd "$here/.."
     cargo build --release --package handgrad --bin handgrad
     strip -o "$binaries/handgrad" "${CARGO_TARGET_DIR:-target}/release/handgrad"
-    cargo test --release --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | while read -r executable; do
-            name=$(basename "$executable")
-            strip -o "$binaries/test-${name%-*}" "$executable"
-        done
+    {
+        cargo test --release --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib
+        cargo test --release --no-run --message-format=json --package handgrad --test device --test device_images
+    } | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep '/deps/' | while read -r executable; do
+        name=$(basename "$executable")
+        strip -o "$binaries/test-${name%-*}" "$executable"
+    done
+    # PyTorch's steps that training on the device is held to.
+    if [ -d ../shared/golden ]; then
+        install -D -m 644 -t "$binaries/golden" ../shared/golden/resnet18-w16*
+    fi
     git describe --always --dirty >"$binaries/version.txt"
     du -sh "$binaries"
 }
@@ -91,7 +97,8 @@ sanitize() {
 
 check() {
     local executable group
-    export HANDGRAD_SAVE_INSTRUCTIONS="$results.instructions.txt"
+    export HANDGRAD_SAVE_INSTRUCTIONS="$results.instructions.txt" HANDGRAD_GOLDEN="$binaries/golden"
+    [ -d "$HANDGRAD_GOLDEN" ] || row fixtures "PyTorch's steps of a residual network" SKIP "they are absent" 0
     for executable in "$binaries"/test-*; do
         group=${executable##*/test-}
         check_tests "$executable" "$group"
@@ -99,28 +106,38 @@ check() {
     done
 }
 
+# Adds the row of a program that has written its rate into the log, images if it has any, or else steps.
+rate_row() {
+    local group=$1 name=$2 unit=steps key='\(replica_\)\?steps_per_s' rate
+    grep -q '"images_per_s"' "$rows.log" && unit=images key='\(\)images_per_s'
+    rate=$(sed -n 's/.*"'"$key"'": *\([0-9.e+-]*\).*/\2/p' "$rows.log" | head -1)
+    if [ -z "$rate" ] && grep -q ': skipped, ' "$rows.log"; then
+        row "$group" "$name" SKIP "$(sed -n 's/.*: skipped, //p' "$rows.log" | head -1 | tr '\t' ' ')" 0
+    else
+        row "$group" "$name" "${rate:-FAILED}" "$unit/s" 0
+    fi
+}
+
 # The rate of `handgrad bench` with these arguments.
 bench() {
-    local name=$1 rate
+    local name=$1
     shift
     if timeout "$limit" "$binaries/handgrad" bench "$@" --device cuda >"$rows.log" 2>&1; then
-        rate=$(sed -n 's/.*"replica_steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
-        row handgrad "$name" "${rate:-FAILED}" "steps/s" 0
+        rate_row handgrad "$name"
     else
         row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
     fi
 }
 
-# The same work by PyTorch, if it is installed; on the processor where the device is emulated.
+# The same work by a script with PyTorch, if it is installed; on the processor where the device is emulated.
 torch() {
-    local name=$1 rate device=cuda
-    shift
+    local name=$1 script=$2 device=cuda
+    shift 2
     emulated && device=cpu
     if ! python3 -c 'import torch' 2>/dev/null; then
         row PyTorch "$name" SKIP "it is not installed" 0
-    elif timeout "$limit" python3 "$here/speed_torch.py" --device "$device" "$@" >"$rows.log" 2>&1; then
-        rate=$(sed -n 's/.*"steps_per_s": *\([0-9.e+]*\).*/\1/p' "$rows.log" | head -1)
-        row PyTorch "$name" "${rate:-FAILED}" "steps/s" 0
+    elif timeout "$limit" python3 "$script" --device "$device" "$@" >"$rows.log" 2>&1; then
+        rate_row PyTorch "$name"
     else
         row PyTorch "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
     fi
@@ -137,8 +154,19 @@ network() {
             # shellcheck disable=SC2086 # several arguments each
             bench "$row" $net $own --dtype "$dtype" --steps "$steps" --replicas "$replicas"
             # shellcheck disable=SC2086
-            torch "$row" $net --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
+            torch "$row" "$here/speed_torch.py" $net --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
         done
+    done
+}
+
+# Training steps of ResNet-18 with batches of so many images, beside PyTorch's eager and compiled in both layouts.
+resnet() {
+    local batch=$1 variant row="ResNet-18, batch $1" net=resnet18 width=64 steps=20
+    emulated && net=resnet18:width=2 width=2 steps=1
+    bench "$row" "$net" --batch "$batch" --steps "$steps"
+    for variant in eager-nchw eager-nhwc compiled-nchw compiled-nhwc; do
+        torch "$row, $variant" "$here/../benches/peers/resnet_torch.py" --batch "$batch" --width "$width" --steps "$steps" \
+            --variants "$variant"
     done
 }
 
@@ -146,6 +174,9 @@ speed() {
     network "diagonal d=200" "diagonal --n 80 --d 200" ""
     network "perceptron 1,100,1" "mlp:1,100,1 --n 20" "--bias all --activation relu"
     network "deep linear 15,15,15,15,1" "mlp:15,15,15,15,1 --n 15 --activation identity" "--bias none"
+    local batch batches="32 256"
+    emulated && batches=2
+    for batch in $batches; do resnet "$batch"; done
 }
 
 # The rows as JSON and as a table.

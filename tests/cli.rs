@@ -579,3 +579,28 @@ fn verdicts_are_held_against_the_ledger() {
     refused(folder.path(), &["verify", &run("overridden", other, &["steps=3"])], "the run has overrides (steps=3)");
     refused(folder.path(), &["verify", "nothing"], "cannot read nothing/claims.json");
 }
+
+#[test]
+fn operators_are_timed_alone() {
+    let answer = |arguments: &[&str]| -> serde_json::Value {
+        let output = output(&[&["bench"], arguments, &["--steps", "2"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let product = answer(&["gemm:5,7,3"]);
+    assert!(product["forward"]["gflops"].as_f64().unwrap() > 0.0 && product.get("backward_data").is_none());
+    let convolution = answer(&["conv:6,16,16", "--batch", "2", "--conv", "winograd2", "--dtype", "f64"]);
+    for pass in ["forward", "backward_data", "backward_weight"] {
+        assert!(convolution[pass]["ms"].as_f64().unwrap() > 0.0, "{convolution}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), &["bench", "gemm:5,7"], "bench gemm:5,7: expected gemm:ROWS,COLUMNS,DEPTH");
+    refused(folder.path(), &["bench", "conv:5,0,7"], "sizes from 1 to 1048576");
+    refused(
+        folder.path(),
+        &["bench", "gemm:99999,99999,9"],
+        "gemm:99999,99999,9: an array of 9999800001 numbers, expected at most",
+    );
+    refused(folder.path(), &["bench", "conv:99,9,9", "--batch", "99999"], "an array of 8820811791 numbers");
+    refused(folder.path(), &["bench", "gemm:5,7,3", "--replicas", "2", "--threads", "1"], "an operator alone is timed");
+}

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
@@ -17,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PEERS = ("numpy", "jax", "torch")
-WORKLOADS = ("diagonal", "mlp", "ensemble", "ntk-rank", "fig2", "resnet")
+WORKLOADS = ("diagonal", "mlp", "ensemble", "ntk-rank", "fig2", "gemm", "conv", "resnet")
 SHAPE = ("--n", "80", "--d", "200")
 CHECK_TOLERANCE = 1e-9
 # Small perceptrons: widths, layers with a bias, activation, largest norm of a gradient.
@@ -35,6 +36,13 @@ ENSEMBLES = (
     ("200,200,200", "none", "relu", "100", "200", "2000"),
 )
 REPLICAS = 256
+# Products: squares, and those of ResNet-18's convolutions by a matrix of windows.
+GEMMS = ("256,256,256", "512,512,512", "1024,1024,1024", "2048,2048,2048")
+GEMMS += ("64,32768,576", "128,8192,1152", "256,2048,2304", "512,512,4608")
+# ResNet-18's convolutions: extent, channels in and out, window, stride.
+CONVOLUTIONS = ("32,64,64,3,1", "16,128,128,3,1", "8,256,256,3,1", "4,512,512,3,1", "32,3,64,3,1", "32,64,128,3,2", "32,64,128,1,2")
+STAGES = tuple(f"conv:{shape}" for shape in CONVOLUTIONS[:4])
+PASSES = ("forward", "backward_data", "backward_weight")
 # Training steps of ResNet-18: images of a batch, cores, and steps that are timed.
 RESNETS = ((32, 1, 5), (32, 2, 7), (128, 1, 3), (128, 2, 3))
 
@@ -152,6 +160,39 @@ def compare_ensembles(handgrad: str | None, rounds: int) -> None:
         compare_rates(f"{REPLICAS} replicas of {net}, batch 1, f32, {threads} cores", scripts, handgrad, ours, rounds)
 
 
+def compare_kernels(title: str, workloads: list[str], options: tuple[str, ...], handgrad: str, ways: tuple[str, ...], rounds: int) -> None:
+    """Milliseconds of every pass: the peer's best variant, and ours by every way to compute."""
+    rows, logs = [], {way: [] for way in ways}
+    for workload in workloads:
+        peer, ours = defaultdict(list), {way: defaultdict(list) for way in ways}
+        for _ in range(rounds):
+            for record in records_of("kernels_torch.py", workload, *options):
+                for name in PASSES:
+                    if name in record:
+                        peer[name, record["variant"]].append(record[name])
+            for way in ways:
+                record = bench(handgrad, workload, *options, "--conv", way)
+                for name in PASSES:
+                    if name in record:
+                        ours[way][name].append(record[name]["ms"])
+        for name in PASSES:
+            variants = {variant: statistics.median(times) for (of, variant), times in peer.items() if of == name}
+            if not variants:
+                continue
+            best = min(variants, key=variants.get)
+            row = [f"{workload} {name}", f"{variants[best]:.2f} ({best})"]
+            for way in ways:
+                mine = statistics.median(ours[way][name])
+                ratio = variants[best] / mine
+                if len(ways) == 1 or workload in STAGES:
+                    logs[way].append(math.log(ratio))
+                row.append(f"{mine:.2f} ({ratio:.2f}x)")
+            rows.append(row)
+    means = [f"{math.exp(statistics.mean(logs[way])):.2f}x" for way in ways]
+    rows.append(["geometric mean" if len(ways) == 1 else "geometric mean of the four stages", "", *means])
+    print_table(title, ["workload", "torch's best, ms", *(f"handgrad {way}, ms" for way in ways)], rows)
+
+
 def compare_resnets(handgrad: str | None, cores: list[int], rounds: int) -> None:
     for batch, threads, steps in RESNETS:
         if threads > len(cores):
@@ -159,8 +200,10 @@ def compare_resnets(handgrad: str | None, cores: list[int], rounds: int) -> None
             continue
         use_cores(cores[-threads:])
         options = ("--batch", str(batch), "--threads", str(threads), "--steps", str(steps))
-        title = f"training steps of ResNet-18, batch {batch}, {threads} cores, f32"
-        compare_rates(title, {"torch": ("resnet_torch.py", *options)}, handgrad, ("resnet18", *options), rounds)
+        for way in ("direct", "auto"):
+            title = f"training steps of ResNet-18, batch {batch}, {threads} cores, f32, --conv {way}"
+            ours = ("resnet18", *options, "--conv", way)
+            compare_rates(title, {"torch": ("resnet_torch.py", *options)}, handgrad, ours, rounds)
 
 
 def compare_fig2(handgrad: str | None, rounds: int) -> None:
@@ -275,6 +318,17 @@ def main() -> None:
         ours = ("mlp:5,10,10,1", "--metric", "ntk_rank@1e-4")
         scripts = {"numpy": ("ntk_rank_numpy.py",)}
         compare_rates("NTK rank of a 5,10,10,1 perceptron with its gradients, one core, f64", scripts, handgrad, ours, options.rounds)
+    for threads in (1, 2):
+        if handgrad is None or "torch" not in peers or threads > len(cores):
+            continue
+        use_cores(cores[-threads:])
+        common = ("--threads", str(threads))
+        if "gemm" in options.workloads:
+            title, names = f"matrix products, f32, {threads} cores", [f"gemm:{shape}" for shape in GEMMS]
+            compare_kernels(title, names, common, handgrad, ("auto",), options.rounds)
+        if "conv" in options.workloads:
+            title, names = f"convolutions, batch 32, f32, {threads} cores", [f"conv:{shape}" for shape in CONVOLUTIONS]
+            compare_kernels(title, names, (*common, "--batch", "32"), handgrad, ("direct", "auto"), options.rounds)
     if "resnet" in options.workloads and "torch" in peers:
         compare_resnets(handgrad, cores, options.rounds)
     if "fig2" in options.workloads and "numpy" in peers:

@@ -1,12 +1,31 @@
 // C = A B, or C += A B if `add`, by strides: kernels/src/gemm. A m x k, B k x n, C m x n.
 //
-// Grid (n/64, m/64), both rounded up; 256 threads; 4 * 16 * 65 elements of shared memory (PRODUCT_SHARED).
+// One block of 128 threads for a tile, and its shared memory: product.cuh.
 #include "product.cuh"
 
-#define FORWARD(T, suffix)                                                                                                       \
+// Of each operand, the index along which it is contiguous, if it is along one, decides how it is copied.
+template <class Tile, class T, bool A_INNER, bool B_INNER>
+DEVICE void forward(const T* a, const T* b, T* c, u32 m, u32 n, u32 k, u64 a_row, u64 a_column, u64 b_row, u64 b_column,
+                    u64 c_row, u64 c_column, u32 add) {
+    product<Tile>(Matrix<T, A_INNER>(a, m, k, a_row, a_column), Matrix<T, B_INNER>(b, n, k, b_column, b_row), k,
+                  [&](u32 row, u32 column, T value) { put(c + row * c_row + column * c_column, value, add); });
+}
+
+#define ARGUMENTS a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, c_column, add
+
+#define FORWARD(Tile, T, suffix)                                                                                                 \
     KERNEL(gemm_forward_##suffix, PRODUCT_THREADS, const T* a, const T* b, T* c, u32 m, u32 n, u32 k, u64 a_row, u64 a_column,   \
            u64 b_row, u64 b_column, u64 c_row, u64 c_column, u32 add) {                                                          \
-        product(Operand<T>{a, m, a_row, a_column}, Operand<T>{b, n, b_column, b_row}, k,                                         \
-                [&](u32 row, u32 column, T value) { put(c + row * c_row + column * c_column, value, add); });                    \
+        if (a_row != 1) {                                                                                                        \
+            if (b_column != 1) {                                                                                                 \
+                forward<Tile, T, true, true>(ARGUMENTS);                                                                         \
+            } else {                                                                                                             \
+                forward<Tile, T, true, false>(ARGUMENTS);                                                                        \
+            }                                                                                                                    \
+        } else if (b_column != 1) {                                                                                              \
+            forward<Tile, T, false, true>(ARGUMENTS);                                                                            \
+        } else {                                                                                                                 \
+            forward<Tile, T, false, false>(ARGUMENTS);                                                                           \
+        }                                                                                                                        \
     }
-FOR_REALS(FORWARD)
+FOR_TILES(FORWARD)

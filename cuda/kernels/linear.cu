@@ -1,36 +1,36 @@
 // The fully connected layer y = x w' + b: kernels/src/linear. x n x inputs, w outputs x inputs, b outputs, y n x outputs.
 //
-// Forward and the gradients of x and w are products (product.cuh): 256 threads, 4 * 16 * 65 elements of shared memory, and a
-// grid of (columns/64, rows/64) of the matrix that is written, both rounded up. A bias is null where there is none. `add`: 1
-// accumulates, 0 sets and does not read.
+// Forward and the gradients of x and w are products (product.cuh): a block of 128 threads for a tile of the matrix that is
+// written. A bias is null where there is none. `add`: 1 accumulates, 0 sets and does not read.
 //
 // linear_backward_bias: outputs/32 blocks, rounded up, of 256 threads; 256 elements of shared memory.
 #include "product.cuh"
 
-#define FORWARD(T, suffix)                                                                                                       \
+#define FORWARD(Tile, T, suffix)                                                                                                 \
     KERNEL(linear_forward_##suffix, PRODUCT_THREADS, const T* x, const T* w, const T* b, T* y, u32 n, u32 inputs, u32 outputs,   \
            u32 add) {                                                                                                            \
-        product(Operand<T>{x, n, inputs, 1}, Operand<T>{w, outputs, inputs, 1}, inputs, [&](u32 row, u32 column, T value) {      \
-            put(y + row * u64(outputs) + column, b ? value + b[column] : value, add);                                            \
-        });                                                                                                                      \
+        product<Tile>(Matrix<T, true>(x, n, inputs, inputs, 1), Matrix<T, true>(w, outputs, inputs, inputs, 1), inputs,          \
+                      [&](u32 row, u32 column, T value) {                                                                        \
+                          put(y + row * u64(outputs) + column, b ? value + b[column] : value, add);                              \
+                      });                                                                                                        \
     }
-FOR_REALS(FORWARD)
+FOR_TILES(FORWARD)
 
-#define BACKWARD_DATA(T, suffix)                                                                                                 \
+#define BACKWARD_DATA(Tile, T, suffix)                                                                                           \
     KERNEL(linear_backward_data_##suffix, PRODUCT_THREADS, const T* w, const T* dy, T* dx, u32 n, u32 inputs, u32 outputs,       \
            u32 add) {                                                                                                            \
-        product(Operand<T>{dy, n, outputs, 1}, Operand<T>{w, inputs, 1, inputs}, outputs,                                        \
-                [&](u32 row, u32 column, T value) { put(dx + row * u64(inputs) + column, value, add); });                        \
+        product<Tile>(Matrix<T, true>(dy, n, outputs, outputs, 1), Matrix<T, false>(w, inputs, outputs, 1, inputs), outputs,     \
+                      [&](u32 row, u32 column, T value) { put(dx + row * u64(inputs) + column, value, add); });                  \
     }
-FOR_REALS(BACKWARD_DATA)
+FOR_TILES(BACKWARD_DATA)
 
-#define BACKWARD_WEIGHT(T, suffix)                                                                                               \
+#define BACKWARD_WEIGHT(Tile, T, suffix)                                                                                         \
     KERNEL(linear_backward_weight_##suffix, PRODUCT_THREADS, const T* x, const T* dy, T* dw, u32 n, u32 inputs, u32 outputs,     \
            u32 add) {                                                                                                            \
-        product(Operand<T>{dy, outputs, 1, outputs}, Operand<T>{x, inputs, 1, inputs}, n,                                        \
-                [&](u32 row, u32 column, T value) { put(dw + row * u64(inputs) + column, value, add); });                        \
+        product<Tile>(Matrix<T, false>(dy, outputs, n, 1, outputs), Matrix<T, false>(x, inputs, n, 1, inputs), n,                \
+                      [&](u32 row, u32 column, T value) { put(dw + row * u64(inputs) + column, value, add); });                  \
     }
-FOR_REALS(BACKWARD_WEIGHT)
+FOR_TILES(BACKWARD_WEIGHT)
 
 // A warp's lanes take neighbouring columns, the warps every eighth row; the first warp adds up what they have.
 template <class T> DEVICE void sum_columns(const T* dy, T* db, u32 n, u32 outputs, u32 add) {

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use crate::buffer::Chunk;
+use crate::conv2d::Convolution;
 use crate::{Element, Error, Isa, Result, View, ViewMut};
 
 /// Where kernels run.
@@ -28,6 +29,7 @@ impl std::fmt::Display for Device {
 pub struct Context {
     device: Device,
     isa: Isa,
+    convolution: Convolution,
     #[cfg(feature = "cuda")]
     cuda: Option<Cuda>,
     idle: Mutex<Vec<Vec<Chunk>>>,
@@ -58,6 +60,7 @@ impl Context {
         Ok(Context {
             device: Device::Cpu,
             isa: isa.checked()?,
+            convolution: Convolution::default(),
             #[cfg(feature = "cuda")]
             cuda: None,
             idle: Mutex::default(),
@@ -88,6 +91,21 @@ impl Context {
         Ok(Context { device, cuda: Some(Cuda { device: cuda, host: Box::new(Context::cpu()?) }), ..Context::cpu()? })
     }
 
+    /// With convolutions computed in one way, also by the processor beside a CUDA device.
+    pub fn with_convolution(mut self, convolution: Convolution) -> Context {
+        self.convolution = convolution;
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = self.cuda.take() {
+            self.cuda = Some(Cuda { host: Box::new(cuda.host.with_convolution(convolution)), ..cuda });
+        }
+        self
+    }
+
+    /// How convolutions are computed.
+    pub fn convolution(&self) -> Convolution {
+        self.convolution
+    }
+
     /// Where kernels run.
     pub fn device(&self) -> Device {
         self.device
@@ -102,11 +120,18 @@ impl Context {
         self
     }
 
-    /// What the bits of a result depend on: the name of the instruction set, or `cuda`.
+    /// What the bits of a result depend on: the name of the instruction set with the way of convolutions where one is asked for,
+    /// or `cuda`.
     pub fn variant(&self) -> &'static str {
-        match self.device {
-            Device::Cpu => self.isa.name(),
-            Device::Cuda(_) => "cuda",
+        match (self.device, self.isa, self.convolution) {
+            (Device::Cuda(_), ..) => "cuda",
+            (_, isa, Convolution::Auto) | (_, isa @ Isa::Scalar, _) => isa.name(),
+            (_, Isa::Avx2, Convolution::Direct) => "avx2-direct",
+            (_, Isa::Avx2, Convolution::Winograd2) => "avx2-winograd2",
+            (_, Isa::Avx2, Convolution::Winograd4) => "avx2-winograd4",
+            (_, Isa::Avx512, Convolution::Direct) => "avx512-direct",
+            (_, Isa::Avx512, Convolution::Winograd2) => "avx512-winograd2",
+            (_, Isa::Avx512, Convolution::Winograd4) => "avx512-winograd4",
         }
     }
 

@@ -110,20 +110,21 @@ mod tests {
     use crate::testing::contexts;
     use crate::{Buffer, Context};
 
-    /// The value of a constant in the header of device code.
-    fn constant(header: &str, name: &str) -> String {
-        let (_, text) = DeviceCode::headers().iter().find(|(file, _)| *file == header).unwrap();
-        let (_, rest) = text.split_once(&format!(" {name} = ")).unwrap_or_else(|| panic!("{header} has no {name}"));
-        rest.split(';').next().unwrap().to_owned()
+    /// The value of a constant in a file of device code.
+    fn constant(file: &str, name: &str) -> String {
+        let sources = DeviceCode::all().iter().map(|code| (code.file, code.source));
+        let (_, text) = DeviceCode::headers().iter().copied().chain(sources).find(|(known, _)| *known == file).unwrap();
+        let (_, rest) = text.split_once(&format!(" {name} = ")).unwrap_or_else(|| panic!("{file} has no {name}"));
+        rest.split([',', ';']).next().unwrap().to_owned()
     }
 
     #[test]
     fn launchers_and_kernels_have_the_same_constants() {
         assert_eq!(constant("sums.cuh", "SUM_CHUNK"), SUM_CHUNK.to_string());
         assert_eq!(constant("sums.cuh", "SUM_THREADS"), THREADS.to_string());
-        assert_eq!(constant("product.cuh", "PRODUCT_THREADS"), THREADS.to_string());
-        assert_eq!(constant("product.cuh", "TILE"), crate::gemm::cuda::TILE.to_string());
+        assert_eq!(constant("product.cuh", "PRODUCT_THREADS"), crate::gemm::cuda::THREADS.to_string());
         assert_eq!(constant("product.cuh", "DEPTH"), crate::gemm::cuda::DEPTH.to_string());
+        assert_eq!(constant("batchnorm.cu", "ROWS_OF_BLOCK"), crate::batchnorm::cuda::ROWS.to_string());
         assert_eq!(constant("replica.cuh", "REPLICA_THREADS"), THREADS.to_string());
         assert_eq!(constant("replica.cuh", "BATCH_CHUNK"), crate::steps::cuda::RESIDUALS.to_string());
         assert_eq!(constant("replica.cuh", "NOT_DIVERGED"), format!("{:#x}", crate::steps::cuda::NOT_DIVERGED));

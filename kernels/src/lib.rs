@@ -37,9 +37,11 @@ pub mod activation;
 pub mod adam;
 pub mod avgpool;
 pub mod batchnorm;
+pub mod class_noise;
 pub mod clip;
 pub mod combine;
 pub mod conv2d;
+pub mod crop_flip;
 pub mod deep_diagonal;
 pub mod deep_linear;
 pub mod diagonal;
@@ -103,9 +105,11 @@ pub const OPERATORS: &[Variants] = &[
     adam::VARIANTS,
     avgpool::VARIANTS,
     batchnorm::VARIANTS,
+    class_noise::VARIANTS,
     clip::VARIANTS,
     combine::VARIANTS,
     conv2d::VARIANTS,
+    crop_flip::VARIANTS,
     deep_diagonal::VARIANTS,
     deep_linear::VARIANTS,
     diagonal::VARIANTS,

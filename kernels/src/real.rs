@@ -25,7 +25,7 @@ pub trait Real:
     crate::Element
     + crate::simd::Vectors
     + crate::deep_diagonal::DeepDiagonalSimd
-    + crate::tile::RegisterTile
+    + crate::tile::RegisterTiles
     + crate::deep_linear::DeepLinearSimd
     + crate::mlp::MlpSimd
     + crate::wide_mlp::WideMlpSimd

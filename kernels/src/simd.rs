@@ -127,6 +127,22 @@ pub trait Lanes: Functions {
     /// Sums of neighbouring lanes: those of `self` in the lower half, those of `other` in the upper one. Applied to LANES
     /// vectors as a tree, it leaves the sum of vector k in lane k.
     unsafe fn add_neighbours(self, other: Self) -> Self;
+    /// Of a power of two below LANES: the lanes l of `other` with `l & DISTANCE == 0` change places with lanes l + DISTANCE of
+    /// `self`.
+    unsafe fn exchange<const DISTANCE: usize>(self, other: Self) -> (Self, Self);
+}
+
+/// Lanes of the two vectors that [`Lanes::exchange`] makes, those of `other` from `lanes` on.
+const fn exchanged<const COUNT: usize>(lanes: usize, distance: usize) -> [[i32; COUNT]; 2] {
+    let mut places = [[0; COUNT]; 2];
+    let mut lane = 0;
+    while lane < lanes {
+        let upper = lane & distance != 0;
+        places[0][lane] = (if upper { lanes + lane - distance } else { lane }) as i32;
+        places[1][lane] = (if upper { lanes + lane } else { lane + distance }) as i32;
+        lane += 1;
+    }
+    places
 }
 
 /// Eight `f32`, AVX2.
@@ -248,6 +264,15 @@ impl Lanes for F32x8 {
             Self(_mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(sums)))
         }
     }
+    #[inline(always)]
+    unsafe fn exchange<const DISTANCE: usize>(self, other: Self) -> (Self, Self) {
+        // SAFETY: see zero; the places are eight numbers.
+        unsafe {
+            let [first, second] = const { exchanged::<8>(8, DISTANCE) };
+            let [first, second] = [first, second].map(|places| _mm256_loadu_si256(places.as_ptr().cast()));
+            (Self(chosen(self.0, other.0, first)), Self(chosen(self.0, other.0, second)))
+        }
+    }
 }
 
 impl Lanes for F64x4 {
@@ -293,6 +318,15 @@ impl Lanes for F64x4 {
     unsafe fn add_neighbours(self, other: Self) -> Self {
         // SAFETY: see zero. Within 128 bits the order is a, b: the middle quarters change places.
         unsafe { Self(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_hadd_pd(self.0, other.0))) }
+    }
+    #[inline(always)]
+    unsafe fn exchange<const DISTANCE: usize>(self, other: Self) -> (Self, Self) {
+        // SAFETY: see zero; a number is two halves, which move together.
+        unsafe {
+            let (a, b) = (F32x8(_mm256_castpd_ps(self.0)), F32x8(_mm256_castpd_ps(other.0)));
+            let (first, second) = if DISTANCE == 1 { a.exchange::<2>(b) } else { a.exchange::<4>(b) };
+            (Self(_mm256_castps_pd(first.0)), Self(_mm256_castps_pd(second.0)))
+        }
     }
 }
 
@@ -343,6 +377,15 @@ impl Lanes for F32x16 {
             let odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
             let evens = _mm512_permutex2var_ps(self.0, even, other.0);
             Self(_mm512_add_ps(evens, _mm512_permutex2var_ps(self.0, odd, other.0)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn exchange<const DISTANCE: usize>(self, other: Self) -> (Self, Self) {
+        // SAFETY: see zero; the places are sixteen numbers.
+        unsafe {
+            let [first, second] = const { exchanged::<16>(16, DISTANCE) };
+            let (first, second) = (_mm512_loadu_si512(first.as_ptr().cast()), _mm512_loadu_si512(second.as_ptr().cast()));
+            (Self(_mm512_permutex2var_ps(self.0, first, other.0)), Self(_mm512_permutex2var_ps(self.0, second, other.0)))
         }
     }
 }
@@ -396,6 +439,19 @@ impl Lanes for F64x8 {
             Self(_mm512_add_pd(evens, _mm512_permutex2var_pd(self.0, odd, other.0)))
         }
     }
+    #[inline(always)]
+    unsafe fn exchange<const DISTANCE: usize>(self, other: Self) -> (Self, Self) {
+        // SAFETY: see zero; a number is two halves, which move together.
+        unsafe {
+            let (a, b) = (F32x16(_mm512_castpd_ps(self.0)), F32x16(_mm512_castpd_ps(other.0)));
+            let (first, second) = match DISTANCE {
+                1 => a.exchange::<2>(b),
+                2 => a.exchange::<4>(b),
+                _ => a.exchange::<8>(b),
+            };
+            (Self(_mm512_castps_pd(first.0)), Self(_mm512_castps_pd(second.0)))
+        }
+    }
 }
 
 /// The lowest `count <= 16` bits.
@@ -413,4 +469,18 @@ unsafe fn mask32(count: usize) -> __m256i {
     debug_assert!(count <= 8);
     // SAFETY: eight elements from index 8 - count <= 8 on are within the sixteen of MASK.
     unsafe { _mm256_loadu_si256(MASK.as_ptr().wrapping_add(8 - count).cast()) }
+}
+
+/// Lanes of two vectors by their places, those of `b` from 8 on.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn chosen(a: __m256, b: __m256, places: __m256i) -> __m256 {
+    // SAFETY: AVX2 is there.
+    unsafe {
+        // Bit 3 of a place, moved to the sign, says which vector it is of.
+        let of_b = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places));
+        _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, places), _mm256_permutevar8x32_ps(b, places), of_b)
+    }
 }

@@ -1,10 +1,12 @@
+use handgrad_kernels::activation::{Activation, activation_backward};
 use handgrad_kernels::batchnorm::{
-    BatchNormShape, Moments, batchnorm_backward_affine, batchnorm_backward_data, batchnorm_forward, batchnorm_moments,
+    After, BatchNormShape, Gate, Gated, Moments, batchnorm_backward_affine, batchnorm_backward_data, batchnorm_forward,
+    batchnorm_moments,
 };
 use handgrad_kernels::combine::{combine, scale_add};
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
-use super::{At, Layer, Slot};
+use super::{At, Gradient, Layer, Slot, accumulated};
 use crate::error::{Result, refuse};
 
 /// y = γ (x - μ)/√(σ² + ε) + β, channel by channel; parameters: γ, then β. In training μ and σ² are the batch's, else the running
@@ -15,6 +17,19 @@ pub struct BatchNorm {
     pub pixels: usize,
     /// Channels.
     pub channels: usize,
+    /// What it does besides in the same passes over memory.
+    pub then: Then,
+}
+
+/// The layers that a batch normalisation takes over from those that follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// None.
+    Nothing,
+    /// ReLU: max(0, y).
+    Relu,
+    /// A residual s, its second input, and ReLU: max(0, y + s).
+    ResidualRelu,
 }
 
 /// ε, as PyTorch has it.
@@ -40,12 +55,35 @@ impl BatchNorm {
         Ok(Moments { mean, variance, epsilon: EPSILON })
     }
 
-    /// ∂L/∂γ and ∂L/∂β of this batch.
-    fn affine_gradient<T: Real>(self, cx: &Context, at: At<'_, T>, dy: View<'_, T>) -> Result<Buffer<T>> {
+    /// y with the moments given.
+    fn normalise<T: Real>(self, cx: &Context, at: At<'_, T>, moments: View<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        let residual = (self.then == Then::ResidualRelu).then_some(at.second);
+        let after = After { residual, relu: self.then != Then::Nothing };
+        Ok(batchnorm_forward(cx, &self.of(at.n), at.x, self.moments(moments)?, self.two(at.w)?, after, y)?)
+    }
+
+    /// The gradient by y, up to the ReLU.
+    fn gated<'a, T: Real>(self, at: At<'a, T>, dy: View<'a, T>) -> Result<Gated<'a, T>> {
+        let gate = match self.then {
+            Then::Nothing => Gate::Open,
+            Then::Relu => Gate::Normalised(self.two(at.w)?),
+            Then::ResidualRelu => Gate::Outputs(at.y),
+        };
+        Ok(Gated { dy, gate })
+    }
+
+    /// ∂L/∂γ and ∂L/∂β of this batch, and the gradient by the residual where it is asked for.
+    fn affine_gradient<T: Real>(
+        self,
+        cx: &Context,
+        at: At<'_, T>,
+        dy: Gated<'_, T>,
+        ds: Option<Gradient<'_, T>>,
+    ) -> Result<Buffer<T>> {
         let mut gradient = Buffer::zeros(cx, 2 * self.channels)?;
         let mut whole = gradient.view_mut();
         let (dw, db) = whole.split_at(self.channels)?;
-        batchnorm_backward_affine(cx, &self.of(at.n), at.x, self.moments(at.saved)?, dy, [dw, db])?;
+        batchnorm_backward_affine(cx, &self.of(at.n), at.x, self.moments(at.saved)?, dy, ds, [dw, db])?;
         Ok(gradient)
     }
 
@@ -54,8 +92,8 @@ impl BatchNorm {
         cx: &Context,
         at: At<'_, T>,
         affine: View<'_, T>,
-        dy: View<'_, T>,
-        (dx, acc): (ViewMut<'_, T>, Acc),
+        dy: Gated<'_, T>,
+        (dx, acc): Gradient<'_, T>,
     ) -> Result<()> {
         let ([w, _], [dw, db]) = (self.two(at.w)?, self.two(affine)?);
         Ok(batchnorm_backward_data(cx, &self.of(at.n), at.x, self.moments(at.saved)?, [w, dw, db], dy, dx, acc)?)
@@ -71,6 +109,13 @@ impl<T: Real> Layer<T> for BatchNorm {
         self.pixels * self.channels
     }
 
+    fn second_inputs(&self) -> usize {
+        match self.then {
+            Then::Nothing | Then::Relu => 0,
+            Then::ResidualRelu => self.pixels * self.channels,
+        }
+    }
+
     fn slots(&self) -> Vec<Slot> {
         vec![Slot::new("weight", &[self.channels]), Slot::new("bias", &[self.channels])]
     }
@@ -84,7 +129,7 @@ impl<T: Real> Layer<T> for BatchNorm {
     }
 
     fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
-        Ok(batchnorm_forward(cx, &self.of(at.n), at.x, self.moments(at.statistics)?, self.two(at.w)?, y)?)
+        self.normalise(cx, at, at.statistics, y)
     }
 
     fn forward_train(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>, mut saved: ViewMut<'_, T>) -> Result<()> {
@@ -96,7 +141,7 @@ impl<T: Real> Layer<T> for BatchNorm {
         }
         let (mean, variance) = saved.split_at(self.channels)?;
         batchnorm_moments(cx, &shape, at.x, mean, variance)?;
-        Ok(batchnorm_forward(cx, &shape, at.x, self.moments(saved.view())?, self.two(at.w)?, y)?)
+        self.normalise(cx, at, saved.view(), y)
     }
 
     fn move_statistics(
@@ -117,11 +162,17 @@ impl<T: Real> Layer<T> for BatchNorm {
     }
 
     fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        self.data_gradient(cx, at, self.affine_gradient(cx, at, dy)?.view(), dy, (dx, acc))
+        let dy = self.gated(at, dy)?;
+        self.data_gradient(cx, at, self.affine_gradient(cx, at, dy, None)?.view(), dy, (dx, acc))
+    }
+
+    fn backward_second(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, ds: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        accumulated(cx, ds, acc, |ds| Ok(activation_backward(cx, Activation::Relu, at.y, dy, ds)?))
     }
 
     fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        Ok(combine(cx, [(T::ONE, self.affine_gradient(cx, at, dy)?.view())], dw, acc)?)
+        let gradient = self.affine_gradient(cx, at, self.gated(at, dy)?, None)?;
+        Ok(combine(cx, [(T::ONE, gradient.view())], dw, acc)?)
     }
 
     fn backward(
@@ -129,12 +180,20 @@ impl<T: Real> Layer<T> for BatchNorm {
         cx: &Context,
         at: At<'_, T>,
         dy: View<'_, T>,
-        dx: Option<(ViewMut<'_, T>, Acc)>,
-        (dw, acc): (ViewMut<'_, T>, Acc),
+        [dx, mut second]: [Option<Gradient<'_, T>>; 2],
+        (dw, acc): Gradient<'_, T>,
     ) -> Result<()> {
-        let gradient = self.affine_gradient(cx, at, dy)?;
+        let dy = self.gated(at, dy)?;
+        let ds = second.as_mut().map(|(ds, acc)| (ds.reborrow(), *acc));
+        let gradient = self.affine_gradient(cx, at, dy, ds)?;
         combine(cx, [(T::ONE, gradient.view())], dw, acc)?;
-        dx.map_or(Ok(()), |dx| self.data_gradient(cx, at, gradient.view(), dy, dx))
+        let Some(dx) = dx else { return Ok(()) };
+        let dy = match &second {
+            // What was set is what the gate lets through.
+            Some((ds, Acc::Set)) => ds.view().into(),
+            Some((_, Acc::Add)) | None => dy,
+        };
+        self.data_gradient(cx, at, gradient.view(), dy, dx)
     }
 
     /// There are none: what a sample adds depends on the others of its batch.

@@ -17,12 +17,14 @@ mod scale;
 mod sum;
 mod weight_norm;
 
+use std::any::Any;
+
 use handgrad_kernels::combine::combine;
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
 pub use activation::Activate;
 pub use average_pool::AveragePool;
-pub use batch_norm::BatchNorm;
+pub use batch_norm::{BatchNorm, Then};
 pub use conv2d::Conv2d;
 pub use linear::Linear;
 pub use multiply::Multiply;
@@ -74,13 +76,15 @@ pub struct At<'a, T: Real> {
     pub statistics: View<'a, T>,
     /// What [`Layer::forward_train`] left for the backward pass.
     pub saved: View<'a, T>,
+    /// What it gave, for the backward pass.
+    pub y: View<'a, T>,
 }
 
 impl<'a, T: Real> At<'a, T> {
     /// With nothing but samples and parameters.
     pub fn new(n: usize, w: View<'a, T>, x: View<'a, T>) -> At<'a, T> {
         let nothing = View::Host(&[]);
-        At { n, w, x, second: nothing, statistics: nothing, saved: nothing }
+        At { n, w, x, second: nothing, statistics: nothing, saved: nothing, y: nothing }
     }
 }
 
@@ -93,9 +97,12 @@ pub struct Along<'a, T: Real> {
     pub x: View<'a, T>,
 }
 
+/// Where a gradient goes, and whether it is set there or added.
+pub type Gradient<'a, T> = (ViewMut<'a, T>, Acc);
+
 /// A layer. Everything is on the context's device; outputs under [`Acc::Set`] are never read; lengths are those of the descriptor
 /// times n.
-pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
+pub trait Layer<T: Real>: Any + std::fmt::Debug + Send + Sync {
     /// Numbers per input row.
     fn inputs(&self) -> usize;
     /// Numbers per output row.
@@ -172,7 +179,8 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Both gradients at once, for layers whose passes share work; dx is none where nobody asks for it.
+    /// All gradients at once, for layers whose passes share work; those by the inputs, dx and that by the second, are none where
+    /// nobody asks for them.
     ///
     /// # Errors
     /// As [`Layer::forward`].
@@ -181,10 +189,11 @@ pub trait Layer<T: Real>: std::fmt::Debug + Send + Sync {
         cx: &Context,
         at: At<'_, T>,
         dy: View<'_, T>,
-        dx: Option<(ViewMut<'_, T>, Acc)>,
-        dw: (ViewMut<'_, T>, Acc),
+        [dx, second]: [Option<Gradient<'_, T>>; 2],
+        (dw, acc): Gradient<'_, T>,
     ) -> Result<()> {
-        self.backward_weight(cx, at, dy, dw.0, dw.1)?;
+        second.map_or(Ok(()), |(ds, acc)| self.backward_second(cx, at, dy, ds, acc))?;
+        self.backward_weight(cx, at, dy, dw, acc)?;
         dx.map_or(Ok(()), |(dx, acc)| self.backward_data(cx, at, dy, dx, acc))
     }
 

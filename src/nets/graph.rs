@@ -1,12 +1,14 @@
 //! Networks of images, node by node.
 
+use std::sync::Arc;
+
 use handgrad_kernels::Real;
 use handgrad_kernels::activation::Activation;
 use handgrad_kernels::conv2d::Conv2dShape;
 
 use super::{Net, Node, Source};
 use crate::error::Result;
-use crate::layers::{Activate, AveragePool, BatchNorm, Conv2d, Layer, Linear, Residual};
+use crate::layers::{Activate, AveragePool, BatchNorm, Conv2d, Layer, Linear, Residual, Then};
 
 /// Rows, columns and channels of an image.
 pub(super) type Image = [usize; 3];
@@ -51,7 +53,7 @@ impl<T: Real> Graph<T> {
 
     /// Any layer.
     pub(super) fn layer(&mut self, name: String, layer: impl Layer<T> + 'static, x: Output, image: Image) -> Output {
-        self.node(Node { name, layer: Box::new(layer), from: x.from, second: None }, image)
+        self.node(Node { name, layer: Arc::new(layer), from: x.from, second: None }, image)
     }
 
     fn node(&mut self, node: Node<T>, image: Image) -> Output {
@@ -68,7 +70,7 @@ impl<T: Real> Graph<T> {
     /// Batch normalisation.
     pub(super) fn batch_norm(&mut self, name: String, x: Output) -> Output {
         let [h, w, channels] = x.image;
-        self.layer(name, BatchNorm { pixels: h * w, channels }, x, x.image)
+        self.layer(name, BatchNorm { pixels: h * w, channels, then: Then::Nothing }, x, x.image)
     }
 
     /// ReLU.
@@ -78,7 +80,7 @@ impl<T: Real> Graph<T> {
 
     /// x plus a shortcut.
     pub(super) fn add(&mut self, name: String, x: Output, shortcut: Output) -> Output {
-        let layer = Box::new(Residual { width: x.numbers() });
+        let layer = Arc::new(Residual { width: x.numbers() });
         self.node(Node { name, layer, from: x.from, second: Some(shortcut.from) }, x.image)
     }
 

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use handgrad_kernels::Real;
 
@@ -11,7 +12,7 @@ pub struct Node<T> {
     /// Its name; those of its parameters begin with it.
     pub name: String,
     /// What it does.
-    pub layer: Box<dyn Layer<T>>,
+    pub layer: Arc<dyn Layer<T>>,
     /// Where x comes from.
     pub from: Source,
     /// Where the second input comes from, for layers that have one.
@@ -58,7 +59,7 @@ impl<T: Real> Net<T> {
     pub fn new(layers: Vec<Box<dyn Layer<T>>>, hidden: Vec<usize>) -> Result<Net<T>> {
         let node = |(index, layer): (usize, Box<dyn Layer<T>>)| Node {
             name: index.to_string(),
-            layer,
+            layer: layer.into(),
             from: index.checked_sub(1).map_or(Source::Input, Source::Node),
             second: None,
         };
@@ -68,8 +69,8 @@ impl<T: Real> Net<T> {
     /// A network of nodes, the last of which gives its outputs. `hidden` names the nodes whose outputs are hidden features.
     ///
     /// # Errors
-    /// If there is no node, a width is zero, a node takes what does not fit or comes later, the outputs of one go nowhere, or a
-    /// hidden node is not there.
+    /// If there is no node, a width is zero, a node takes what does not fit or comes later or the same twice, the outputs of one go
+    /// nowhere, or a hidden node is not there.
     pub fn of_nodes(nodes: Vec<Node<T>>, hidden: Vec<usize>) -> Result<Net<T>> {
         let Some(first) = nodes.first() else {
             return refuse!("net: no layers, expected at least one");
@@ -85,6 +86,9 @@ impl<T: Real> Net<T> {
             if second.is_some() != (layer.second_inputs() > 0) {
                 let wanted = usize::from(layer.second_inputs() > 0);
                 return refuse!("net: layer {index} takes {wanted} second inputs; give it as many");
+            }
+            if *second == Some(*from) {
+                return refuse!("net: layer {index} takes the same twice, expected two sources; scale it instead");
             }
             for (source, wanted) in [(Some(*from), layer.inputs()), (*second, layer.second_inputs())] {
                 let (name, given) = match source {

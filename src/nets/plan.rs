@@ -1,12 +1,17 @@
+mod hessian;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::sync::Arc;
 
-use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View, ViewMut};
 
 use super::gradients::{Gradients, Keep};
-use super::net::{Net, Node, Source};
+use super::net::{Net, Source};
+use super::program::{Operation, Program};
 use crate::error::{Result, refuse};
-use crate::layers::{Along, At, Layer};
+use crate::layers::{At, Gradient, Layer};
 use crate::loss::{Loss, Targets};
 
 /// A network laid out for batches of up to a fixed size on one device: all memory that a forward and a backward pass need,
@@ -14,17 +19,18 @@ use crate::loss::{Loss, Targets};
 #[derive(Debug)]
 pub struct Plan<T: Real> {
     net: Arc<Net<T>>,
+    program: Program<T>,
     batch: usize,
-    /// Outputs of every node, each `batch` rows.
+    /// Outputs of every operation, each `batch` rows.
     values: Buffer<T>,
-    /// What every node's forward pass in training left for its backward pass.
+    /// What every operation's forward pass in training left for its backward pass.
     saved: Buffer<T>,
     /// Derivatives of the loss by those outputs, in a pass that needs them for a moment, and in one that leaves them all.
     gradients: Gradients<T>,
     all_gradients: Gradients<T>,
     /// Derivatives of `values` and of `all_gradients` along a direction; empty until a Hessian-vector product is asked for.
     tangents: [Buffer<T>; 2],
-    /// Where a node's outputs start in each of these; the total at the end.
+    /// Where an operation's outputs start in each of these; the total at the end.
     starts: Vec<usize>,
     /// The same in `saved`.
     saved_starts: Vec<usize>,
@@ -62,24 +68,40 @@ pub struct Objective<'a, T: Real> {
 }
 
 impl<T: Real> Plan<T> {
-    /// Memory for batches of at most `batch` samples on the context's device, which all calls must have.
+    /// Memory for batches of at most `batch` samples on the context's device, which all calls must have. On the CPU a batch
+    /// normalisation, a residual and the ReLU that follow it are one operation where nobody else takes what is between them, and
+    /// the network names none of it as hidden features; the numbers are those of [`Plan::unfused`].
     ///
     /// # Errors
     /// If the batch is empty or the device has no room.
     pub fn new(cx: &Context, net: Arc<Net<T>>, batch: usize) -> Result<Plan<T>> {
+        let program = if cx.device() == Device::Cpu { Program::fused(&net) } else { Program::plain(&net) };
+        Plan::of(cx, net, program, batch)
+    }
+
+    /// The same with every node by itself, so that all have values.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn unfused(cx: &Context, net: Arc<Net<T>>, batch: usize) -> Result<Plan<T>> {
+        let program = Program::plain(&net);
+        Plan::of(cx, net, program, batch)
+    }
+
+    fn of(cx: &Context, net: Arc<Net<T>>, program: Program<T>, batch: usize) -> Result<Plan<T>> {
         if batch == 0 {
             return refuse!("a batch of 0 samples, expected at least 1");
         }
         let (mut starts, mut saved_starts) = (vec![0], vec![0]);
-        for (index, node) in net.nodes().iter().enumerate() {
-            starts.push(starts[index] + batch * node.layer.outputs());
-            saved_starts.push(saved_starts[index] + node.layer.saved());
+        for (index, operation) in program.operations.iter().enumerate() {
+            starts.push(starts[index] + batch * operation.layer.outputs());
+            saved_starts.push(saved_starts[index] + operation.layer.saved());
         }
         let empty = || Buffer::zeros(cx, 0);
         let values = Buffer::zeros(cx, starts[starts.len() - 1])?;
         let saved = Buffer::zeros(cx, saved_starts[starts.len() - 1])?;
         let (gradients, all_gradients, tangents) = (Gradients::none(), Gradients::none(), [empty()?, empty()?]);
-        Ok(Plan { net, batch, values, saved, gradients, all_gradients, tangents, starts, saved_starts })
+        Ok(Plan { net, program, batch, values, saved, gradients, all_gradients, tangents, starts, saved_starts })
     }
 
     /// The network.
@@ -114,14 +136,13 @@ impl<T: Real> Plan<T> {
         pass: impl Fn(&dyn Layer<T>, At<'_, T>, ViewMut<'_, T>, ViewMut<'_, T>) -> Result<()>,
     ) -> Result<View<'_, T>> {
         self.check(point)?;
-        let Plan { net, starts, values, saved, saved_starts, .. } = self;
+        let Plan { program, starts, values, saved, saved_starts, .. } = self;
         let (mut values, mut saved) = (values.view_mut(), saved.view_mut());
-        for (index, Node { layer, .. }) in net.nodes().iter().enumerate() {
+        for (index, Operation { layer, statistics, .. }) in program.operations.iter().enumerate() {
             let (before, mut after) = values.split_at(starts[index])?;
-            let mut at = at(net, starts, index, point, before.view())?;
+            let mut at = program.at(index, starts, point, before.view())?;
             if !point.statistics.is_empty() {
-                let range = net.statistics_range(index);
-                at.statistics = point.statistics.part(range.start, range.len())?;
+                at.statistics = point.statistics.part(statistics.start, statistics.len())?;
             }
             let saved = saved.part(saved_starts[index], layer.saved())?;
             pass(&**layer, at, after.part(0, point.n * layer.outputs())?, saved)?;
@@ -135,8 +156,7 @@ impl<T: Real> Plan<T> {
     /// # Errors
     /// If the length does not fit.
     pub fn move_statistics(&self, cx: &Context, n: usize, share: Option<f64>, mut statistics: ViewMut<'_, T>) -> Result<()> {
-        for (index, Node { layer, .. }) in self.net.nodes().iter().enumerate() {
-            let range = self.net.statistics_range(index);
+        for (index, Operation { layer, statistics: range, .. }) in self.program.operations.iter().enumerate() {
             if !range.is_empty() {
                 let saved = self.saved.view().part(self.saved_starts[index], layer.saved())?;
                 layer.move_statistics(cx, n, share, saved, statistics.part(range.start, range.len())?)?;
@@ -150,15 +170,26 @@ impl<T: Real> Plan<T> {
     /// # Errors
     /// If n is above the plan's batch.
     pub fn outputs(&self, n: usize) -> Result<View<'_, T>> {
-        self.node_values(self.net.nodes().len() - 1, n)
+        self.operation_values(self.program.operations.len() - 1, n)
     }
 
     /// Outputs of a node in the last forward pass over n samples.
     ///
     /// # Errors
-    /// As [`Plan::outputs`].
+    /// As [`Plan::outputs`], and if there is no such node or it is part of one operation with those that follow it.
     pub fn node_values(&self, node: usize, n: usize) -> Result<View<'_, T>> {
-        Ok(self.values.view().part(self.starts[node], n * self.net.nodes()[node].layer.outputs())?)
+        match self.program.of_node.get(node) {
+            Some(&Some(operation)) => self.operation_values(operation, n),
+            Some(None) => {
+                let name = &self.net.nodes()[node].name;
+                refuse!("node {node} (`{name}`) is one operation with those that follow it; its values are in a Plan::unfused")
+            }
+            None => refuse!("node {node} of a network with {}", self.net.nodes().len()),
+        }
+    }
+
+    fn operation_values(&self, operation: usize, n: usize) -> Result<View<'_, T>> {
+        Ok(self.values.view().part(self.starts[operation], n * self.program.operations[operation].layer.outputs())?)
     }
 
     /// After [`Plan::forward_train`] at the same point: dparams = Σ_i (∂h(x_i)/∂params)ᵀ dy_i.
@@ -174,8 +205,8 @@ impl<T: Real> Plan<T> {
         acc: Acc,
     ) -> Result<()> {
         self.check(point)?;
-        self.backward_by(cx, point, dy, Keep::None, |layer, at, range, dy, dx| {
-            layer.backward(cx, at, dy, dx, (dparams.part(range.start, range.len())?, acc))
+        self.backward_by(cx, point, dy, Keep::None, |layer, at, range, dy, inputs| {
+            layer.backward(cx, at, dy, inputs, (dparams.part(range.start, range.len())?, acc))
         })
     }
 
@@ -194,9 +225,9 @@ impl<T: Real> Plan<T> {
         let dy = Buffer::from_slice(cx, &dy)?;
         self.backward_data(cx, point, dy.view())?;
         let stride = self.net.params();
-        for (index, Node { layer, .. }) in self.net.nodes().iter().enumerate() {
-            let at = at(&self.net, &self.starts, index, point, self.values.view())?;
-            let (start, all) = (self.net.range(index).start, rows.len());
+        for (index, Operation { layer, params, .. }) in self.program.operations.iter().enumerate() {
+            let at = self.program.at(index, &self.starts, point, self.values.view())?;
+            let (start, all) = (params.start, rows.len());
             let rows = rows.part(start, all.saturating_sub(start))?;
             layer.sample_gradients(cx, at, self.layer_gradient(index, point.n, dy.view())?, rows, stride)?;
         }
@@ -221,62 +252,6 @@ impl<T: Real> Plan<T> {
         self.backward(cx, objective.point, dy.view(), gradient, Acc::Set)
     }
 
-    /// The product of the loss's Hessian and a direction, exactly: the derivative along it of both passes
-    /// (B. Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
-    ///
-    /// # Errors
-    /// As [`Plan::loss`].
-    pub fn hessian_vector(
-        &mut self,
-        cx: &Context,
-        objective: &Objective<'_, T>,
-        direction: View<'_, T>,
-        mut product: ViewMut<'_, T>,
-    ) -> Result<()> {
-        let Objective { loss, point, target } = *objective;
-        let n = point.n;
-        if !self.net.is_chain() {
-            return refuse!("no products with the Hessian for networks with branches; leave out sharpness");
-        }
-        let dy = self.output_gradient(cx, objective)?;
-        self.backward_data(cx, point, dy.view())?;
-
-        grown(cx, &mut self.tangents[0], self.values.len())?;
-        grown(cx, &mut self.tangents[1], self.values.len())?;
-        let still = Buffer::zeros(cx, point.x.len())?;
-        let Plan { net, values, all_gradients, tangents: [value_tangents, gradient_tangents], starts, .. } = self;
-        let mut value_tangents = value_tangents.view_mut();
-        for (index, Node { layer, .. }) in net.nodes().iter().enumerate() {
-            let (before, mut after) = value_tangents.split_at(starts[index])?;
-            let at = at(net, starts, index, point, values.view())?;
-            let along = along(net, starts, index, n, still.view(), direction, before.view())?;
-            layer.forward_tangent(cx, at, along, after.part(0, n * layer.outputs())?)?;
-        }
-        let (last, outputs) = (net.nodes().len() - 1, net.outputs());
-        let mut gradient_tangents = gradient_tangents.view_mut();
-        loss.backward_tangent(
-            cx,
-            outputs,
-            (values.view().part(starts[last], n * outputs)?, value_tangents.view().part(starts[last], n * outputs)?),
-            target,
-            gradient_tangents.part(starts[last], n * outputs)?,
-        )?;
-        for (index, Node { layer, .. }) in net.nodes().iter().enumerate().rev() {
-            let (mut before, after) = gradient_tangents.split_at(starts[index])?;
-            let at = at(net, starts, index, point, values.view())?;
-            let along = along(net, starts, index, n, still.view(), direction, value_tangents.view())?;
-            let rows = n * layer.outputs();
-            let dy = if index == last { dy.view() } else { all_gradients.view(index).part(0, rows)? };
-            let (dy_tangent, range) = (after.view().part(0, rows)?, net.range(index));
-            layer.backward_weight_tangent(cx, at, along, dy, dy_tangent, product.part(range.start, range.len())?)?;
-            if index > 0 {
-                let dx_tangent = before.part(starts[index - 1], n * layer.inputs())?;
-                layer.backward_data_tangent(cx, at, along, dy, dy_tangent, dx_tangent)?;
-            }
-        }
-        Ok(())
-    }
-
     /// ∂L/∂h, after a forward pass.
     fn output_gradient(&mut self, cx: &Context, objective: &Objective<'_, T>) -> Result<Buffer<T>> {
         let outputs = self.net.outputs();
@@ -286,54 +261,59 @@ impl<T: Real> Plan<T> {
         Ok(dy)
     }
 
-    /// Leaves ∂L/∂(outputs of every node but the last) in `all_gradients`; of the last they are `dy`.
+    /// Leaves ∂L/∂(outputs of every operation but the last) in `all_gradients`; of the last they are `dy`.
     fn backward_data(&mut self, cx: &Context, point: Point<'_, T>, dy: View<'_, T>) -> Result<()> {
-        self.backward_by(cx, point, dy, Keep::All, |layer, at, _, dy, dx| {
+        self.backward_by(cx, point, dy, Keep::All, |layer, at, _, dy, [dx, second]| {
+            second.map_or(Ok(()), |(ds, acc)| layer.backward_second(cx, at, dy, ds, acc))?;
             dx.map_or(Ok(()), |(dx, acc)| layer.backward_data(cx, at, dy, dx, acc))
         })
     }
 
-    /// Calls `pass` with every node from the last to the first: its layer, where it was evaluated, the place of its parameters,
-    /// the gradient by its outputs, and where that by its inputs goes. The first taker of an output whose turn comes sets the
-    /// gradient by it, the others add to it.
+    /// Calls `pass` with every operation from the last to the first: its layer, where it was evaluated, the place of its
+    /// parameters, the gradient by its outputs, and where those by its inputs go. The first taker of an output whose turn comes
+    /// sets the gradient by it, the others add to it.
     fn backward_by(
         &mut self,
         cx: &Context,
         point: Point<'_, T>,
         dy: View<'_, T>,
         keep: Keep,
-        mut pass: impl FnMut(&dyn Layer<T>, At<'_, T>, Range<usize>, View<'_, T>, Option<(ViewMut<'_, T>, Acc)>) -> Result<()>,
+        mut pass: impl FnMut(&dyn Layer<T>, At<'_, T>, Range<usize>, View<'_, T>, [Option<Gradient<'_, T>>; 2]) -> Result<()>,
     ) -> Result<()> {
-        let Plan { net, batch, starts, values, saved, saved_starts, .. } = self;
+        let Plan { program, batch, starts, values, saved, saved_starts, .. } = self;
         let gradients = match keep {
             Keep::All => &mut self.all_gradients,
             Keep::None => &mut self.gradients,
         };
-        gradients.prepare(cx, net, *batch, keep)?;
-        let (n, last) = (point.n, net.nodes().len() - 1);
+        gradients.prepare(cx, &program.operations, *batch, keep)?;
+        let (n, last) = (point.n, program.operations.len() - 1);
         let mut written = vec![Acc::Set; last + 1];
-        for (index, Node { layer, from, second, .. }) in net.nodes().iter().enumerate().rev() {
-            let mut at = at(net, starts, index, point, values.view())?;
+        for (index, Operation { layer, from, second, params, .. }) in program.operations.iter().enumerate().rev() {
+            let mut at = program.at(index, starts, point, values.view())?;
             at.saved = saved.view().part(saved_starts[index], layer.saved())?;
+            at.y = values.view().part(starts[index], n * layer.outputs())?;
             let own = if index == last { None } else { Some(gradients.take(cx, index)?) };
             let dy = match &own {
                 None => dy,
                 Some(own) => own.view().part(0, n * layer.outputs())?,
             };
-            let mut next = |source: usize| std::mem::replace(&mut written[source], Acc::Add);
-            if let Some(Source::Node(source)) = *second {
-                let (acc, mut dx) = (next(source), gradients.take(cx, source)?);
-                layer.backward_second(cx, at, dy, dx.view_mut().part(0, n * layer.second_inputs())?, acc)?;
-                gradients.put_back(source, dx);
-            }
-            match *from {
-                Source::Input => pass(&**layer, at, net.range(index), dy, None)?,
-                Source::Node(source) => {
-                    let (acc, mut dx) = (next(source), gradients.take(cx, source)?);
-                    let mut whole = dx.view_mut();
-                    pass(&**layer, at, net.range(index), dy, Some((whole.part(0, n * layer.inputs())?, acc)))?;
-                    gradients.put_back(source, dx);
+            let mut inputs = [None, None];
+            for (input, source) in inputs.iter_mut().zip([Some(*from), *second]) {
+                if let Some(Source::Node(source)) = source {
+                    let acc = std::mem::replace(&mut written[source], Acc::Add);
+                    *input = Some((source, gradients.take(cx, source)?, acc));
                 }
+            }
+            let mut whole = inputs.each_mut().map(|input| input.as_mut().map(|(_, buffer, acc)| (buffer.view_mut(), *acc)));
+            let mut asked = [None, None];
+            for ((asked, whole), width) in asked.iter_mut().zip(&mut whole).zip([layer.inputs(), layer.second_inputs()]) {
+                if let Some((whole, acc)) = whole {
+                    *asked = Some((whole.part(0, n * width)?, *acc));
+                }
+            }
+            pass(&**layer, at, params.clone(), dy, asked)?;
+            for (source, buffer, _) in inputs.into_iter().flatten() {
+                gradients.put_back(source, buffer);
             }
             if let Some(own) = own {
                 gradients.put_back(index, own);
@@ -342,12 +322,12 @@ impl<T: Real> Plan<T> {
         Ok(())
     }
 
-    /// What [`Plan::backward_data`] left for a node's outputs.
+    /// What [`Plan::backward_data`] left for an operation's outputs.
     fn layer_gradient<'a>(&'a self, index: usize, n: usize, dy: View<'a, T>) -> Result<View<'a, T>> {
-        let nodes = self.net.nodes();
-        match index + 1 == nodes.len() {
+        let operations = &self.program.operations;
+        match index + 1 == operations.len() {
             true => Ok(dy),
-            false => Ok(self.all_gradients.view(index).part(0, n * nodes[index].layer.outputs())?),
+            false => Ok(self.all_gradients.view(index).part(0, n * operations[index].layer.outputs())?),
         }
     }
 
@@ -365,41 +345,4 @@ impl<T: Real> Plan<T> {
         }
         Ok(())
     }
-}
-
-/// Makes a buffer of `len` elements of an empty one.
-fn grown<T: Real>(cx: &Context, buffer: &mut Buffer<T>, len: usize) -> Result<()> {
-    if buffer.len() < len {
-        *buffer = Buffer::zeros(cx, len)?;
-    }
-    Ok(())
-}
-
-/// Where a node is evaluated: its inputs are the network's, or the outputs of earlier nodes.
-fn at<'a, T: Real>(net: &Net<T>, starts: &[usize], index: usize, point: Point<'a, T>, values: View<'a, T>) -> Result<At<'a, T>> {
-    let (Node { layer, from, second, .. }, range) = (&net.nodes()[index], net.range(index));
-    let input = |source: Source, width: usize| match source {
-        Source::Input => Ok(point.x),
-        Source::Node(source) => values.part(starts[source], point.n * width),
-    };
-    let at = At::new(point.n, point.params.part(range.start, range.len())?, input(*from, layer.inputs())?);
-    Ok(match *second {
-        None => at,
-        Some(source) => At { second: input(source, layer.second_inputs())?, ..at },
-    })
-}
-
-/// A direction at a layer of a chain: the network's inputs stand still.
-fn along<'a, T: Real>(
-    net: &Net<T>,
-    starts: &[usize],
-    index: usize,
-    n: usize,
-    still: View<'a, T>,
-    direction: View<'a, T>,
-    tangents: View<'a, T>,
-) -> Result<Along<'a, T>> {
-    let (inputs, range) = (net.nodes()[index].layer.inputs(), net.range(index));
-    let x = if index == 0 { still } else { tangents.part(starts[index - 1], n * inputs)? };
-    Ok(Along { w: direction.part(range.start, range.len())?, x })
 }

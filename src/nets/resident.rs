@@ -1,10 +1,35 @@
 //! Where the numbers of a group of replicas are while they train.
 
 use handgrad_kernels::combine::combine;
-use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Element, Real, View, ViewMut};
 
 use crate::error::Result;
 use crate::state::State;
+
+/// Numbers of the host where a context finds them: they themselves on the CPU, a copy on a device.
+#[derive(Debug)]
+pub(crate) enum There<'a, T: Element> {
+    Host(&'a [T]),
+    Copy(Buffer<T>),
+}
+
+impl<'a, T: Element> There<'a, T> {
+    /// Copies to a device.
+    pub(crate) fn new(cx: &Context, values: &'a [T]) -> Result<There<'a, T>> {
+        Ok(match cx.device() {
+            Device::Cpu => There::Host(values),
+            Device::Cuda(_) => There::Copy(Buffer::from_slice(cx, values)?),
+        })
+    }
+
+    /// All of them.
+    pub(crate) fn view(&self) -> View<'_, T> {
+        match self {
+            There::Host(values) => View::Host(values),
+            There::Copy(buffer) => buffer.view(),
+        }
+    }
+}
 
 /// What a step changes, replica by replica, borrowed.
 #[derive(Debug)]

@@ -206,14 +206,13 @@ impl<T: Real> Stepper<T> {
     /// Running statistics of a network with these parameters, averaged over all batches of a data set in its order.
     pub(super) fn statistics(&mut self, cx: &Context, data: Samples<'_, T>, params: View<'_, T>, batch: usize) -> Result<Vec<T>> {
         let DiagonalShape { n, stride, .. } = self.shape;
-        let mut statistics = Vec::new();
+        let mut statistics = Buffer::zeros(cx, self.model.statistics())?;
         for (index, start) in (0..n).step_by(batch).enumerate() {
             let seen = batch.min(n - start);
             self.model.forward(cx, Point::new(seen, data.x.part(start * stride, seen * stride)?, params))?;
-            statistics.resize(self.model.statistics(), T::ZERO);
-            self.model.move_statistics(cx, seen, Some(1.0 / (index + 1) as f64), (&mut statistics).into())?;
+            self.model.move_statistics(cx, seen, Some(1.0 / (index + 1) as f64), statistics.view_mut())?;
         }
-        Ok(statistics)
+        Ok(statistics.to_vec()?)
     }
 
     /// The first iteration that was noted to diverge.
@@ -242,15 +241,15 @@ impl<T: Real> Stepper<T> {
         let (batch, targets, n) = (iterations.batch(), self.loss.targets(self.outputs), self.shape.n);
         let samples = &iterations.order[iteration * batch..][..batch];
         let whole = self.is_whole(batch);
+        let there = iterations.order_there.part(iteration * batch, batch)?;
         if !whole {
-            let there = iterations.order_there.part(iteration * batch, batch)?;
             let shape = GatherShape { n, width: self.shape.stride, stride: self.shape.stride };
             let to = if self.plain_x.is_empty() { &mut self.x } else { &mut self.plain_x };
             gather(cx, &shape, data.x, there, to.view_mut().part(0, batch * shape.width)?)?;
             self.target.gather(cx, data.target, targets, there)?;
         }
         let step = iterations.step + iteration as u64;
-        self.disturb(data, samples, step, draws)?;
+        self.disturb(cx, data, there, step, draws)?;
         let (variance, start) = match self.optimiser.label_noise {
             LabelNoise::Off => return Ok(()),
             LabelNoise::Sampled => {
@@ -286,18 +285,16 @@ impl<T: Real> Stepper<T> {
     }
 
     /// Augments the images of a batch that was fetched, and replaces classes by random ones.
-    fn disturb(&mut self, data: Samples<'_, T>, samples: &[u32], step: u64, draws: &Draws) -> Result<()> {
+    fn disturb(&mut self, cx: &Context, data: Samples<'_, T>, samples: View<'_, u32>, step: u64, draws: &Draws) -> Result<()> {
         if let (false, Some(image)) = (self.plain_x.is_empty(), data.image) {
             let len = samples.len() * self.shape.stride;
             let (plain, mut x) = (self.plain_x.view().part(0, len)?, self.x.view_mut());
-            let (plain, mut x) = (plain.on_host(OP, "x")?, x.part(0, len)?);
-            augment(self.optimiser.augment, image, plain, samples, step, &draws.augment, x.on_host(OP, "x")?)?;
+            augment(cx, self.optimiser.augment, image, plain, samples, step, &draws.augment, x.part(0, len)?)?;
         }
         if self.optimiser.class_noise != ClassNoise::None {
             let mut classes = self.target.classes_mut()?;
-            let mut classes = classes.part(0, samples.len())?;
-            let labels = classes.on_host(OP, "targets")?;
-            self.optimiser.class_noise.apply(self.outputs as u32, samples, step, &draws.noise, labels)?;
+            let classes = classes.part(0, samples.len())?;
+            self.optimiser.class_noise.apply(cx, self.outputs, samples, step, &draws.noise, classes)?;
         }
         Ok(())
     }

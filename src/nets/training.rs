@@ -8,10 +8,10 @@ use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{MlpShape, mlp_sgd};
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
-use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, View, ViewMut};
+use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, ViewMut};
 
 use super::method::{Fused, Method};
-use super::resident::Resident;
+use super::resident::{Resident, There};
 use super::stepper::{Iterations, Samples, Stepper};
 use super::{Architecture, Net};
 use crate::data::Dataset;
@@ -302,17 +302,13 @@ impl<T: Real> Training<T> {
                 }
                 Method::Composed => {
                     let stepper = self.stepper_in(cx, &mut stepper)?;
-                    let there = match cx.device() {
-                        Device::Cpu => None,
-                        Device::Cuda(_) => Some(Buffer::from_slice(cx, &order)?),
-                    };
-                    let order_there = there.as_ref().map_or(View::Host(&order), Buffer::view);
+                    let there = There::new(cx, &order)?;
                     let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
                     let rates = match lr {
                         StepSizes::Shared(lr) => Cow::Owned(lr.repeat(replicas)),
                         StepSizes::Each(lr) => Cow::Borrowed(lr),
                     };
-                    let iterations = Iterations { step: state.step, order: &order, order_there, rates: &rates };
+                    let iterations = Iterations { step: state.step, order: &order, order_there: there.view(), rates: &rates };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
             }
@@ -459,9 +455,6 @@ fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Res
         (optimiser.label_noise == LabelNoise::Sampled, "label noise from the sampling of batches"),
         (optimiser.normalised, "normalised gradients"),
         (optimiser.balancedness != 0.0, "balancedness"),
-        (optimiser.augment != Augment::None, "the augmentation of images"),
-        (optimiser.class_noise != ClassNoise::None, "random classes"),
-        (net.is_convolutional(), "convolution"),
         (matches!(optimiser.sam, Sam::Sample { .. }), "the sharpness-aware gradient of single samples"),
     ];
     match missing.iter().find(|(asked, _)| *asked) {

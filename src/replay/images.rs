@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use handgrad_kernels::{Context, Real, View};
+use handgrad_kernels::{Buffer, Context, Real};
 
 use super::{Line, REPLICA, Replay, Summary};
 use crate::data::Dataset;
@@ -12,7 +12,7 @@ use crate::data::npz::Npz;
 use crate::draws::Draws;
 use crate::error::{Error, Result, refuse};
 use crate::loss::TargetBuffer;
-use crate::nets::{Objective, Plan, Point, Resnet, StateDict, Training, write_gradients};
+use crate::nets::{Objective, Plan, Point, Resnet, StateDict, There, Training, write_gradients};
 use crate::spec::Dtype;
 use crate::state::State;
 use crate::train::Progress;
@@ -89,27 +89,30 @@ fn train<T: Real>(
     let draws = [Draws::listed((0..(steps * batch) as u32).collect())];
     let mut plan = Plan::new(cx, Arc::clone(&layers), batch)?;
     let x: Vec<T> = data.x.iter().map(|&x| T::from_f64(x)).collect();
-    let batch_at = |step: usize| -> Result<(View<'_, T>, TargetBuffer<T>)> {
+    let batch_at = |step: usize| -> Result<(There<'_, T>, TargetBuffer<T>)> {
         let images = step * batch..(step + 1) * batch;
         let target = TargetBuffer::new(cx, options.loss, &data.y[images.clone()])?;
-        Ok((View::Host(&x[images.start * data.d..images.end * data.d]), target))
+        Ok((There::new(cx, &x[images.start * data.d..images.end * data.d])?, target))
     };
     let mut lines = Vec::with_capacity(steps);
     for step in 0..steps {
-        let (x, target) = batch_at(step)?;
-        let point = Point::new(batch, x, (&state.params).into());
-        let objective = Objective { loss: options.loss, point, target: target.view() };
-        let loss = plan.loss(cx, &objective)?.to_f64();
-        if !loss.is_finite() {
-            break;
-        }
-        if step == 0
-            && let Some(path) = &files.gradients
-        {
-            let mut gradient = vec![T::ZERO; layers.params()];
-            plan.gradient(cx, &objective, (&mut gradient).into())?;
-            write_gradients(path, &layers, &gradient)?;
-        }
+        let loss = {
+            let ((x, target), params) = (batch_at(step)?, There::new(cx, &state.params)?);
+            let point = Point::new(batch, x.view(), params.view());
+            let objective = Objective { loss: options.loss, point, target: target.view() };
+            let loss = plan.loss(cx, &objective)?.to_f64();
+            if !loss.is_finite() {
+                break;
+            }
+            if step == 0
+                && let Some(path) = &files.gradients
+            {
+                let mut gradient = Buffer::zeros(cx, layers.params())?;
+                plan.gradient(cx, &objective, gradient.view_mut())?;
+                write_gradients(path, &layers, &gradient.to_vec()?)?;
+            }
+            loss
+        };
         lines.push(Line { step, train_loss: loss, test_loss: None });
         training.advance(cx, &mut state, &draws, step as u64 + 1)?;
         progress.advanced(1, loss);
@@ -121,7 +124,8 @@ fn train<T: Real>(
         return Err(Error::Input("the loss of the first batch is not finite, expected a finite one; scale `init` down".into()));
     }
     let (x, target) = batch_at(0)?;
-    let point = Point { statistics: (&state.statistics).into(), ..Point::new(batch, x, (&state.params).into()) };
+    let (params, statistics) = (There::new(cx, &state.params)?, There::new(cx, &state.statistics)?);
+    let point = Point { statistics: statistics.view(), ..Point::new(batch, x.view(), params.view()) };
     let evaluated = options.loss.forward(cx, layers.outputs(), plan.forward(cx, point)?, target.view())?.to_f64();
     if let Some(path) = &files.save {
         let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect();

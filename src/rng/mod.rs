@@ -11,7 +11,7 @@ mod permutation;
 use std::f64::consts::TAU;
 
 use handgrad_kernels::Context;
-use handgrad_kernels::philox::{Words, philox_below, scale};
+use handgrad_kernels::philox::{Words, philox_below, uniforms};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -99,7 +99,7 @@ impl Counter {
     /// A uniform 32-bit word.
     #[must_use]
     pub fn u32_at(&self, position: u64) -> u32 {
-        self.block(Kind::Word, position / 4)[(position % 4) as usize]
+        self.integers().word(position)
     }
 
     /// A uniform integer in `0..n` (0 if n is 0): `floor(word * n / 2^32)`.
@@ -108,7 +108,7 @@ impl Counter {
     /// them together by at most n / 2^32.
     #[must_use]
     pub fn below_at(&self, position: u64, n: u32) -> u32 {
-        scale(self.u32_at(position), n)
+        self.integers().below(position, n)
     }
 
     /// The integers of [`Counter::below_at`] at positions `start`, `start + 1`, ...
@@ -116,13 +116,13 @@ impl Counter {
     /// # Errors
     /// If the context has no kernel for it.
     pub fn fill_below(&self, cx: &Context, start: u64, n: u32, out: &mut [u32]) -> Result<()> {
-        Ok(philox_below(cx, &self.words(Kind::Word), n, start, out.into())?)
+        Ok(philox_below(cx, &self.integers(), n, start, out.into())?)
     }
 
     /// A uniform number in [0, 1): a multiple of 2^-53.
     #[must_use]
     pub fn uniform_at(&self, position: u64) -> f64 {
-        uniforms(self.block(Kind::Uniform, position / 2))[(position % 2) as usize]
+        self.uniforms().uniform(position)
     }
 
     /// A standard normal number by the method of Box and Muller: with u and v the uniforms of the block, it is
@@ -135,6 +135,16 @@ impl Counter {
     /// The normal numbers of positions `start`, `start + 1`, ...
     pub fn fill_normal(&self, start: u64, out: &mut [f64]) {
         fill(start, out, |pair| self.normals(pair));
+    }
+
+    /// The words of [`Counter::u32_at`] and [`Counter::below_at`], for kernels.
+    pub(crate) fn integers(&self) -> Words {
+        self.words(Kind::Word)
+    }
+
+    /// The words of [`Counter::uniform_at`], for kernels.
+    pub(crate) fn uniforms(&self) -> Words {
+        self.words(Kind::Uniform)
     }
 
     fn words(&self, kind: Kind) -> Words {
@@ -172,14 +182,6 @@ pub fn sequential(seed: u64, stream: Stream) -> Xoshiro256PlusPlus {
 /// Fills `out` with standard normal numbers, in order, from a sequential generator.
 pub fn standard_normals<R: Rng + ?Sized>(rng: &mut R, out: &mut [f64]) {
     out.fill_with(|| StandardNormal.sample(rng));
-}
-
-/// Two numbers in [0, 1) from the upper 53 bits of two words each, low word first.
-fn uniforms([a, b, c, d]: [u32; 4]) -> [f64; 2] {
-    [(a, b), (c, d)].map(|(low, high)| {
-        let bits = u64::from(high) << 32 | u64::from(low);
-        (bits >> 11) as f64 * (0.5 * f64::EPSILON)
-    })
 }
 
 /// Writes the draws `start..` where `group(g)` gives those at `N g .. N (g + 1)`.

@@ -26,9 +26,10 @@ pub fn results(cx: &Context, spec: &Spec, threads: usize) -> Results {
     execute(cx, spec, spec.data.load().unwrap(), &options).unwrap().0
 }
 
-/// The fixtures, if they are there.
+/// The fixtures, if they are there: in the folder HANDGRAD_GOLDEN, or beside the repository.
 pub fn golden() -> Option<PathBuf> {
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
+    let golden = std::env::var_os("HANDGRAD_GOLDEN").map_or_else(beside, PathBuf::from);
     if !golden.exists() {
         println!("SKIP: {} is absent", golden.display());
         return None;

@@ -99,7 +99,7 @@ fn a_patched_header_changes_the_sources_that_it_reaches() {
         changed.map(|(name, _)| *name).collect()
     };
     assert_eq!(changed(patch("norm.cu", "norm_total_##suffix")), ["norm.cu"]);
-    assert_eq!(changed(patch("product.cuh", "wait_copies<1>()")), ["gemm.cu", "linear.cu"]);
+    assert_eq!(changed(patch("product.cuh", "wait_copies<1>()")), ["conv2d.cu", "gemm.cu", "linear.cu"]);
     let everywhere: Vec<&str> = DeviceCode::all().iter().map(|code| code.file).collect();
     assert_eq!(changed(patch("dev.cuh", "value = warp_sum(value)")), everywhere);
     let waits = patch("product.cuh", "wait_copies<1>()");

@@ -50,7 +50,7 @@ pub(super) fn activation_backward_tangent<T: Real>(kind: Activation, point: Poin
 }
 
 /// `value` where ReLU is on, 0 where it is off, NaN where x is.
-fn where_on<T: Real>(x: T, value: T) -> T {
+pub(crate) fn where_on<T: Real>(x: T, value: T) -> T {
     if x > T::ZERO {
         value
     } else if x <= T::ZERO {

@@ -2,6 +2,8 @@
 //!
 //! With x n x pixels x c and y n x c: `y[n,q] = Σ_p x[n,p,q] / pixels` and `dx[n,p,q] = dy[n,q] / pixels`.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -37,11 +39,15 @@ impl AvgPoolShape {
 /// `y`, the means of x. `x`: n x pixels x c; `y`: n x c.
 ///
 /// # Errors
-/// If a size is zero, a length disagrees with the shape, or a view is not on the CPU.
+/// If a size is zero, a length disagrees with the shape, or a view is not on the context's device.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "without CUDA there is one device"))]
 pub fn avgpool_forward<T: Real>(cx: &Context, shape: &AvgPoolShape, x: View<T>, y: ViewMut<T>) -> Result<()> {
     const OP: &str = "avgpool_forward";
     shape.check(OP, [x.len(), y.len()], ["x", "y"])?;
-    cx.require_cpu(OP)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::avgpool_forward(device, OP, shape, x, y);
+    }
     let (x, y, pixels) = (host(OP, "x", x)?, host_mut(OP, "y", y)?, T::from_f64(shape.pixels as f64));
     for (image, y) in x.chunks_exact(shape.pixels * shape.c).zip(y.chunks_exact_mut(shape.c)) {
         y.fill(T::ZERO);
@@ -57,10 +63,14 @@ pub fn avgpool_forward<T: Real>(cx: &Context, shape: &AvgPoolShape, x: View<T>, 
 ///
 /// # Errors
 /// As [`avgpool_forward`].
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "without CUDA there is one device"))]
 pub fn avgpool_backward<T: Real>(cx: &Context, shape: &AvgPoolShape, dy: View<T>, dx: ViewMut<T>) -> Result<()> {
     const OP: &str = "avgpool_backward";
     shape.check(OP, [dx.len(), dy.len()], ["dx", "dy"])?;
-    cx.require_cpu(OP)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::avgpool_backward(device, OP, shape, dy, dx);
+    }
     let (dy, dx, pixels) = (host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?, T::from_f64(shape.pixels as f64));
     for (image, dy) in dx.chunks_exact_mut(shape.pixels * shape.c).zip(dy.chunks_exact(shape.c)) {
         for pixel in image.chunks_exact_mut(shape.c) {

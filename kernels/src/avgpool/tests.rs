@@ -1,14 +1,14 @@
 use super::*;
-use crate::testing::{Cases, cpu_contexts};
+use crate::testing::{Cases, contexts, on, on_mut};
 
 #[test]
 fn forward_and_backward_by_hand() {
-    for cx in cpu_contexts() {
+    for cx in contexts() {
         let shape = AvgPoolShape { n: 2, pixels: 2, c: 3 };
         let (x, mut y, mut dx) = ((1..=12).map(f64::from).collect::<Vec<_>>(), [f64::NAN; 6], [f64::NAN; 12]);
-        avgpool_forward(&cx, &shape, (&x).into(), (&mut y).into()).unwrap();
+        avgpool_forward(&cx, &shape, on(&cx, &x).view(), on_mut(&cx, &mut y).view_mut()).unwrap();
         assert_eq!(y, [2.5, 3.5, 4.5, 8.5, 9.5, 10.5]);
-        avgpool_backward(&cx, &shape, (&y).into(), (&mut dx).into()).unwrap();
+        avgpool_backward(&cx, &shape, on(&cx, &y).view(), on_mut(&cx, &mut dx).view_mut()).unwrap();
         assert_eq!(dx, [1.25, 1.75, 2.25, 1.25, 1.75, 2.25, 4.25, 4.75, 5.25, 4.25, 4.75, 5.25]);
     }
 }
@@ -20,10 +20,10 @@ fn backward_is_the_adjoint() {
     for [n, pixels, c] in [[1, 1, 1], [3, 5, 7], [2, 16, 33]] {
         let shape = AvgPoolShape { n, pixels, c };
         let (x, dy): (Vec<f64>, Vec<f64>) = (cases.reals(n * pixels * c), cases.reals(n * c));
-        for cx in cpu_contexts() {
+        for cx in contexts() {
             let (mut y, mut dx) = (vec![f64::NAN; dy.len()], vec![f64::NAN; x.len()]);
-            avgpool_forward(&cx, &shape, (&x).into(), (&mut y).into()).unwrap();
-            avgpool_backward(&cx, &shape, (&dy).into(), (&mut dx).into()).unwrap();
+            avgpool_forward(&cx, &shape, on(&cx, &x).view(), on_mut(&cx, &mut y).view_mut()).unwrap();
+            avgpool_backward(&cx, &shape, on(&cx, &dy).view(), on_mut(&cx, &mut dx).view_mut()).unwrap();
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
             let (there, back) = (dot(&dy, &y), dot(&dx, &x));
             assert!((there - back).abs() <= 1e-14 * (1.0 + there.abs()), "{there}, not {back}");

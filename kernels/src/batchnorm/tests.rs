@@ -1,61 +1,152 @@
 use super::*;
-use crate::testing::{Cases, assert_close, cpu_contexts, variant};
+use crate::Device;
+use crate::activation::{Activation, activation_backward, activation_forward};
+use crate::combine::combine;
+use crate::testing::{Cases, assert_close, contexts, cpu_contexts, on, on_mut, variant};
 
-/// One row, fewer channels than a vector has lanes, more rows than a task takes, channels that do not fill vectors.
-const SHAPES: [[usize; 2]; 8] = [[1, 1], [3, 5], [2, 16], [17, 33], [64, 8], [9, 130], [40_000, 1], [5_000, 19]];
+/// One row, fewer channels than a vector has lanes, more rows than a task takes, channels that do not fill vectors or blocks.
+const SHAPES: [[usize; 2]; 9] = [[1, 1], [3, 5], [2, 16], [17, 33], [64, 8], [9, 130], [40_000, 1], [5_000, 19], [500, 70]];
 
+/// What follows: a residual, ReLU.
+const FOLLOWING: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+#[derive(Clone)]
 struct Case<T> {
     x: Vec<T>,
     w: Vec<T>,
     b: Vec<T>,
+    s: Vec<T>,
     dy: Vec<T>,
+    residual: bool,
+    relu: bool,
+}
+
+/// What the passes give, by name.
+type Passes<T> = Vec<(&'static str, Vec<T>)>;
+
+/// Where a form of the operator has kernels.
+fn contexts_for(following: [bool; 2]) -> Vec<Context> {
+    if following == [false, false] { contexts() } else { cpu_contexts() }
+}
+
+fn nan<T: Real>(len: usize) -> Vec<T> {
+    vec![T::NAN; len]
+}
+
+fn of<T: Clone>(passes: &Passes<T>, name: &str) -> Vec<T> {
+    passes.iter().find(|(have, _)| *have == name).unwrap().1.clone()
 }
 
 impl<T: Real> Case<T> {
-    fn new(shape: &BatchNormShape) -> Case<T> {
+    fn new(shape: &BatchNormShape, [residual, relu]: [bool; 2]) -> Case<T> {
         let (mut cases, elements) = (Cases::new(5), shape.rows * shape.c);
         let mut x: Vec<T> = cases.reals(elements);
         // Channels whose mean is large beside their deviation, where E[x²] - μ² would lose everything.
         x.iter_mut().enumerate().for_each(|(at, x)| *x += T::from_f64(30.0 * (at % shape.c % 3) as f64));
-        Case { x, w: cases.reals(shape.c), b: cases.reals(shape.c), dy: cases.reals(elements) }
+        let [w, b, dy, s] = [shape.c, shape.c, elements, elements].map(|len| cases.reals(len));
+        let mut case = Case { x, w, b, s, dy, residual, relu: false };
+        // Rounding may take what is near 0 over the ReLU's edge, so that nothing depends on its gradient.
+        let sums = of(&case.wide().passes(&Context::cpu_with(Isa::Scalar).unwrap(), shape), "y");
+        case.dy.iter_mut().zip(&sums).filter(|(_, sum)| sum.abs() < 1e-2).for_each(|(dy, _)| *dy = T::ZERO);
+        Case { relu, ..case }
     }
 
     fn wide(&self) -> Case<f64> {
         let wide = |values: &[T]| values.iter().map(|value| value.to_f64()).collect();
-        Case { x: wide(&self.x), w: wide(&self.w), b: wide(&self.b), dy: wide(&self.dy) }
+        let [x, w, b, s, dy] = [&self.x, &self.w, &self.b, &self.s, &self.dy].map(|values| wide(values));
+        Case { x, w, b, s, dy, residual: self.residual, relu: self.relu }
     }
 
-    /// μ, σ², y, dγ, dβ, dx and dx added to dy.
-    fn passes(&self, cx: &Context, shape: &BatchNormShape) -> [Vec<T>; 7] {
-        let c = shape.c;
-        let [mut mean, mut variance, mut dw, mut db] = [(); 4].map(|()| vec![T::NAN; c]);
-        let [mut y, mut dx] = [(); 2].map(|()| vec![T::NAN; self.x.len()]);
-        let mut added = self.dy.clone();
-        let x = || View::from(&self.x);
-        batchnorm_moments(cx, shape, x(), (&mut mean).into(), (&mut variance).into()).unwrap();
-        let moments = || Moments { mean: (&mean).into(), variance: (&variance).into(), epsilon: 1e-5 };
-        batchnorm_forward(cx, shape, x(), moments(), [(&self.w).into(), (&self.b).into()], (&mut y).into()).unwrap();
-        batchnorm_backward_affine(cx, shape, x(), moments(), (&self.dy).into(), [(&mut dw).into(), (&mut db).into()]).unwrap();
-        let vectors = || [(&self.w).into(), (&dw).into(), (&db).into()];
-        let dy = || View::from(&self.dy);
-        batchnorm_backward_data(cx, shape, x(), moments(), vectors(), dy(), (&mut dx).into(), Acc::Set).unwrap();
-        batchnorm_backward_data(cx, shape, x(), moments(), vectors(), dy(), (&mut added).into(), Acc::Add).unwrap();
-        [mean, variance, y, dw, db, dx, added]
+    fn gate<'a>(&'a self, y: &'a [T]) -> Gate<'a, T> {
+        match (self.relu, self.residual) {
+            (false, _) => Gate::Open,
+            (true, false) => Gate::Normalised([(&self.w).into(), (&self.b).into()]),
+            (true, true) => Gate::Outputs(y.into()),
+        }
+    }
+
+    /// All passes with everything in them, with gradients set and added to dy; on a device without those of a residual.
+    fn passes(&self, cx: &Context, shape: &BatchNormShape) -> Passes<T> {
+        let [mut mean, mut variance, mut dw, mut db] = [(); 4].map(|()| nan(shape.c));
+        let [mut y, mut dx, mut ds] = [(); 3].map(|()| nan(self.x.len()));
+        let (mut added, mut ds_added) = (self.dy.clone(), self.dy.clone());
+        let [x, w, b, s, dy] = [&self.x, &self.w, &self.b, &self.s, &self.dy].map(|values| on(cx, values));
+        batchnorm_moments(cx, shape, x.view(), on_mut(cx, &mut mean).view_mut(), on_mut(cx, &mut variance).view_mut()).unwrap();
+        let (mean_there, variance_there) = (on(cx, &mean), on(cx, &variance));
+        let moments = || Moments { mean: mean_there.view(), variance: variance_there.view(), epsilon: 1e-5 };
+        let after = After { residual: self.residual.then(|| s.view()), relu: self.relu };
+        batchnorm_forward(cx, shape, x.view(), moments(), [w.view(), b.view()], after, on_mut(cx, &mut y).view_mut()).unwrap();
+
+        let gated = || Gated { dy: dy.view(), gate: self.gate(&y) };
+        let mut affine = |ds: Option<(&mut Vec<T>, Acc)>| {
+            (dw, db) = (nan(shape.c), nan(shape.c));
+            let ds = ds.map(|(ds, acc)| (ds.into(), acc));
+            {
+                let (mut dw, mut db) = (on_mut(cx, &mut dw), on_mut(cx, &mut db));
+                let gradients = [dw.view_mut(), db.view_mut()];
+                batchnorm_backward_affine(cx, shape, x.view(), moments(), gated(), ds, gradients).unwrap();
+            }
+            [dw.clone(), db.clone()]
+        };
+        let alone = affine(None);
+        let on_cpu = cx.device() == Device::Cpu;
+        if on_cpu {
+            assert_eq!(alone, affine(Some((&mut ds, Acc::Set))));
+            assert_eq!(alone, affine(Some((&mut ds_added, Acc::Add))));
+        }
+        let [dw, db] = alone;
+        let (dw_there, db_there) = (on(cx, &dw), on(cx, &db));
+        let data = |dy: Gated<T>, dx: &mut Vec<T>, acc| {
+            let vectors = [w.view(), dw_there.view(), db_there.view()];
+            batchnorm_backward_data(cx, shape, x.view(), moments(), vectors, dy, on_mut(cx, dx).view_mut(), acc).unwrap();
+        };
+        data(gated(), &mut dx, Acc::Set);
+        data(gated(), &mut added, Acc::Add);
+        if on_cpu {
+            let mut from_set = nan(self.x.len());
+            data(View::from(&ds).into(), &mut from_set, Acc::Set);
+            assert_eq!(from_set, dx, "what affine has set is what the gate lets through");
+        }
+        let mut passes: Passes<T> =
+            vec![("mean", mean), ("variance", variance), ("y", y), ("dw", dw), ("db", db), ("dx", dx), ("added dx", added)];
+        if on_cpu {
+            passes.extend([("ds", ds), ("added ds", ds_added)]);
+        }
+        passes
+    }
+
+    /// y, ds, dw, db and dx, one operator after the other.
+    fn one_by_one(&self, cx: &Context, shape: &BatchNormShape) -> Passes<T> {
+        let plain = Case { residual: false, relu: false, ..self.clone() };
+        let mut y = of(&plain.passes(cx, shape), "y");
+        let (one, len) = (T::ONE, self.x.len());
+        if self.residual {
+            let mut sum = nan(len);
+            combine(cx, [(one, (&y).into()), (one, (&self.s).into())], (&mut sum).into(), Acc::Set).unwrap();
+            y = sum;
+        }
+        let mut ds = self.dy.clone();
+        if self.relu {
+            activation_backward(cx, Activation::Relu, (&y).into(), (&self.dy).into(), (&mut ds).into()).unwrap();
+            let before = y.clone();
+            activation_forward(cx, Activation::Relu, (&before).into(), (&mut y).into()).unwrap();
+        }
+        let passes = Case { dy: ds.clone(), ..plain }.passes(cx, shape);
+        ["dw", "db", "dx"].into_iter().map(|name| (name, of(&passes, name))).chain([("y", y), ("ds", ds)]).collect()
     }
 }
 
 fn against_the_oracle<T: Real>(tolerance: f64) {
     let oracle = Context::cpu_with(Isa::Scalar).unwrap();
-    for [rows, c] in SHAPES {
+    for ([rows, c], following) in SHAPES.into_iter().flat_map(|shape| FOLLOWING.map(|following| (shape, following))) {
         let shape = BatchNormShape { rows, c };
-        let case = Case::<T>::new(&shape);
+        let case = Case::<T>::new(&shape, following);
         let want = case.wide().passes(&oracle, &shape);
-        for cx in cpu_contexts() {
-            let names = ["mean", "variance", "y", "dw", "db", "dx", "added dx"];
-            for ((name, got), want) in names.iter().zip(case.passes(&cx, &shape)).zip(&want) {
-                let what = format!("batchnorm {name} {} {rows} x {c}", variant(&cx));
+        for cx in contexts_for(following) {
+            for ((name, got), (_, want)) in case.passes(&cx, &shape).iter().zip(&want) {
+                let what = format!("batchnorm {following:?} {name} {} {rows} x {c}", variant(&cx));
                 // Means of 60 round deviations of 1 by so much more; sums over rows round once per row.
-                assert_close(&what, &got, want, tolerance * 60.0 * (10.0 + (rows as f64).sqrt()));
+                assert_close(&what, got, want, tolerance * 60.0 * (10.0 + 4.0 * (rows as f64).sqrt()));
             }
         }
     }
@@ -65,6 +156,25 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
 fn every_variant_matches_the_oracle() {
     against_the_oracle::<f32>(1e-7);
     against_the_oracle::<f64>(2e-16);
+}
+
+/// Bit for bit, so that fusing changes no result; as for every ReLU, 0 is -0.
+#[test]
+fn fused_passes_give_what_the_operators_give_one_by_one() {
+    fn check<T: Real>() {
+        for ([rows, c], following) in SHAPES.into_iter().flat_map(|shape| FOLLOWING.map(|following| (shape, following))) {
+            let shape = BatchNormShape { rows, c };
+            let case = Case::<T>::new(&shape, following);
+            for cx in cpu_contexts() {
+                let passes = case.passes(&cx, &shape);
+                for (name, want) in case.one_by_one(&cx, &shape) {
+                    assert!(of(&passes, name) == want, "{following:?} {name} {} {rows} x {c}", variant(&cx));
+                }
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
 }
 
 /// μ, σ², y, dγ, dβ, dx and dx + dy of the case below.
@@ -112,11 +222,14 @@ fn values_of_an_independent_program() {
         x: vec![1.0, -2.0, 3.0, 0.5, 2.0, 4.0, -1.0, 1.0],
         w: vec![1.5, -0.5],
         b: vec![0.25, 2.0],
+        s: Vec::new(),
         dy: (1..=8).map(f64::from).collect(),
+        residual: false,
+        relu: false,
     };
-    for cx in cpu_contexts() {
+    for cx in contexts() {
         let passes = case.passes(&cx, &BatchNormShape { rows: 4, c: 2 });
-        for (got, want) in passes.iter().zip(EXPECTED) {
+        for ((_, got), want) in passes.iter().zip(EXPECTED) {
             assert_close(&variant(&cx), got, want, 1e-12);
         }
     }
@@ -124,27 +237,32 @@ fn values_of_an_independent_program() {
 
 #[test]
 fn gradients_are_central_differences() {
-    for [rows, c] in [[3, 5], [17, 3]] {
+    for ([rows, c], following) in [[3, 5], [17, 3]].into_iter().flat_map(|shape| FOLLOWING.map(|following| (shape, following))) {
         let shape = BatchNormShape { rows, c };
-        let case = Case::<f64>::new(&shape);
-        for cx in cpu_contexts() {
-            let [_, _, _, dw, db, dx, _] = case.passes(&cx, &shape);
-            let value = |case: &Case<f64>| case.passes(&cx, &shape)[2].iter().zip(&case.dy).map(|(y, dy)| y * dy).sum::<f64>();
+        let case = Case::<f64>::new(&shape, following);
+        for cx in contexts_for(following) {
+            let passes = case.passes(&cx, &shape);
+            let value =
+                |case: &Case<f64>| of(&case.passes(&cx, &shape), "y").iter().zip(&case.dy).map(|(y, dy)| y * dy).sum::<f64>();
             let step = 1e-4;
-            let check = |name: &str, gradient: &[f64], part: fn(&mut Case<f64>) -> &mut Vec<f64>| {
-                for (index, &want) in gradient.iter().enumerate() {
+            let check = |name: &str, part: fn(&mut Case<f64>) -> &mut Vec<f64>| {
+                for (index, &want) in of(&passes, name).iter().enumerate() {
                     let moved = |by: f64| {
-                        let mut case = Case { x: case.x.clone(), w: case.w.clone(), b: case.b.clone(), dy: case.dy.clone() };
+                        let mut case = case.clone();
                         part(&mut case)[index] += by;
                         value(&case)
                     };
                     let got = (moved(step) - moved(-step)) / (2.0 * step);
-                    assert!((got - want).abs() <= 1e-6 * (1.0 + want.abs()), "{name}[{index}]: {got}, not {want}");
+                    let error = (got - want).abs();
+                    assert!(error <= 1e-6 * (1.0 + want.abs()), "{following:?} {name}[{index}]: {got}, not {want}");
                 }
             };
-            check("dx", &dx, |case| &mut case.x);
-            check("dw", &dw, |case| &mut case.w);
-            check("db", &db, |case| &mut case.b);
+            check("dx", |case| &mut case.x);
+            check("dw", |case| &mut case.w);
+            check("db", |case| &mut case.b);
+            if case.residual {
+                check("ds", |case| &mut case.s);
+            }
         }
     }
 }
@@ -152,13 +270,15 @@ fn gradients_are_central_differences() {
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let shape = BatchNormShape { rows: 5_000, c: 19 };
-    let case = Case::<f32>::new(&shape);
-    for cx in cpu_contexts() {
-        let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| case.passes(&cx, &shape))
-        };
-        assert_eq!(on(1), on(3), "{}", variant(&cx));
+    for following in FOLLOWING {
+        let case = Case::<f32>::new(&shape, following);
+        for cx in contexts_for(following) {
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| case.passes(&cx, &shape))
+            };
+            assert!(on(1) == on(3), "{following:?} {}", variant(&cx));
+        }
     }
 }
 
@@ -174,4 +294,24 @@ fn wrong_sizes_are_refused() {
     assert!(refused(4, 2).contains("`x` has 6 elements, expected 8"));
     assert!(refused(2, 3).contains("`mean` has 2 elements, expected 3"));
     assert!(refused(usize::MAX, 2).contains("`x` has 6 elements"));
+}
+
+#[test]
+fn wrong_sizes_of_what_follows_are_refused() {
+    let (cx, shape, x, c, few) = (Context::cpu().unwrap(), BatchNormShape { rows: 3, c: 2 }, [0.0; 6], [0.0; 2], [0.0; 1]);
+    let (x, c, few) = (View::from(&x), View::from(&c), View::from(&few));
+    let moments = Moments { mean: c, variance: c, epsilon: 1e-5 };
+    let after = After { residual: Some(few), relu: true };
+    let error = batchnorm_forward(&cx, &shape, x, moments, [c, c], after, (&mut [0.0; 6]).into()).unwrap_err();
+    assert!(error.to_string().contains("`residual` has 1 elements, expected 6"), "{error}");
+    let affine = |gate, ds: &mut [f64]| {
+        let (dy, ds) = (Gated { dy: x, gate }, Some((ds.into(), Acc::Set)));
+        let [mut dw, mut db] = [[0.0; 2]; 2];
+        batchnorm_backward_affine(&cx, &shape, x, moments, dy, ds, [(&mut dw).into(), (&mut db).into()]).unwrap_err().to_string()
+    };
+    assert!(affine(Gate::Open, &mut [0.0; 5]).contains("`ds` has 5 elements, expected 6"));
+    assert!(affine(Gate::Outputs(few), &mut [0.0; 6]).contains("`y` has 1 elements, expected 6"));
+    let dy = Gated { dy: x, gate: Gate::Normalised([c, few]) };
+    let error = batchnorm_backward_data(&cx, &shape, x, moments, [c; 3], dy, (&mut [0.0; 6]).into(), Acc::Set).unwrap_err();
+    assert!(error.to_string().contains("`b` has 1 elements, expected 2"), "{error}");
 }

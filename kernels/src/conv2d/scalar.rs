@@ -32,12 +32,16 @@ pub(super) fn conv2d_forward<T: Real>(shape: &Conv2dShape, x: &[T], w: &[T], y: 
     products(shape, |at_x, at_w, at_y| y[at_y] += x[at_x] * w[at_w]);
 }
 
-/// Adds to dx.
-pub(super) fn conv2d_backward_data<T: Real>(shape: &Conv2dShape, w: &[T], dy: &[T], dx: &mut [T]) {
+pub(super) fn conv2d_backward_data<T: Real>(shape: &Conv2dShape, w: &[T], dy: &[T], dx: &mut [T], acc: Acc) {
+    if acc == Acc::Set {
+        dx.fill(T::ZERO);
+    }
     products(shape, |at_x, at_w, at_y| dx[at_x] += dy[at_y] * w[at_w]);
 }
 
-/// Adds to dw.
-pub(super) fn conv2d_backward_weight<T: Real>(shape: &Conv2dShape, x: &[T], dy: &[T], dw: &mut [T]) {
+pub(super) fn conv2d_backward_weight<T: Real>(shape: &Conv2dShape, x: &[T], dy: &[T], dw: &mut [T], acc: Acc) {
+    if acc == Acc::Set {
+        dw.fill(T::ZERO);
+    }
     products(shape, |at_x, at_w, at_y| dw[at_w] += dy[at_y] * x[at_x]);
 }

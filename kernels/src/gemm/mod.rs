@@ -2,8 +2,7 @@
 //!
 //! `C[i,j] = Σ_p A[i,p] B[p,j]` with A m x k, B k x n, C m x n. Every element of C is summed in the same order whatever m and
 //! n are, so a column's bits do not depend on which other columns are computed with it.
-//! The AVX-512 variant packs blocks that stay in cache and runs parts of C on rayon's threads; bits do not depend on their
-//! number. The AVX2 variant is the crate matrixmultiply's, on one thread.
+//! The vector variants pack blocks that stay in cache and run parts of C on rayon's threads; bits do not depend on their number.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
@@ -104,6 +103,29 @@ mod tests {
             assert_eq!(c, [-1.0, 7.5, -1.0, 18.0]);
             gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut c).view_mut(), Acc::Add).unwrap();
             assert_eq!(c, [-2.0, 15.0, -2.0, 36.0]);
+        }
+    }
+
+    /// The crate matrixmultiply knows nothing of ours.
+    #[test]
+    fn forward_values_of_an_independent_program() {
+        let mut cases = Cases::new(6);
+        for (m, n, k) in [(5, 7, 3), (65, 130, 33), (300, 70, 600)] {
+            let (a, b): (Vec<f64>, Vec<f64>) = (cases.reals(m * k), cases.reals(k * n));
+            let mut want = vec![f64::NAN; m * n];
+            let row = |length: usize| length as isize;
+            // SAFETY: the vectors hold m x k, k x n and m x n elements, row by row.
+            unsafe {
+                let (a, b, c) = (a.as_ptr(), b.as_ptr(), want.as_mut_ptr());
+                matrixmultiply::dgemm(m, k, n, 1.0, a, row(k), 1, b, row(n), 1, 0.0, c, row(n), 1);
+            }
+            for cx in contexts() {
+                let mut got = vec![f64::NAN; m * n];
+                let shape = GemmShape::row_major(m, n, k);
+                gemm_forward(&cx, &shape, on(&cx, &a).view(), on(&cx, &b).view(), on_mut(&cx, &mut got).view_mut(), Acc::Set)
+                    .unwrap();
+                assert_close(&format!("gemm {} {m}x{n}x{k}", variant(&cx)), &got, &want, 1e-15 * k as f64);
+            }
         }
     }
 

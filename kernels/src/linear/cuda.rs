@@ -18,7 +18,7 @@ pub(super) fn linear_forward<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     let (x, w, mut y) = (on(device, op, "x", x)?, on(device, op, "w", w)?, on_mut(device, op, "y", y)?);
-    let launch = product::<T>(device, "linear", op, shape.n, shape.outputs)?.read(x).read(w);
+    let launch = product::<T>(device, "linear", op, [shape.n, shape.outputs], 1)?.read(x).read(w);
     let launch = match b {
         Some(b) => launch.read(on(device, op, "b", b)?),
         None => launch.null(),
@@ -38,7 +38,7 @@ pub(super) fn linear_backward_data<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     let (w, dy, mut dx) = (on(device, op, "w", w)?, on(device, op, "dy", dy)?, on_mut(device, op, "dx", dx)?);
-    let launch = product::<T>(device, "linear", op, shape.n, shape.inputs)?.read(w).read(dy).write(&mut dx);
+    let launch = product::<T>(device, "linear", op, [shape.n, shape.inputs], 1)?.read(w).read(dy).write(&mut dx);
     let launch = sizes(launch, op, shape)?.value(adds(acc));
     // SAFETY: the caller checked all lengths against the shape.
     Ok(unsafe { launch.queue() }?)
@@ -54,7 +54,7 @@ pub(super) fn linear_backward_weight<T: Real>(
     acc: Acc,
 ) -> Result<()> {
     let (x, dy, mut dw) = (on(device, op, "x", x)?, on(device, op, "dy", dy)?, on_mut(device, op, "dw", dw)?);
-    let launch = product::<T>(device, "linear", op, shape.outputs, shape.inputs)?.read(x).read(dy).write(&mut dw);
+    let launch = product::<T>(device, "linear", op, [shape.outputs, shape.inputs], 1)?.read(x).read(dy).write(&mut dw);
     let launch = sizes(launch, op, shape)?.value(adds(acc));
     // SAFETY: the caller checked all lengths against the shape.
     Ok(unsafe { launch.queue() }?)

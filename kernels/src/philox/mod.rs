@@ -2,7 +2,7 @@
 //! (SC 2011): a block of four random words is a pure function of a counter and a key.
 
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
@@ -30,6 +30,39 @@ impl Words {
     pub fn block(&self, block: u64) -> [u32; 4] {
         philox4x32_10([block as u32, (block >> 32) as u32, self.upper[0], self.upper[1]], self.key)
     }
+
+    /// Word p.
+    #[must_use]
+    pub fn word(&self, position: u64) -> u32 {
+        self.block(position / 4)[(position % 4) as usize]
+    }
+
+    /// A uniform integer in `0..n`: `floor(word(p) n / 2^32)`, 0 if n is 0.
+    #[must_use]
+    pub fn below(&self, position: u64, n: u32) -> u32 {
+        scale(self.word(position), n)
+    }
+
+    /// A uniform number in [0, 1), a multiple of 2^-53, of words 2p and 2p + 1.
+    #[must_use]
+    pub fn uniform(&self, position: u64) -> f64 {
+        uniforms(self.block(position / 2))[(position % 2) as usize]
+    }
+}
+
+/// Two numbers in [0, 1) from the upper 53 bits of two words each, low word first.
+#[must_use]
+pub fn uniforms([a, b, c, d]: [u32; 4]) -> [f64; 2] {
+    [(a, b), (c, d)].map(|(low, high)| {
+        let bits = u64::from(high) << 32 | u64::from(low);
+        (bits >> 11) as f64 * (0.5 * f64::EPSILON)
+    })
+}
+
+/// The position of an item's draw in a step, for all draws of a step that belong to items: step·2^32 + item, modulo 2^64.
+#[must_use]
+pub fn item_position(step: u64, item: u32) -> u64 {
+    step << 32 | u64::from(item)
 }
 
 /// Integers in `0..n`: `out[i] = floor(word(start + i) n / 2^32)`, 0 if n is 0. Bits are the same for every instruction set.

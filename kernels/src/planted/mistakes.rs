@@ -108,7 +108,7 @@ mistakes! {
         Value "permutation.cu": "keys[round + 1]" => "keys[round]";
         Value "permutation.cu": "product >> 13" => "product >> 12";
         Value "permutation.cu": "u32((first % n + i) % n)" => "u32((first / 2 + i) % n)";
-        Value "uniform.cuh in permutation.cu": ">> 32" => ">> 33";
+        Value "uniform.cuh in permutation.cu": "u32(u64(word) * n >> 32)" => "u32(u64(word) * n >> 33)";
     }
     permutation::tests::every_item_appears_once {
         Value "permutation.cu": "while (item >= n)" => "while (false)";
@@ -116,11 +116,37 @@ mistakes! {
     }
     philox::tests::every_variant_draws_the_same_integers_wherever_it_starts {
         Bounds "philox.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
-        Value "philox.cu": "round < 10" => "round < 9";
-        Value "philox.cu": ".at[position % 4]" => ".at[i % 4]";
-        Value "philox.cu": "u32(block >> 32)" => "0";
-        Value "philox.cu": "key1 += 0xBB67AE85" => "key1 += 0x9E3779B9";
-        Value "uniform.cuh in philox.cu": ">> 32" => ">> 31";
+        Value "philox.cu": "start + i)" => "start / 4 * 4 + i)";
+        Value "uniform.cuh in philox.cu": "round < 10" => "round < 9";
+        Value "uniform.cuh in philox.cu": ".at[position % 4]" => ".at[0]";
+        Value "uniform.cuh in philox.cu": "u32(index >> 32)" => "0";
+        Value "uniform.cuh in philox.cu": "key1 += 0xBB67AE85" => "key1 += 0x9E3779B9";
+        Value "uniform.cuh in philox.cu": "u32(u64(word) * n >> 32)" => "u32(u64(word) * n >> 31)";
+    }
+
+    class_noise::tests::labels_are_those_of_the_definition {
+        Bounds "class_noise.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
+        Value "class_noise.cu": "items[i]" => "items[0]";
+        Value "class_noise.cu": "word_of(gives, position)" => "word_of(decides, position)";
+        Value "uniform.cuh in class_noise.cu": "position % 2 * 2 + 1" => "1";
+        Value "uniform.cuh in class_noise.cu": "step << 32 | item" => "step + item";
+    }
+    class_noise::tests::a_number_at_the_probability_leaves_the_label {
+        Value "class_noise.cu": "< probability" => "<= probability";
+        Value "uniform.cuh in class_noise.cu": "double(bits >> 11)" => "float(bits >> 11)";
+    }
+    crop_flip::tests::windows_are_those_of_the_definition {
+        Bounds "crop_flip.cu": " && column < width" => "";
+        Value "crop_flip.cu": " + down - padding" => "";
+        Value "crop_flip.cu": "right - padding" => "down - padding";
+        Value "crop_flip.cu": "items[image]" => "items[0]";
+        Value "crop_flip.cu": "i += blockDim.x" => "i += 2 * blockDim.x";
+        Value "crop_flip.cu": "image * height + line" => "line";
+        Value "crop_flip.cu": " + i % channels]" => "]";
+    }
+    crop_flip::tests::the_middle_window_is_the_image_and_two_flips_are_none {
+        Value "crop_flip.cu": "width - 1 - column" => "column";
+        Value "crop_flip.cu": "draw % 2 == 1" => "draw % 2 == 0";
     }
 
     // ---- sums ----
@@ -184,15 +210,15 @@ mistakes! {
         Race "product.cuh in gemm.cu": "wait_copies<1>();" => "wait_copies<2>();";
         Race "product.cuh in gemm.cu": "wait_copies<1>();\n        __syncthreads();" => "wait_copies<1>();";
         Race "product.cuh in gemm.cu": "has just been read.\n        __syncthreads();" => "has just been read.";
-        Race "product.cuh in gemm.cu": "copy_stage(0);\n    commit_copies();" => "copy_stage(0);";
-        Bounds "product.cuh in gemm.cu": "first_outer + o < from.size" => "first_outer + o <= from.size";
+        Race "product.cuh in gemm.cu": "copy_stage(next);\n        commit_copies();" => "copy_stage(next);";
+        Bounds "product.cuh in gemm.cu": "o < size ? start + o * outer_stride" => "o <= size ? start + o * outer_stride";
         Bounds "product.cuh in gemm.cu": "to_row < a.size" => "to_row <= a.size";
-        Value "product.cuh in gemm.cu": "first_inner + i < inner_size" => "first_inner + i <= inner_size";
-        Value "product.cuh in gemm.cu": "copy_async(slice + i * PITCH + o" => "copy_async(slice + i * TILE + o";
-        Value "product.cuh in gemm.cu": "first_column = blockIdx.x * TILE" => "first_column = 0";
-        Value "product.cuh in gemm.cu": "first_row = blockIdx.y * TILE" => "first_row = 0";
+        Value "product.cuh in gemm.cu": "i < inner_size ? i * inner_stride" => "i <= inner_size ? i * inner_stride";
+        Value "product.cuh in gemm.cu": "slice + o * PITCH + place" => "slice + o * DEPTH + place";
+        Value "product.cuh in gemm.cu": "blockIdx.x % tiles_across<Tile>(b.size)" => "0";
+        Value "product.cuh in gemm.cu": "blockIdx.x / tiles_across<Tile>(b.size)" => "0";
         Value "gemm.cu": "column * c_column" => "column";
-        Value "gemm.cu": "Operand<T>{b, n, b_column, b_row}" => "Operand<T>{b, n, b_row, b_column}";
+        Value "gemm.cu": "(b, n, k, b_column, b_row)" => "(b, n, k, b_row, b_column)";
     }
     gemm::tests::forward_value_by_hand {
         Value "gemm.cu": "put(c + row * c_row + column * c_column, value, add)" => "c[row * c_row + column * c_column] = value";
@@ -202,15 +228,45 @@ mistakes! {
         Race "product.cuh in linear.cu": "wait_copies<1>();" => "wait_copies<2>();";
         Bounds "linear.cu": "warp == 0 && column < outputs" => "warp == 0 && column <= outputs";
         Value "linear.cu": "value + b[column]" => "value + b[row]";
-        Value "linear.cu": "Operand<T>{w, inputs, 1, inputs}, outputs" => "Operand<T>{w, inputs, 1, outputs}, outputs";
+        Value "linear.cu": "(w, inputs, outputs, 1, inputs)" => "(w, inputs, outputs, 1, outputs)";
         Value "linear.cu": "put(db + column, sum, add)" => "db[column] = sum";
     }
     linear::tests::every_variant_matches_the_oracle {
         Value "linear.cu": "sums[other * 32 + lane]" => "sums[other * 31 + lane]";
         Value "linear.cu": "row += warps" => "row += warps + 1";
         Value "linear.cu": "column = blockIdx.x * 32 + lane" => "column = lane";
-        Value "product.cuh in linear.cu": "first_column = blockIdx.x * TILE" => "first_column = 0";
-        Value "product.cuh in linear.cu": "row + r * SIDE, to_column" => "row + r, to_column";
+        Value "product.cuh in linear.cu": "blockIdx.x % tiles_across<Tile>(b.size)" => "0";
+        Value "product.cuh in linear.cu": "Rows::place(row, r)" => "row + r";
+    }
+
+    // ---- images ----
+
+    conv2d::tests::every_variant_matches_the_oracle {
+        Race "product.cuh in conv2d.cu": "wait_copies<1>();" => "wait_copies<2>();";
+        Bounds "conv2d.cu": "y < height && x < width" => "y <= height && x < width";
+        Bounds "conv2d.cu": "min(share, s.n - first)" => "share";
+        Value "conv2d.cu": "x < width;" => "x <= width;";
+        Value "conv2d.cu": "place % tap_columns * direction" => "place % tap_columns";
+        Value "conv2d.cu": "window = (first + s.pad) / s.stride" => "window = 0";
+        Value "conv2d.cu": "first_tap = phase" => "first_tap = 0";
+        Value "conv2d.cu": "first = blockIdx.y * share" => "first = 0";
+        Value "conv2d.cu": "part = 1; part < count" => "part = 2; part < count";
+        Value "conv2d.cu": "put(dw + i, sum, add)" => "dw[i] = sum";
+        Value "product.cuh in conv2d.cu": "(k / VECTOR<T> * THREADS + thread)" => "(k / VECTOR<T> + thread)";
+    }
+    batchnorm::tests::every_variant_matches_the_oracle {
+        Race "batchnorm.cu": "= mine;\n    __syncthreads();" => "= mine;";
+        Bounds "batchnorm.cu": "row < rows ? x[row * c + channel]" => "row <= rows ? x[row * c + channel]";
+        Value "batchnorm.cu": " + apart * apart * count * share" => "";
+        Value "batchnorm.cu": "i < count ? values[i] - mean : T(0)" => "values[i] - mean";
+        Value "batchnorm.cu": "chunk += WARPS" => "chunk += 2 * WARPS";
+        Value "batchnorm.cu": "dw += other.dw" => "dw = other.dw";
+        Value "batchnorm.cu": "shift)), add)" => "shift)), 0)";
+    }
+    avgpool::tests::forward_and_backward_by_hand {
+        Bounds "avgpool.cu": "outputs * pixels) dx" => "outputs * pixels + 1) dx";
+        Value "avgpool.cu": "pixel * u64(c)" => "pixel";
+        Value "avgpool.cu": "dy[i / c / pixels * c + i % c]" => "dy[i % c]";
     }
 
     // ---- training ----

@@ -64,10 +64,7 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, resnet: Resnet) -> Resu
     let draws = [Draws::new(sampling, seed, 0, data.n(), total)?];
     let mut state =
         State::<T>::new(&[seed], |seed| net.initial(data.d, seed), &optimiser).with_statistics(&training.initial_statistics());
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Error::Input(format!("--threads {threads}: cannot start the threads ({error}); ask for fewer")))?;
+    let pool = super::pool(threads)?;
     let mut seconds = Vec::with_capacity(steps as usize);
     pool.install(|| -> Result<()> {
         for step in 1..=total {

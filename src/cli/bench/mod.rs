@@ -1,6 +1,7 @@
 //! `handgrad bench`
 
 mod images;
+mod kernels;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +28,8 @@ use super::device::DeviceArguments;
 #[derive(Args)]
 pub struct Arguments {
     /// Network: `diagonal`, `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1, or `resnet18` or `resnet34`, as in
-    /// resnet18:width=16.
+    /// resnet18:width=16. Or an operator: `gemm:` and rows, columns and the sum's length, `conv:` and an image's extent, channels in
+    /// and out, as in conv:32,64,64, with a window other than 3 x 3 and a stride as in conv:32,64,128,1,2.
     workload: String,
     /// Training samples.
     #[arg(long, default_value_t = 80)]
@@ -133,6 +135,13 @@ impl Arguments {
     }
 }
 
+/// So many threads.
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    check_threads(threads)?;
+    let refused = |error| Error::Input(format!("--threads {threads}: cannot start the threads ({error}); ask for fewer"));
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(refused)
+}
+
 pub fn bench(arguments: &Arguments) -> Result<()> {
     let Arguments { n, replicas, threads, .. } = *arguments;
     let steps = arguments.steps.unwrap_or(STEPS);
@@ -141,9 +150,17 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
             "--n {n} --steps {steps} --replicas {replicas} --threads {threads}: expected at least 1 each"
         )));
     }
+    if let Some(kernel) = kernels::Kernel::parse(&arguments.workload) {
+        if replicas != 1 || arguments.clip.is_some() || arguments.composed || arguments.metric.is_some() {
+            return Err(Error::Input(format!(
+                "bench {}: an operator alone is timed; leave out --replicas, --clip, --composed and --metric",
+                arguments.workload
+            )));
+        }
+        return kernels::bench(&arguments.device.context()?, arguments, kernel?);
+    }
     let net = super::net::parse("bench ", &arguments.workload, arguments.bias, arguments.activation)?;
     if let Architecture::Resnet(resnet) = net {
-        check_threads(threads)?;
         if replicas != 1 || arguments.clip.is_some() || arguments.composed || arguments.metric.is_some() {
             return Err(Error::Input(format!(
                 "bench {}: one replica of plain steps is timed; leave out --replicas, --clip, --composed and --metric",

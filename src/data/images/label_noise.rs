@@ -1,8 +1,9 @@
 //! Labels replaced by random classes.
 
+use handgrad_kernels::class_noise::{Redraw, class_noise};
+use handgrad_kernels::{Context, View, ViewMut};
 use serde::{Deserialize, Serialize};
 
-use super::position;
 use crate::error::{Result, refuse};
 use crate::rng::Counter;
 
@@ -46,28 +47,25 @@ impl ClassNoise {
     /// [`Stream::Noise`](crate::rng::Stream::Noise) of the replica's seed; static noise has those of step 0 in every step.
     ///
     /// # Errors
-    /// If there are not as many labels as items, there are no classes, or as [`ClassNoise::check`].
-    pub fn apply(self, classes: u32, items: &[u32], step: u64, stream: &Counter, labels: &mut [u32]) -> Result<()> {
+    /// If there are not as many labels as items, there are no classes, as [`ClassNoise::check`], or a view is not on the context's
+    /// device.
+    pub fn apply(
+        self,
+        cx: &Context,
+        classes: usize,
+        items: View<'_, u32>,
+        step: u64,
+        stream: &Counter,
+        labels: ViewMut<'_, u32>,
+    ) -> Result<()> {
         self.check()?;
-        if labels.len() != items.len() || classes == 0 {
-            return refuse!(
-                "label noise: {} labels of {classes} classes for {} items, expected one label each and at least 1 class",
-                labels.len(),
-                items.len()
-            );
-        }
         let (probability, step) = match self {
             ClassNoise::None => return Ok(()),
             ClassNoise::Static { probability } => (probability, 0),
             ClassNoise::Dynamic { probability } => (probability, step),
         };
-        for (label, &item) in labels.iter_mut().zip(items) {
-            let position = position(step, item);
-            if stream.uniform_at(position) < probability {
-                *label = stream.below_at(position, classes);
-            }
-        }
-        Ok(())
+        let redraw = Redraw { probability, classes, decides: stream.uniforms(), gives: stream.integers() };
+        Ok(class_noise(cx, &redraw, step, items, labels)?)
     }
 }
 
@@ -76,11 +74,12 @@ mod tests {
     use super::*;
     use crate::rng::Stream;
 
-    const CLASSES: u32 = 10;
+    const CLASSES: usize = 10;
 
     fn noisy(noise: ClassNoise, items: &[u32], step: u64, label: u32) -> Vec<u32> {
         let mut labels = vec![label; items.len()];
-        noise.apply(CLASSES, items, step, &Counter::new(5, Stream::Noise), &mut labels).unwrap();
+        let (cx, stream) = (Context::cpu().unwrap(), Counter::new(5, Stream::Noise));
+        noise.apply(&cx, CLASSES, items.into(), step, &stream, (&mut labels).into()).unwrap();
         labels
     }
 
@@ -88,7 +87,7 @@ mod tests {
     fn a_share_of_the_labels_is_uniform_over_all_classes() {
         let items: Vec<u32> = (0..100_000).collect();
         for noise in [ClassNoise::Static { probability: 0.4 }, ClassNoise::Dynamic { probability: 0.4 }] {
-            let mut counts = [0.0; CLASSES as usize];
+            let mut counts = [0.0; CLASSES];
             noisy(noise, &items, 7, 3).into_iter().for_each(|label| counts[label as usize] += 1.0);
             for (class, count) in counts.into_iter().enumerate() {
                 // 0.4/10 each, and for the right class the 0.6 that stay.
@@ -131,8 +130,5 @@ mod tests {
             let line = ClassNoise::Static { probability }.check().unwrap_err().to_string();
             assert!(line.contains("expected a number from 0 to 1"), "{line}");
         }
-        let (stream, mut labels) = (Counter::new(5, Stream::Noise), [0; 2]);
-        assert!(ClassNoise::None.apply(CLASSES, &[0], 0, &stream, &mut labels).is_err());
-        assert!(ClassNoise::None.apply(0, &[0, 1], 0, &stream, &mut labels).is_err());
     }
 }

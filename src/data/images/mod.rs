@@ -154,11 +154,6 @@ impl ImageSet {
     }
 }
 
-/// The position of an item's draw in a step, for all draws of a step that belong to items: step·2^32 + item, modulo 2^64.
-fn position(step: u64, item: u32) -> u64 {
-    step << 32 | u64::from(item)
-}
-
 /// A generator for everything random about one drawn image: xoshiro256++ whose state is words 8·item to 8·item + 7 of the data
 /// stream, low bytes first.
 fn generator(data: &Counter, item: u64) -> Xoshiro256PlusPlus {
