@@ -24,7 +24,9 @@ impl Dtype {
 pub trait Real:
     crate::Element
     + crate::simd::Vectors
+    + crate::conv2d::Conv2dSimd
     + crate::deep_diagonal::DeepDiagonalSimd
+    + crate::gemm::GemmSimd
     + crate::tile::RegisterTiles
     + crate::deep_linear::DeepLinearSimd
     + crate::mlp::MlpSimd

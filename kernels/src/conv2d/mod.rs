@@ -15,6 +15,8 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use simd::Conv2dSimd;
+
 use crate::context::{host, host_mut};
 use crate::error::{exact, positive};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
@@ -129,7 +131,7 @@ pub fn conv2d_forward<T: Real>(cx: &Context, shape: &Conv2dShape, x: View<T>, w:
     let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_forward(shape, x, w, y, acc),
-        isa => simd::conv2d_forward(cx, isa, shape, x, w, y, acc),
+        isa => T::conv2d_forward(cx, isa, shape, x, w, y, acc),
     }
     Ok(())
 }
@@ -155,7 +157,7 @@ pub fn conv2d_backward_data<T: Real>(
     let (w, dy, dx) = (host(OP, "w", w)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_backward_data(shape, w, dy, dx, acc),
-        isa => simd::conv2d_backward_data(cx, isa, shape, w, dy, dx, acc),
+        isa => T::conv2d_backward_data(cx, isa, shape, w, dy, dx, acc),
     }
     Ok(())
 }
@@ -181,7 +183,7 @@ pub fn conv2d_backward_weight<T: Real>(
     let (x, dy, dw) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dw", dw)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::conv2d_backward_weight(shape, x, dy, dw, acc),
-        isa => simd::conv2d_backward_weight(cx, isa, shape, x, dy, dw, acc),
+        isa => T::conv2d_backward_weight(cx, isa, shape, x, dy, dw, acc),
     }
     Ok(())
 }

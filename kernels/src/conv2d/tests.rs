@@ -127,6 +127,35 @@ fn rounding_is_what_the_documentation_says() {
     }
 }
 
+/// `Auto` filters images that fill its tiles well, if they have channels enough, in f32.
+#[test]
+fn auto_takes_one_of_the_ways() {
+    fn bits<T: Real>(isa: Isa, way: Convolution, sizes: [usize; 8]) -> Vec<T> {
+        let (shape, cx) = (shape(sizes), Context::cpu_with(isa).unwrap().with_convolution(way));
+        let ([x, w, y], mut cases) = (shape.lengths("test").unwrap(), Cases::new(7));
+        let (x, w, mut out) = (cases.reals(x), cases.reals(w), vec![T::NAN; y]);
+        pass(&cx, &shape, 0, [&x, &w, &[]], &mut out, Acc::Set).unwrap();
+        out
+    }
+    let ways = [Convolution::Direct, Convolution::Winograd2, Convolution::Winograd4];
+    let large = [2, 8, 8, 16, 64, 3, 1, 1];
+    for cx in contexts().iter().filter(|cx| cx.device() == Device::Cpu && cx.isa() != Isa::Scalar) {
+        let isa = cx.isa();
+        for (sizes, expected) in [
+            (large, Convolution::Winograd4),
+            ([5, 2, 2, 16, 16, 3, 1, 1], Convolution::Winograd2),
+            ([5, 1, 1, 16, 16, 3, 1, 1], Convolution::Direct),
+            ([2, 8, 8, 15, 64, 3, 1, 1], Convolution::Direct),
+        ] {
+            let auto = bits::<f32>(isa, Convolution::Auto, sizes);
+            for way in ways {
+                assert_eq!(auto == bits(isa, way, sizes), way == expected, "{} {sizes:?}: {way:?}", variant(cx));
+            }
+        }
+        assert_eq!(bits::<f64>(isa, Convolution::Auto, large), bits(isa, Convolution::Direct, large), "{}", variant(cx));
+    }
+}
+
 /// Values that PyTorch's conv2d gives: x = 0, 1, ..., w = 1, 2, ..., in its layouts NCHW and OIHW.
 #[test]
 fn forward_values_of_an_independent_program() {

@@ -9,6 +9,8 @@ pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
+pub(crate) use simd::GemmSimd;
+
 use crate::context::{host, host_mut};
 use crate::{Acc, Context, Error, Isa, Real, Result, Variants, View, ViewMut};
 
@@ -83,7 +85,7 @@ pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: Vie
     let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => scalar::gemm_forward(shape, a, b, c, acc),
-        isa => simd::gemm_forward(cx, isa, shape, a, b, c, acc),
+        isa => T::gemm_forward(cx, isa, shape, a, b, c, acc),
     }
     Ok(())
 }

@@ -58,7 +58,14 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 }
 
-pub(super) fn gemm_forward<T: Real>(cx: &Context, isa: Isa, shape: &GemmShape, a: &[T], b: &[T], c: &mut [T], acc: Acc) {
+crate::simd::compiled! {
+    /// The fast variant for one number type.
+    pub trait GemmSimd {
+        fn gemm_forward(cx: &Context, isa: Isa, shape: &GemmShape, a: &[Self], b: &[Self], c: &mut [Self], acc: Acc);
+    }
+}
+
+fn gemm_forward<T: Real>(cx: &Context, isa: Isa, shape: &GemmShape, a: &[T], b: &[T], c: &mut [T], acc: Acc) {
     let &GemmShape { m, n, k, c: [row, column], .. } = shape;
     let (a, b) = (Matrix { values: a, steps: shape.a }, Matrix { values: b, steps: shape.b });
     if m == 0 || n == 0 {

@@ -1,11 +1,12 @@
-//! Sums over windows of padded images: forward passes, and backward passes by x.
+//! Sums over windows of padded images: the direct way of forward passes, and of backward passes by x.
 
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::Padded;
-use crate::tile::{Loop, Shared, Tiles, groups, lanes, padded_channels, parts};
-use crate::{Context, Isa, Real};
+use crate::conv2d::Conv2dShape;
+use crate::tile::{Loop, Shared, Tiles, groups, lanes, pack_rows, padded_channels, parts, transpose};
+use crate::{Acc, Context, Isa, Real};
 
 /// Numbers of a window whose products are summed in one register before they are added to the result.
 const RUN: usize = 576;
@@ -16,41 +17,145 @@ const LARGE: usize = 1 << 20;
 /// Tasks that share one packing of large weights are this many or more.
 const TASKS: usize = 8;
 
+pub(super) fn conv2d_forward<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], w: &[T], y: &mut [T], acc: Acc) {
+    let &Conv2dShape { n, c, k, size, stride, .. } = shape;
+    let ([rows, columns], from, window) = (shape.out(), Padded::input(shape), shape.window());
+    let pack = |Panel { first, channels, width, row, number, count }: Panel, to: &mut [T]| {
+        let w = &w[first * window + row * size * c + number..];
+        transpose(isa, w, window, [channels, count], to, |number| number * width);
+    };
+    let correlation = Correlation {
+        isa,
+        from,
+        window_start: 0,
+        window_steps: [stride * from.row(), stride * c],
+        window: [size, size * c],
+        pack: &pack,
+        result: [rows, columns, k],
+        to_start: 0,
+        to_steps: [rows * columns * k, columns * k, k],
+        add: acc == Acc::Add,
+    };
+    run(cx, n, &[correlation], x, y);
+}
+
+/// The pixels of x with one remainder by the stride, in one direction.
+struct Phase {
+    /// The first of them, and how many there are.
+    first: usize,
+    count: usize,
+    /// The taps that reach them, in the order of the pixels of dy that they take.
+    taps: Vec<usize>,
+    /// The first pixel of dy that the first of them takes, with `before` zeros before it.
+    start: usize,
+}
+
+/// All phases of x in one direction, and the extent of dy with its zeros.
+fn phases(shape: &Conv2dShape, extent: usize, out: usize) -> (Vec<Phase>, usize, usize) {
+    let &Conv2dShape { size, stride, pad, .. } = shape;
+    let before = size.div_ceil(stride) - 1;
+    let phase = |first: usize| {
+        let tap = (first + pad) % stride;
+        let taps: Vec<usize> = (tap..size).step_by(stride).rev().collect();
+        let start = (first + pad) / stride + before + 1 - taps.len();
+        Phase { first, count: (extent - first).div_ceil(stride), taps, start }
+    };
+    let all = (0..stride.min(extent)).map(phase).collect();
+    (all, before, before + out.max((extent - 1 + pad) / stride + 1))
+}
+
+/// The gradient by x of a convolution of stride t is t² convolutions of stride 1 of dy: one for the pixels of each phase, with
+/// the taps that reach it.
+pub(super) fn conv2d_backward_data<T: Real>(
+    cx: &Context,
+    isa: Isa,
+    shape: &Conv2dShape,
+    w: &[T],
+    dy: &[T],
+    dx: &mut [T],
+    acc: Acc,
+) {
+    let &Conv2dShape { n, h, w: width, c, k, size, stride, .. } = shape;
+    let [rows, columns] = shape.out();
+    let (vertical, before, all_rows) = phases(shape, h, rows);
+    let (horizontal, _, all_columns) = phases(shape, width, columns);
+    let from = Padded { inside: [rows, columns, k], before, extent: [all_rows, all_columns] };
+    let both = || vertical.iter().flat_map(|down| horizontal.iter().map(move |across| (down, across)));
+    let reached = |(down, across): &(&Phase, &Phase)| !down.taps.is_empty() && !across.taps.is_empty();
+    // Pixels that no window sees stay as they are, or are 0.
+    if acc == Acc::Set && !both().all(|phase| reached(&phase)) {
+        dx.fill(T::ZERO);
+    }
+    let packs: Vec<_> = both()
+        .map(|(down, across)| {
+            move |Panel { first, channels, width, row, number, count }: Panel, to: &mut [T]| {
+                let (mut number, mut to) = (number, to);
+                let end = number + count;
+                while number < end {
+                    let (tap, o) = (across.taps[number / k], number % k);
+                    let here = (k - o).min(end - number);
+                    let start = ((o * size + down.taps[row]) * size + tap) * c + first;
+                    pack_rows(isa, &w[start..], size * size * c, [here, channels], width, to);
+                    to = &mut to[here * width..];
+                    number += here;
+                }
+            }
+        })
+        .collect();
+    let correlations: Vec<Correlation<'_, T>> = both()
+        .zip(&packs)
+        .filter(|(phase, _)| reached(phase))
+        .map(|((down, across), pack)| Correlation {
+            isa,
+            from,
+            window_start: down.start * from.row() + across.start * k,
+            window_steps: [from.row(), k],
+            window: [down.taps.len(), across.taps.len() * k],
+            pack,
+            result: [down.count, across.count, c],
+            to_start: (down.first * width + across.first) * c,
+            to_steps: [shape.image(), stride * width * c, stride * c],
+            add: acc == Acc::Add,
+        })
+        .collect();
+    run(cx, n, &correlations, dy, dx);
+}
+
 /// Weights of one group of the result's channels, for some numbers of one row of a window.
 #[derive(Clone, Copy)]
-pub(super) struct Panel {
+struct Panel {
     /// The first channel, channels, and those that fill their last vector.
-    pub(super) first: usize,
-    pub(super) channels: usize,
-    pub(super) width: usize,
+    first: usize,
+    channels: usize,
+    width: usize,
     /// The row, and numbers in it.
-    pub(super) row: usize,
-    pub(super) number: usize,
-    pub(super) count: usize,
+    row: usize,
+    number: usize,
+    count: usize,
 }
 
 /// Sums over windows of padded images: those of one pixel of the result for each of its channels.
-pub(super) struct Correlation<'a, T> {
-    pub(super) isa: Isa,
+struct Correlation<'a, T> {
+    isa: Isa,
     /// Where the windows are cut from.
-    pub(super) from: Padded,
+    from: Padded,
     /// Where the first window starts, and the distances between windows of two rows and of one.
-    pub(super) window_start: usize,
-    pub(super) window_steps: [usize; 2],
+    window_start: usize,
+    window_steps: [usize; 2],
     /// Rows of a window, and numbers in each.
-    pub(super) window: [usize; 2],
+    window: [usize; 2],
     /// Lays out weights: for every number `width` channels.
-    pub(super) pack: &'a (dyn Fn(Panel, &mut [T]) + Sync),
+    pack: &'a (dyn Fn(Panel, &mut [T]) + Sync),
     /// Rows, columns and channels of the result.
-    pub(super) result: [usize; 3],
+    result: [usize; 3],
     /// Where its first pixel is, and the distances between images, rows and pixels.
-    pub(super) to_start: usize,
-    pub(super) to_steps: [usize; 3],
-    pub(super) add: bool,
+    to_start: usize,
+    to_steps: [usize; 3],
+    add: bool,
 }
 
 /// All correlations of n images, which differ in their windows and pixels of the result alone.
-pub(super) fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: &[T], to: &mut [T]) {
+fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: &[T], to: &mut [T]) {
     let Some(&Correlation { isa, from, result: [_, _, channels], to_steps: [to_image, ..], .. }) = correlations.first() else {
         return;
     };
@@ -58,7 +163,7 @@ pub(super) fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'
     let weights: usize = correlations.iter().map(all).sum();
     if weights * size_of::<T>() > LARGE {
         // All images for a group of channels, so that weights come from memory once.
-        from.with_all(cx, x, |padded| {
+        from.with(cx, x, true, |padded| {
             let channel_groups: Vec<_> = groups::<T>(isa, channels).collect();
             let images: Vec<_> = parts(n, n.div_ceil(TASKS.div_ceil(channel_groups.len()))).collect();
             let tasks = channel_groups.into_iter().flat_map(|group| images.iter().map(move |&part| (group, part)));
@@ -85,7 +190,7 @@ pub(super) fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'
         .collect();
     let group = (GROUP / (from.image() * size_of::<T>()).max(1)).clamp(1, n);
     x.par_chunks(group * from.inside()).zip(to.par_chunks_mut(group * to_image)).for_each(|(x, to)| {
-        from.with(cx, x, |padded| {
+        from.with(cx, x, false, |padded| {
             let to = Shared::of(to);
             for (each, weights) in &with_weights {
                 for group in groups::<T>(isa, channels) {
@@ -126,17 +231,12 @@ impl<T: Real> Correlation<'_, T> {
         let of_group = width.min(channels - first);
         let images = padded.len() / from.image();
         // Where windows start, and pixels of the result.
-        let mut places = Vec::with_capacity(images * rows * columns);
-        for image in 0..images {
-            for i in 0..rows {
-                for j in 0..columns {
-                    let window = image * from.image() + self.window_start + i * self.window_steps[0] + j * self.window_steps[1];
-                    let pixel = image * self.to_steps[0] + self.to_start + i * self.to_steps[1] + j * self.to_steps[2];
-                    places.push((window, pixel));
-                }
-            }
-        }
-        let (windows, pixels): (Vec<usize>, Vec<usize>) = places.into_iter().unzip();
+        let places = |start: usize, [image_step, row_step, step]: [usize; 3]| -> Vec<usize> {
+            let row = |image: usize, i: usize| (0..columns).map(move |j| start + image * image_step + i * row_step + j * step);
+            (0..images).flat_map(|image| (0..rows).flat_map(move |i| row(image, i))).collect()
+        };
+        let [row_step, step] = self.window_steps;
+        let (windows, pixels) = (places(self.window_start, [from.image(), row_step, step]), places(self.to_start, self.to_steps));
         let (rows_at_once, runs) = self.runs();
         let longest = runs.clone().map(|(_, count)| count).max().unwrap_or(0);
         let mut panel = cx.scratch(if weights.is_none() { rows_at_once * longest * width } else { 0 });

@@ -61,26 +61,20 @@ impl Padded {
         }
     }
 
-    /// As [`Padded::with`], on rayon's threads.
-    pub(super) fn with_all<T: Real>(&self, cx: &Context, x: &[T], each: impl FnOnce(&[T])) {
+    /// Calls `each` with the padded images, which are the images themselves where there are no zeros. `side_by_side`: on rayon's
+    /// threads.
+    pub(super) fn with<T: Real>(&self, cx: &Context, x: &[T], side_by_side: bool, each: impl FnOnce(&[T])) {
         let [rows, columns, channels] = self.inside;
         if self.extent == [rows, columns] {
             return each(x);
         }
         let mut padded = cx.scratch(x.len() / self.inside() * self.image());
-        let images = x.par_chunks_exact(self.inside()).zip(padded.par_chunks_exact_mut(self.image()));
-        images.for_each(|(x, padded)| self.lay_out(x, [0, channels], padded));
-        each(&padded);
-    }
-
-    /// Calls `each` with the padded images, which are the images themselves where there are no zeros.
-    pub(super) fn with<T: Real>(&self, cx: &Context, x: &[T], each: impl FnOnce(&[T])) {
-        let [rows, columns, channels] = self.inside;
-        if self.extent == [rows, columns] {
-            return each(x);
+        if side_by_side {
+            let images = x.par_chunks_exact(self.inside()).zip(padded.par_chunks_exact_mut(self.image()));
+            images.for_each(|(x, padded)| self.lay_out(x, [0, channels], padded));
+        } else {
+            self.lay_out(x, [0, channels], &mut padded);
         }
-        let mut padded = cx.scratch(x.len() / self.inside() * self.image());
-        self.lay_out(x, [0, channels], &mut padded);
         each(&padded);
     }
 }

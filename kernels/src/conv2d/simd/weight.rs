@@ -32,29 +32,42 @@ pub(super) fn conv2d_backward_weight<T: Real>(
     let channels: Vec<(usize, usize)> = (0..c).step_by(width).map(|first| (first, width.min(c - first))).collect();
     let part = n.div_ceil(TASKS.div_ceil(channels.len()));
     let parts: Vec<(&[T], &[T])> = x.chunks(part * shape.image()).zip(dy.chunks(part * shape.windows() * k)).collect();
-    let mut sums = cx.scratch::<T>((parts.len() - 1) * dw.len());
-    {
-        // The first part's sums are those of dw itself.
-        let length = dw.len();
-        let first = (Shared::of(&mut *dw), acc);
-        let others = Shared::of(&mut sums);
-        let tasks: Vec<_> = (0..parts.len()).flat_map(|part| channels.iter().map(move |&channels| (part, channels))).collect();
-        tasks.into_par_iter().for_each(|(part, channels)| {
-            let (to, start, acc) = match part.checked_sub(1) {
-                None => (first.0, 0, first.1),
-                Some(other) => (others, other * length, Acc::Set),
-            };
-            let (x, dy) = parts[part];
-            Weights { cx, isa, shape, channels, to, start }.add(x, dy, acc);
-        });
-    }
-    add_parts(&sums, dw);
+    in_parts(cx, &parts, &channels, dw, acc, |(x, dy), channels, Sums { to, start, acc }| {
+        Weights { cx, isa, shape, channels, to, start }.add(x, dy, acc);
+    });
 }
 
-/// Adds sums over parts of a batch, in their order.
-pub(super) fn add_parts<T: Real>(sums: &[T], dw: &mut [T]) {
+/// Where a part's sums are set or added to.
+pub(super) struct Sums<'a, T> {
+    pub(super) to: Shared<'a, T>,
+    pub(super) start: usize,
+    pub(super) acc: Acc,
+}
+
+/// Sums over parts of a batch for every group of channels side by side, added in the order of the parts.
+pub(super) fn in_parts<T: Real, P: Copy + Send + Sync, G: Copy + Send + Sync>(
+    cx: &Context,
+    parts: &[P],
+    groups: &[G],
+    dw: &mut [T],
+    acc: Acc,
+    each: impl Fn(P, G, Sums<'_, T>) + Sync,
+) {
     const PIECE: usize = 1 << 12;
     let length = dw.len();
+    let mut sums = cx.scratch::<T>((parts.len() - 1) * length);
+    {
+        // The first part's sums are those of dw itself.
+        let (first, others) = (Shared::of(&mut *dw), Shared::of(&mut sums));
+        let tasks: Vec<_> = (0..parts.len()).flat_map(|part| groups.iter().map(move |&group| (part, group))).collect();
+        tasks.into_par_iter().for_each(|(part, group)| {
+            let sums = match part.checked_sub(1) {
+                None => Sums { to: first, start: 0, acc },
+                Some(other) => Sums { to: others, start: other * length, acc: Acc::Set },
+            };
+            each(parts[part], group, sums);
+        });
+    }
     dw.par_chunks_mut(PIECE).enumerate().for_each(|(piece, dw)| {
         for sums in sums.chunks_exact(length) {
             dw.iter_mut().zip(&sums[piece * PIECE..]).for_each(|(dw, &sum)| *dw += sum);
@@ -76,9 +89,9 @@ impl<T: Real> Weights<'_, T> {
     /// Sums over all images.
     fn add(&self, x: &[T], dy: &[T], acc: Acc) {
         let &Weights { cx, isa, shape, channels: (first, channels), .. } = self;
-        let &Conv2dShape { h, w, c, k, stride, pad, .. } = shape;
+        let &Conv2dShape { h, w, c, k, stride, .. } = shape;
         let [rows, columns] = shape.out();
-        let from = Padded { inside: [h, w, channels], before: pad, extent: [h + 2 * pad, w + 2 * pad] };
+        let from = Padded { inside: [h, w, channels], ..Padded::input(shape) };
         let at_once = (GROUP / (from.image() * size_of::<T>()).max(1)).max(1);
         // Vectors reach beyond the last pixel.
         let beyond = most_vectors(isa) * lanes::<T>(isa);

@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 
 use super::basis::{Apart, Basis, Cut, Filtering, change_columns};
 use super::step;
-use crate::Real;
+use crate::conv2d::simd::weight::Sums;
 use crate::simd::{Kernel, Lanes};
 use crate::tile::Shared;
+use crate::{Acc, Real};
 
 /// Tiles of results: rows and columns of them in an image, and results in a row of one.
 #[derive(Clone, Copy)]
@@ -200,10 +201,8 @@ pub(super) struct FromWeights<'a, T, B> {
     /// The first output and input, and how many.
     pub(super) outputs: [usize; 2],
     pub(super) inputs: [usize; 2],
-    /// Outputs x taps x channels from `start` on; nobody else writes these pairs of channels.
-    pub(super) to: Shared<'a, T>,
-    pub(super) start: usize,
-    pub(super) add: bool,
+    /// Outputs x taps x channels; nobody else writes these pairs of channels.
+    pub(super) to: Sums<'a, T>,
     pub(super) basis: PhantomData<B>,
 }
 
@@ -211,12 +210,13 @@ impl<T: Real, B: Basis> Kernel<T> for FromWeights<'_, T, B> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
-        let FromWeights { from, width, channels, outputs: [o, outputs], inputs: [q, inputs], start, add, .. } = self;
+        let FromWeights { from, width, channels, outputs: [o, outputs], inputs: [q, inputs], to, .. } = self;
+        let Sums { to, start, acc } = to;
         let (step, taps) = (step(outputs * width), B::OUT * B::OUT);
         assert!(q + inputs <= channels && inputs.next_multiple_of(V::LANES) <= width, "channels beyond their window");
         assert!((B::IN * B::IN - 1) * step + outputs * width <= from.len(), "windows beyond their place");
         // SAFETY: as the field says.
-        let to = unsafe { self.to.from(start) }.reach((o + outputs) * taps * channels);
+        let to = unsafe { to.from(start) }.reach((o + outputs) * taps * channels);
         for output in 0..outputs {
             for at in (0..inputs).step_by(V::LANES) {
                 let lanes = V::LANES.min(inputs - at);
@@ -227,7 +227,7 @@ impl<T: Real, B: Basis> Kernel<T> for FromWeights<'_, T, B> {
                     for i in 0..B::OUT {
                         for (j, &gradient) in changed.row::<B>(i).iter().enumerate().take(B::OUT) {
                             let to = to.add(((o + output) * taps + i * B::OUT + j) * channels + q + at);
-                            let gradient = if add { V::load_first(to, lanes).add(gradient) } else { gradient };
+                            let gradient = if acc == Acc::Add { V::load_first(to, lanes).add(gradient) } else { gradient };
                             gradient.store_first(to, lanes);
                         }
                     }

@@ -7,18 +7,21 @@
 mod basis;
 mod changes;
 
+use std::marker::PhantomData;
+
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use self::basis::Filtering;
 pub(super) use self::basis::{F2, F4};
 use self::changes::{FromTiles, FromWeights, Grid, ToTiles, ToWeights};
+use super::weight::in_parts;
 use crate::conv2d::Conv2dShape;
 use crate::simd::run;
 use crate::tile::{Loop, Shared, Tiles, groups, lanes, pack_rows, padded_channels, parts, transpose};
 use crate::{Acc, Context, Isa, Real};
 
-/// Numbers of each of a block's matrices, which stay in the second-level cache together.
-const BLOCK: usize = 1152 * 64;
+/// Places of all tiles of a block: its matrices, of as many channels each, stay in the second-level cache together.
+const BLOCK: usize = 1152;
 /// Channels that are summed over at once.
 const CHANNELS: usize = 64;
 /// Parts of a batch, times groups of channels, whose gradients by weights are summed apart.
@@ -32,7 +35,7 @@ fn step(numbers: usize) -> usize {
 
 /// Tiles of a block.
 fn tiles_at_once<F: Filtering>() -> usize {
-    BLOCK / CHANNELS / places::<F>()
+    BLOCK / places::<F>()
 }
 
 /// Places of a tile.
@@ -142,7 +145,7 @@ impl<T: Real> Pass<'_, T> {
                     tiles: [tile, tiles],
                     width: channels,
                     to: &mut images,
-                    basis: std::marker::PhantomData,
+                    basis: PhantomData,
                 };
                 run(isa, tiled);
                 let weights = match &once {
@@ -167,7 +170,7 @@ impl<T: Real> Pass<'_, T> {
                 tiles: [tile, tiles],
                 to,
                 add: self.add,
-                basis: std::marker::PhantomData,
+                basis: PhantomData,
             };
             run(isa, results);
         });
@@ -181,10 +184,7 @@ impl<T: Real> Pass<'_, T> {
             taps.fill(T::ZERO);
         }
         (self.pack)(of, to, &mut taps);
-        run(
-            self.isa,
-            ToWeights::<T, F::Windows> { taps: &taps, numbers: channels * width, to: weights, basis: std::marker::PhantomData },
-        );
+        run(self.isa, ToWeights::<T, F::Windows> { taps: &taps, numbers: channels * width, to: weights, basis: PhantomData });
     }
 }
 
@@ -203,78 +203,60 @@ pub(super) fn conv2d_backward_weight<T: Real, F: Filtering>(
     let pairs: Vec<_> = of(k).flat_map(|outputs| of(c).map(move |inputs| (outputs, inputs))).collect();
     let batches: Vec<(usize, usize)> =
         parts(n * grid.image(), (n * grid.image()).div_ceil(TASKS.div_ceil(pairs.len()))).collect();
-    let length = dw.len();
-    let mut sums = cx.scratch::<T>((batches.len() - 1) * length);
-    {
-        // The first part's sums are those of dw itself.
-        let (first, others) = (Shared::of(&mut *dw), Shared::of(&mut sums));
-        let tasks: Vec<_> = (0..batches.len()).flat_map(|batch| pairs.iter().map(move |&pair| (batch, pair))).collect();
-        tasks.into_par_iter().for_each(|(batch, (outputs, inputs))| {
-            let (start, all) = batches[batch];
-            let [o_width, q_width] = [outputs, inputs].map(|[_, count]| padded_channels::<T>(isa, count));
-            let at_once = tiles_at_once::<F>().min(all);
-            let mut images = cx.scratch(places::<F>() * step(at_once * q_width));
-            let mut gradients = cx.scratch(places::<F>() * step(at_once * o_width));
-            let mut results = cx.scratch(places::<F>() * step(outputs[1] * q_width));
-            let a_rows: Vec<usize> = (0..outputs[1]).collect();
-            let c_rows: Vec<usize> = (0..outputs[1]).map(|o| o * q_width).collect();
-            for (tile, tiles) in parts(all, at_once) {
-                let tiles_here = [start + tile, tiles];
-                let basis = std::marker::PhantomData;
-                let (image, to) = ([h, w, c], &mut *images);
-                let width = q_width;
-                run(
-                    isa,
-                    ToTiles::<T, F::Images> { from: x, image, channels: inputs, pad, grid, tiles: tiles_here, width, to, basis },
-                );
-                let basis = std::marker::PhantomData;
-                let (image, to) = ([rows, columns, k], &mut *gradients);
-                let width = o_width;
-                run(
-                    isa,
-                    ToTiles::<T, F::Gradients> {
-                        from: dy,
-                        image,
-                        channels: outputs,
-                        pad: 0,
-                        grid,
-                        tiles: tiles_here,
-                        width,
-                        to,
-                        basis,
-                    },
-                );
-                let sums = Tiles {
-                    lanes: q_width,
-                    outer: [Loop::ONCE; 2],
-                    inner: Loop { count: tiles, a: o_width, b: q_width },
-                    a_rows: &a_rows,
-                    c_rows: &c_rows,
-                    add: tile > 0,
-                };
-                let steps = [tiles * o_width, tiles * q_width, outputs[1] * q_width].map(step);
-                products::<T, F>(isa, sums, steps, [&gradients, &images], &mut results);
-            }
-            let (to, start, add) = match batch.checked_sub(1) {
-                None => (first, 0, acc == Acc::Add),
-                Some(other) => (others, other * length, false),
+    in_parts(cx, &batches, &pairs, dw, acc, |(start, all), (outputs, inputs), to_weights| {
+        let [o_width, q_width] = [outputs, inputs].map(|[_, count]| padded_channels::<T>(isa, count));
+        let at_once = tiles_at_once::<F>().min(all);
+        let mut images = cx.scratch(places::<F>() * step(at_once * q_width));
+        let mut gradients = cx.scratch(places::<F>() * step(at_once * o_width));
+        let mut results = cx.scratch(places::<F>() * step(outputs[1] * q_width));
+        let a_rows: Vec<usize> = (0..outputs[1]).collect();
+        let c_rows: Vec<usize> = (0..outputs[1]).map(|o| o * q_width).collect();
+        for (tile, tiles) in parts(all, at_once) {
+            let here = [start + tile, tiles];
+            let tiled = ToTiles::<T, F::Images> {
+                from: x,
+                image: [h, w, c],
+                channels: inputs,
+                pad,
+                grid,
+                tiles: here,
+                width: q_width,
+                to: &mut images,
+                basis: PhantomData,
             };
-            let basis = std::marker::PhantomData;
-            run(
-                isa,
-                FromWeights::<T, F::WeightGradients> {
-                    from: &results,
-                    width: q_width,
-                    channels: c,
-                    outputs,
-                    inputs,
-                    to,
-                    start,
-                    add,
-                    basis,
-                },
-            );
-        });
-    }
-    super::weight::add_parts(&sums, dw);
+            run(isa, tiled);
+            let tiled = ToTiles::<T, F::Gradients> {
+                from: dy,
+                image: [rows, columns, k],
+                channels: outputs,
+                pad: 0,
+                grid,
+                tiles: here,
+                width: o_width,
+                to: &mut gradients,
+                basis: PhantomData,
+            };
+            run(isa, tiled);
+            let sums = Tiles {
+                lanes: q_width,
+                outer: [Loop::ONCE; 2],
+                inner: Loop { count: tiles, a: o_width, b: q_width },
+                a_rows: &a_rows,
+                c_rows: &c_rows,
+                add: tile > 0,
+            };
+            let steps = [tiles * o_width, tiles * q_width, outputs[1] * q_width].map(step);
+            products::<T, F>(isa, sums, steps, [&gradients, &images], &mut results);
+        }
+        let gradients = FromWeights::<T, F::WeightGradients> {
+            from: &results,
+            width: q_width,
+            channels: c,
+            outputs,
+            inputs,
+            to: to_weights,
+            basis: PhantomData,
+        };
+        run(isa, gradients);
+    });
 }
