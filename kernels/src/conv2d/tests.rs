@@ -149,10 +149,10 @@ fn auto_takes_one_of_the_ways() {
         ] {
             let auto = bits::<f32>(isa, Convolution::Auto, sizes);
             for way in ways {
-                assert_eq!(auto == bits(isa, way, sizes), way == expected, "{} {sizes:?}: {way:?}", variant(cx));
+                assert_eq!(auto == bits::<f32>(isa, way, sizes), way == expected, "{} {sizes:?}: {way:?}", variant(cx));
             }
         }
-        assert_eq!(bits::<f64>(isa, Convolution::Auto, large), bits(isa, Convolution::Direct, large), "{}", variant(cx));
+        assert_eq!(bits::<f64>(isa, Convolution::Auto, large), bits::<f64>(isa, Convolution::Direct, large), "{}", variant(cx));
     }
 }
 
