@@ -99,7 +99,8 @@ template <class T> DEVICE Windows<T> windows_of(const T* x, const Shape& s, u32 
         Windows<T> windows = windows_of(x, SIZES, n);                                                                            \
         u32 numbers = windows.numbers();                                                                                         \
         product<Tile>(ByWindow<T>(windows), Matrix<T, true>(weights, k, numbers, numbers, 1), numbers,                           \
-                      [&](u32 row, u32 column, T value) { put(y + row * u64(k) + column, value, add); });                        \
+                      [&](u32 row) { return y + row * u64(k); },                                                                 \
+                      [&](T* to, u32 column, T value) { put(to + column, value, add); });                                        \
     }
 FOR_TILES(FORWARD)
 
@@ -143,11 +144,12 @@ template <class Tile, class T> DEVICE void backward_data(const T* weights, const
     Phase down(blockIdx.y / s.stride, s.h, s), across(blockIdx.y % s.stride, s.w, s);
     Windows<T> windows{dy, s.n, s.rows, s.columns, s.k, down.count, across.count, 1, down.window, across.window, ~0u, down.taps, across.taps};
     product<Tile>(ByWindow<T>(windows), Weights<T>(weights, s, down, across), windows.numbers(),
-                  [&](u32 row, u32 column, T value) {
+                  [&](u32 row) {
                       u32 image = row / (down.count * across.count), place = row % (down.count * across.count);
                       u32 i = down.first + place / across.count * s.stride, j = across.first + place % across.count * s.stride;
-                      put(dx + ((u64(image) * s.h + i) * s.w + j) * s.c + column, value, add);
-                  });
+                      return dx + ((u64(image) * s.h + i) * s.w + j) * s.c;
+                  },
+                  [&](T* to, u32 column, T value) { put(to + column, value, add); });
 }
 
 #define BACKWARD_DATA(Tile, T, suffix)                                                                                           \
@@ -163,7 +165,8 @@ template <class Tile, class T> DEVICE void backward_weight(const T* x, const T* 
     Matrix<T, false> gradients(dy + first * (u64(pixels) * s.k), s.k, count * pixels, 1, s.k);
     out += blockIdx.y * (u64(s.k) * numbers);
     product<Tile>(ByTap<T>(windows), gradients, count * pixels,
-                  [&](u32 row, u32 column, T value) { put(out + column * u64(numbers) + row, value, add); });
+                  [&](u32 row) { return out + row; },
+                  [&](T* to, u32 column, T value) { put(to + column * u64(numbers), value, add); });
 }
 
 #define BACKWARD_WEIGHT(Tile, T, suffix)                                                                                         \

@@ -8,7 +8,8 @@ template <class Tile, class T, bool A_INNER, bool B_INNER>
 DEVICE void forward(const T* a, const T* b, T* c, u32 m, u32 n, u32 k, u64 a_row, u64 a_column, u64 b_row, u64 b_column,
                     u64 c_row, u64 c_column, u32 add) {
     product<Tile>(Matrix<T, A_INNER>(a, m, k, a_row, a_column), Matrix<T, B_INNER>(b, n, k, b_column, b_row), k,
-                  [&](u32 row, u32 column, T value) { put(c + row * c_row + column * c_column, value, add); });
+                  [&](u32 row) { return c + row * c_row; },
+                  [&](T* to, u32 column, T value) { put(to + column * c_column, value, add); });
 }
 
 #define ARGUMENTS a, b, c, m, n, k, a_row, a_column, b_row, b_column, c_row, c_column, add

@@ -10,9 +10,8 @@
     KERNEL(linear_forward_##suffix, PRODUCT_THREADS, const T* x, const T* w, const T* b, T* y, u32 n, u32 inputs, u32 outputs,   \
            u32 add) {                                                                                                            \
         product<Tile>(Matrix<T, true>(x, n, inputs, inputs, 1), Matrix<T, true>(w, outputs, inputs, inputs, 1), inputs,          \
-                      [&](u32 row, u32 column, T value) {                                                                        \
-                          put(y + row * u64(outputs) + column, b ? value + b[column] : value, add);                              \
-                      });                                                                                                        \
+                      [&](u32 row) { return y + row * u64(outputs); },                                                           \
+                      [&](T* to, u32 column, T value) { put(to + column, b ? value + b[column] : value, add); });                \
     }
 FOR_TILES(FORWARD)
 
@@ -20,7 +19,8 @@ FOR_TILES(FORWARD)
     KERNEL(linear_backward_data_##suffix, PRODUCT_THREADS, const T* w, const T* dy, T* dx, u32 n, u32 inputs, u32 outputs,       \
            u32 add) {                                                                                                            \
         product<Tile>(Matrix<T, true>(dy, n, outputs, outputs, 1), Matrix<T, false>(w, inputs, outputs, 1, inputs), outputs,     \
-                      [&](u32 row, u32 column, T value) { put(dx + row * u64(inputs) + column, value, add); });                  \
+                      [&](u32 row) { return dx + row * u64(inputs); },                                                           \
+                      [&](T* to, u32 column, T value) { put(to + column, value, add); });                                        \
     }
 FOR_TILES(BACKWARD_DATA)
 
@@ -28,7 +28,8 @@ FOR_TILES(BACKWARD_DATA)
     KERNEL(linear_backward_weight_##suffix, PRODUCT_THREADS, const T* x, const T* dy, T* dw, u32 n, u32 inputs, u32 outputs,     \
            u32 add) {                                                                                                            \
         product<Tile>(Matrix<T, false>(dy, outputs, n, 1, outputs), Matrix<T, false>(x, inputs, n, 1, inputs), n,                \
-                      [&](u32 row, u32 column, T value) { put(dw + row * u64(inputs) + column, value, add); });                  \
+                      [&](u32 row) { return dw + row * u64(inputs); },                                                           \
+                      [&](T* to, u32 column, T value) { put(to + column, value, add); });                                        \
     }
 FOR_TILES(BACKWARD_WEIGHT)
 

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use crate::buffer::Chunk;
 use crate::conv2d::Convolution;
-use crate::{Element, Error, Isa, Result, View, ViewMut};
+use crate::{Element, Error, Isa, Precision, Result, View, ViewMut};
 
 /// Where kernels run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Context {
     device: Device,
     isa: Isa,
     convolution: Convolution,
+    precision: Precision,
     #[cfg(feature = "cuda")]
     cuda: Option<Cuda>,
     idle: Mutex<Vec<Vec<Chunk>>>,
@@ -61,6 +62,7 @@ impl Context {
             device: Device::Cpu,
             isa: isa.checked()?,
             convolution: Convolution::default(),
+            precision: Precision::default(),
             #[cfg(feature = "cuda")]
             cuda: None,
             idle: Mutex::default(),
@@ -106,6 +108,22 @@ impl Context {
         self.convolution
     }
 
+    /// With products of f32 computed in one precision by the CUDA device; the processor beside it computes in f32.
+    ///
+    /// # Errors
+    /// On the CPU, if it is another than f32.
+    pub fn with_precision(self, precision: Precision) -> Result<Context> {
+        match self.device {
+            Device::Cpu if precision != Precision::F32 => Err(Error::Precision { got: precision.name() }),
+            _ => Ok(Context { precision, ..self }),
+        }
+    }
+
+    /// How products of f32 are computed.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Where kernels run.
     pub fn device(&self) -> Device {
         self.device
@@ -121,10 +139,14 @@ impl Context {
     }
 
     /// What the bits of a result depend on: the name of the instruction set with the way of convolutions where one is asked for,
-    /// or `cuda`.
+    /// or `cuda` with the precision where it is not f32.
     pub fn variant(&self) -> &'static str {
         match (self.device, self.isa, self.convolution) {
-            (Device::Cuda(_), ..) => "cuda",
+            (Device::Cuda(_), ..) => match self.precision {
+                Precision::F32 => "cuda",
+                Precision::Tf32 => "cuda-tf32",
+                Precision::Bf16 => "cuda-bf16",
+            },
             (_, isa, Convolution::Auto) | (_, isa @ Isa::Scalar, _) => isa.name(),
             (_, Isa::Avx2, Convolution::Direct) => "avx2-direct",
             (_, Isa::Avx2, Convolution::Winograd2) => "avx2-winograd2",
@@ -144,6 +166,12 @@ impl Context {
     #[cfg(feature = "cuda")]
     pub fn cuda(&self) -> Option<&handgrad_cuda::Context> {
         self.cuda.as_ref().map(|cuda| &cuda.device)
+    }
+
+    /// The opened CUDA device with its precision, for products.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn multiplier(&self) -> Option<crate::gemm::cuda::Multiplier<'_>> {
+        self.cuda().map(|device| crate::gemm::cuda::Multiplier { device, precision: self.precision })
     }
 
     /// `len` elements of scratch memory, aligned to 64 bytes, of unspecified content; they go back when dropped.

@@ -91,6 +91,12 @@ pub enum Error {
         /// The ones there are.
         available: Vec<Isa>,
     },
+    /// A precision that only a CUDA device has.
+    #[error("precision {got} was asked for on the CPU, expected f32; leave it out, or compute on a CUDA device")]
+    Precision {
+        /// The one asked for.
+        got: &'static str,
+    },
     /// Built without the feature `cuda`.
     #[error("this build has no CUDA support (feature `cuda` of handgrad-kernels is off); rebuild with it or use the CPU")]
     NoCudaSupport,

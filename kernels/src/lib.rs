@@ -28,6 +28,7 @@ mod error;
 mod isa;
 #[cfg(all(test, feature = "cuda"))]
 mod planted;
+mod precision;
 mod real;
 mod simd;
 mod steps;
@@ -67,6 +68,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "cuda")]
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
+pub use precision::Precision;
 pub use real::{Dtype, Real};
 pub use steps::{StepRule, StepSizes, Steps};
 

@@ -13,7 +13,7 @@ mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use simd::Conv2dSimd;
 
@@ -125,8 +125,8 @@ pub fn conv2d_forward<T: Real>(cx: &Context, shape: &Conv2dShape, x: View<T>, w:
     const OP: &str = "conv2d_forward";
     check(OP, shape, [x.len(), w.len(), y.len()], ["x", "w", "y"])?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::conv2d_forward(device, OP, shape, [x, w], y, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::conv2d_forward(multiplier, OP, shape, [x, w], y, acc);
     }
     let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
     match VARIANTS.runs_under(cx.isa()) {
@@ -151,8 +151,8 @@ pub fn conv2d_backward_data<T: Real>(
     const OP: &str = "conv2d_backward_data";
     check(OP, shape, [dx.len(), w.len(), dy.len()], ["dx", "w", "dy"])?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::conv2d_backward_data(device, OP, shape, [w, dy], dx, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::conv2d_backward_data(multiplier, OP, shape, [w, dy], dx, acc);
     }
     let (w, dy, dx) = (host(OP, "w", w)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
@@ -177,8 +177,8 @@ pub fn conv2d_backward_weight<T: Real>(
     const OP: &str = "conv2d_backward_weight";
     check(OP, shape, [x.len(), dw.len(), dy.len()], ["x", "dw", "dy"])?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::conv2d_backward_weight(device, OP, shape, [x, dy], dw, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::conv2d_backward_weight(multiplier, OP, shape, [x, dy], dw, acc);
     }
     let (x, dy, dw) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dw", dw)?);
     match VARIANTS.runs_under(cx.isa()) {

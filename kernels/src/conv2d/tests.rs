@@ -4,7 +4,7 @@ use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// Windows of 1 to 5, strides that leave a remainder, all paddings, single images, groups of several images and a last one that
 /// is smaller; channels in whole vectors and not, and more of them than a tile of a device has.
-const SHAPES: [[usize; 8]; 15] = [
+pub(crate) const SHAPES: [[usize; 8]; 15] = [
     [1, 1, 1, 1, 1, 1, 1, 0],
     [1, 5, 7, 3, 2, 3, 1, 1],
     [3, 8, 8, 4, 5, 3, 2, 1],

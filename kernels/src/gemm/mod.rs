@@ -79,8 +79,8 @@ pub fn gemm_forward<T: Real>(cx: &Context, shape: &GemmShape, a: View<T>, b: Vie
     const OP: &str = "gemm_forward";
     shape.check(a.len(), b.len(), c.len())?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::gemm_forward(device, OP, shape, a, b, c, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::gemm_forward(multiplier, OP, shape, a, b, c, acc);
     }
     let (a, b, c) = (host(OP, "a", a)?, host(OP, "b", b)?, host_mut(OP, "c", c)?);
     match VARIANTS.runs_under(cx.isa()) {

@@ -2,14 +2,14 @@ use handgrad_cuda::{Context, Launch};
 
 use super::LinearShape;
 use crate::device::{THREADS, adds, kernel, on, on_mut, size};
-use crate::gemm::cuda::product;
+use crate::gemm::cuda::{Multiplier, product};
 use crate::{Acc, Real, Result, View, ViewMut};
 
 /// Columns of a block of linear_backward_bias.
 const COLUMNS: usize = 32;
 
 pub(super) fn linear_forward<T: Real>(
-    device: &Context,
+    multiplier: Multiplier<'_>,
     op: &'static str,
     shape: &LinearShape,
     [x, w]: [View<T>; 2],
@@ -17,10 +17,11 @@ pub(super) fn linear_forward<T: Real>(
     y: ViewMut<T>,
     acc: Acc,
 ) -> Result<()> {
-    let (x, w, mut y) = (on(device, op, "x", x)?, on(device, op, "w", w)?, on_mut(device, op, "y", y)?);
-    let launch = product::<T>(device, "linear", op, [shape.n, shape.outputs], 1)?.read(x).read(w);
+    let (x, w, mut y) =
+        (on(multiplier.device, op, "x", x)?, on(multiplier.device, op, "w", w)?, on_mut(multiplier.device, op, "y", y)?);
+    let launch = product::<T>(multiplier, "linear", op, [shape.n, shape.outputs], 1)?.read(x).read(w);
     let launch = match b {
-        Some(b) => launch.read(on(device, op, "b", b)?),
+        Some(b) => launch.read(on(multiplier.device, op, "b", b)?),
         None => launch.null(),
     };
     let launch = sizes(launch.write(&mut y), op, shape)?.value(adds(acc));
@@ -29,7 +30,7 @@ pub(super) fn linear_forward<T: Real>(
 }
 
 pub(super) fn linear_backward_data<T: Real>(
-    device: &Context,
+    multiplier: Multiplier<'_>,
     op: &'static str,
     shape: &LinearShape,
     w: View<T>,
@@ -37,15 +38,16 @@ pub(super) fn linear_backward_data<T: Real>(
     dx: ViewMut<T>,
     acc: Acc,
 ) -> Result<()> {
-    let (w, dy, mut dx) = (on(device, op, "w", w)?, on(device, op, "dy", dy)?, on_mut(device, op, "dx", dx)?);
-    let launch = product::<T>(device, "linear", op, [shape.n, shape.inputs], 1)?.read(w).read(dy).write(&mut dx);
+    let (w, dy, mut dx) =
+        (on(multiplier.device, op, "w", w)?, on(multiplier.device, op, "dy", dy)?, on_mut(multiplier.device, op, "dx", dx)?);
+    let launch = product::<T>(multiplier, "linear", op, [shape.n, shape.inputs], 1)?.read(w).read(dy).write(&mut dx);
     let launch = sizes(launch, op, shape)?.value(adds(acc));
     // SAFETY: the caller checked all lengths against the shape.
     Ok(unsafe { launch.queue() }?)
 }
 
 pub(super) fn linear_backward_weight<T: Real>(
-    device: &Context,
+    multiplier: Multiplier<'_>,
     op: &'static str,
     shape: &LinearShape,
     x: View<T>,
@@ -53,8 +55,9 @@ pub(super) fn linear_backward_weight<T: Real>(
     dw: ViewMut<T>,
     acc: Acc,
 ) -> Result<()> {
-    let (x, dy, mut dw) = (on(device, op, "x", x)?, on(device, op, "dy", dy)?, on_mut(device, op, "dw", dw)?);
-    let launch = product::<T>(device, "linear", op, [shape.outputs, shape.inputs], 1)?.read(x).read(dy).write(&mut dw);
+    let (x, dy, mut dw) =
+        (on(multiplier.device, op, "x", x)?, on(multiplier.device, op, "dy", dy)?, on_mut(multiplier.device, op, "dw", dw)?);
+    let launch = product::<T>(multiplier, "linear", op, [shape.outputs, shape.inputs], 1)?.read(x).read(dy).write(&mut dw);
     let launch = sizes(launch, op, shape)?.value(adds(acc));
     // SAFETY: the caller checked all lengths against the shape.
     Ok(unsafe { launch.queue() }?)

@@ -106,8 +106,8 @@ pub fn linear_forward<T: Real>(
         shape.check(OP, &[("b", Layout::Bias, b.len())])?;
     }
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::linear_forward(device, OP, shape, [x, w], b, y, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::linear_forward(multiplier, OP, shape, [x, w], b, y, acc);
     }
     let (x, w, y) = (host(OP, "x", x)?, host(OP, "w", w)?, host_mut(OP, "y", y)?);
     let b = b.map(|b| host(OP, "b", b)).transpose()?;
@@ -150,8 +150,8 @@ pub fn linear_backward_data<T: Real>(
     const OP: &str = "linear_backward_data";
     shape.check(OP, &[("w", Layout::Weight, w.len()), ("dy", Layout::Output, dy.len()), ("dx", Layout::Input, dx.len())])?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::linear_backward_data(device, OP, shape, w, dy, dx, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::linear_backward_data(multiplier, OP, shape, w, dy, dx, acc);
     }
     let (w, dy, dx) = (host(OP, "w", w)?, host(OP, "dy", dy)?, host_mut(OP, "dx", dx)?);
     match VARIANTS.runs_under(cx.isa()) {
@@ -182,8 +182,8 @@ pub fn linear_backward_weight<T: Real>(
     const OP: &str = "linear_backward_weight";
     shape.check(OP, &[("x", Layout::Input, x.len()), ("dy", Layout::Output, dy.len()), ("dw", Layout::Weight, dw.len())])?;
     #[cfg(feature = "cuda")]
-    if let Some(device) = cx.cuda() {
-        return cuda::linear_backward_weight(device, OP, shape, x, dy, dw, acc);
+    if let Some(multiplier) = cx.multiplier() {
+        return cuda::linear_backward_weight(multiplier, OP, shape, x, dy, dw, acc);
     }
     let (x, dy, dw) = (host(OP, "x", x)?, host(OP, "dy", dy)?, host_mut(OP, "dw", dw)?);
     match VARIANTS.runs_under(cx.isa()) {

@@ -212,16 +212,35 @@ mistakes! {
         Race "product.cuh in gemm.cu": "has just been read.\n        __syncthreads();" => "has just been read.";
         Race "product.cuh in gemm.cu": "copy_stage(next);\n        commit_copies();" => "copy_stage(next);";
         Bounds "product.cuh in gemm.cu": "o < size ? start + o * outer_stride" => "o <= size ? start + o * outer_stride";
-        Bounds "product.cuh in gemm.cu": "to_row < a.size" => "to_row <= a.size";
+        Bounds "product.cuh in gemm.cu": "first_row + row < a.size" => "first_row + row <= a.size";
         Value "product.cuh in gemm.cu": "i < inner_size ? i * inner_stride" => "i <= inner_size ? i * inner_stride";
         Value "product.cuh in gemm.cu": "slice + o * PITCH + place" => "slice + o * DEPTH + place";
         Value "product.cuh in gemm.cu": "blockIdx.x % tiles_across<Tile>(b.size)" => "0";
         Value "product.cuh in gemm.cu": "blockIdx.x / tiles_across<Tile>(b.size)" => "0";
-        Value "gemm.cu": "column * c_column" => "column";
+        Value "gemm.cu": "to + column * c_column" => "to + column";
         Value "gemm.cu": "(b, n, k, b_column, b_row)" => "(b, n, k, b_row, b_column)";
     }
     gemm::tests::forward_value_by_hand {
-        Value "gemm.cu": "put(c + row * c_row + column * c_column, value, add)" => "c[row * c_row + column * c_column] = value";
+        Value "gemm.cu": "put(to + column * c_column, value, add)" => "to[column * c_column] = value";
+    }
+    precision::tests::gemm_sums_products_of_rounded_factors {
+        Value "product.cuh in gemm.cu": "group = lane_of_thread() / 4" => "group = lane_of_thread() % 8";
+        Value "product.cuh in gemm.cu": "return to_tf32(numbers[0])" => "return bits_of(numbers[0])";
+        Value "product.cuh in gemm.cu": "return to_bf16(numbers[0])" => "return bits_of(numbers[0]) >> 16";
+        Value "dev.cuh in gemm.cu": "(bits_of(x) + 0x1000)" => "bits_of(x)";
+        Value "product.cuh in gemm.cu": "{upper[i], lower[i]," => "{upper[i] >> 16 | upper[i] << 16, lower[i],";
+        Value "product.cuh in gemm.cu": "{upper[i], lower[i]," => "{lower[i], upper[i],";
+        Value "product.cuh in gemm.cu": "{right[c][i], right[c][i + 1]}" => "{right[c][i + 1], right[c][i]}";
+        Value "product.cuh in gemm.cu": "r * 16 + 8 + group" => "r * 16 + group";
+        Value "product.cuh in gemm.cu": "next <= slices" => "next < slices";
+        Value "product.cuh in gemm.cu": "first_column = warp_of_thread() % 2" => "first_column = warp_of_thread() / 2";
+    }
+    precision::tests::linear_sums_products_of_rounded_factors {
+        Value "product.cuh in linear.cu": "member * 2 + c % 2" => "member + c % 2 * 4";
+        Value "product.cuh in linear.cu": "[r % 2 * 2 + c % 2]" => "[c % 2 * 2 + r % 2]";
+    }
+    precision::tests::conv2d_sums_products_of_rounded_factors {
+        Value "product.cuh in conv2d.cu": "slices = (inner_size + DEPTH - 1) / DEPTH" => "slices = inner_size / DEPTH";
     }
     linear::tests::values_by_hand {
         Race "linear.cu": "sums[threadIdx.x] = sum;\n    __syncthreads();" => "sums[threadIdx.x] = sum;";
