@@ -20,14 +20,27 @@ impl Memory {
     /// `bytes` of unspecified content, at least one; `None` where the device has no room for them.
     pub(crate) fn new(stream: &Arc<Stream>, bytes: usize) -> Result<Option<Arc<Memory>>> {
         const OPERATION: &str = "allocate a buffer";
+        if let Some(memory) = stream.lock().as_ref().and_then(|recording| recording.idle(bytes)) {
+            return Ok(Some(memory));
+        }
         // A graph would own what is allocated while it is recorded.
-        let _recording = stream.not_recording(OPERATION)?;
+        let mut recording = stream.not_recording(OPERATION)?;
         // SAFETY: bytes have no invalid values, and nothing here hands them to the host unwritten.
         match unsafe { stream.raw().alloc(bytes) } {
-            Ok(slice) => Ok(Some(Arc::new(Memory { slice: ManuallyDrop::new(slice), stream: Arc::clone(stream) }))),
+            Ok(slice) => {
+                let memory = Arc::new(Memory { slice: ManuallyDrop::new(slice), stream: Arc::clone(stream) });
+                if let Some(recording) = recording.as_mut() {
+                    recording.keep(Arc::<Memory>::clone(&memory));
+                }
+                Ok(Some(memory))
+            }
             Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => Ok(None),
             Err(error) => Err(Error::driver(stream.ordinal(), OPERATION)(error)),
         }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.slice.len()
     }
 
     pub(crate) fn pointer(&self) -> CUdeviceptr {
@@ -56,10 +69,10 @@ impl Drop for Memory {
         let mut recording = self.stream.lock();
         match recording.as_mut() {
             // Freeing would become part of the graph: it keeps the memory instead, and frees it when it is dropped itself.
-            Some(held) => {
-                held.push(Arc::new(Memory { slice: ManuallyDrop::new(slice), stream: Arc::clone(&self.stream) }));
+            Some(recording) if recording.begun => {
+                recording.keep(Arc::new(Memory { slice: ManuallyDrop::new(slice), stream: Arc::clone(&self.stream) }));
             }
-            None => {
+            _ => {
                 let context = self.stream.raw().context();
                 context.record_err(context.bind_to_thread());
                 drop(slice);

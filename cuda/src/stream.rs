@@ -1,23 +1,56 @@
 //! The queue of a context: work runs on the device in the order in which it was queued here.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 use cudarc::driver::sys::CUstream;
 use cudarc::driver::{CudaContext, CudaStream, DriverError};
 
+use crate::memory::Memory;
 use crate::{Error, Result};
 
 /// What queued work needs and the device cannot hold on to by itself.
 pub(crate) type Needed = Arc<dyn Any + Send + Sync>;
 
-/// A stream, and what the graph recorded from it must keep alive.
+/// A stream, and the recording of a graph from it.
 #[derive(Debug)]
 pub(crate) struct Stream {
     raw: Arc<CudaStream>,
-    /// `Some` while a graph is recorded. The lock is held while work is queued, so that another thread's work is either in
-    /// the graph with all that it needs, or not in the graph.
-    recording: Mutex<Option<Vec<Needed>>>,
+    /// `Some` while work is recorded or rehearsed. The lock is held while work is queued.
+    recording: Mutex<Option<Recording>>,
+    /// Told when that is over.
+    over: Condvar,
+}
+
+/// Work that one thread records, or runs once before it does; what others queue meanwhile waits.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    thread: ThreadId,
+    /// Whether work is recorded by now.
+    pub(crate) begun: bool,
+    /// What the graph must keep alive, each once.
+    pub(crate) needed: Vec<Needed>,
+}
+
+impl Recording {
+    /// Of this thread, with nothing in it.
+    pub(crate) fn new() -> Recording {
+        Recording { thread: thread::current().id(), begun: false, needed: Vec::new() }
+    }
+
+    pub(crate) fn keep(&mut self, needed: Needed) {
+        if !self.needed.iter().any(|kept| Arc::ptr_eq(kept, &needed)) {
+            self.needed.push(needed);
+        }
+    }
+
+    /// Memory that nobody else has any more, and so, in the stream's order, nobody uses. Of exactly so many bytes: what work has
+    /// left is then enough for the same work again, whichever it takes first.
+    pub(crate) fn idle(&self, bytes: usize) -> Option<Arc<Memory>> {
+        let idle = self.needed.iter().filter(|&kept| Arc::strong_count(kept) == 1);
+        idle.filter_map(|kept| Arc::clone(kept).downcast::<Memory>().ok()).find(|memory| memory.bytes() == bytes)
+    }
 }
 
 impl Stream {
@@ -25,7 +58,7 @@ impl Stream {
         // Not the default stream: it cannot be captured into a graph, and other libraries' work
         // serialises with it.
         let raw = context.new_stream().map_err(Error::driver(context.ordinal(), "open a stream"))?;
-        Ok(Arc::new(Stream { raw, recording: Mutex::default() }))
+        Ok(Arc::new(Stream { raw, recording: Mutex::default(), over: Condvar::new() }))
     }
 
     pub(crate) fn ordinal(&self) -> usize {
@@ -49,8 +82,8 @@ impl Stream {
             .bind_to_thread()
             .and_then(|()| queue(self.raw.cu_stream()))
             .map_err(Error::driver(self.ordinal(), operation))?;
-        if let Some(held) = recording.as_mut() {
-            held.extend(needs);
+        if let Some(recording) = recording.as_mut() {
+            needs.into_iter().for_each(|needed| recording.keep(needed));
         }
         Ok(())
     }
@@ -73,13 +106,27 @@ impl Stream {
     }
 
     /// The lock, where no graph is being recorded.
-    pub(crate) fn not_recording(&self, operation: &'static str) -> Result<MutexGuard<'_, Option<Vec<Needed>>>> {
+    pub(crate) fn not_recording(&self, operation: &'static str) -> Result<MutexGuard<'_, Option<Recording>>> {
         let recording = self.lock();
-        if recording.is_some() { Err(Error::Recording { operation }) } else { Ok(recording) }
+        match recording.as_ref() {
+            Some(Recording { begun: true, .. }) => Err(Error::Recording { operation }),
+            _ => Ok(recording),
+        }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Vec<Needed>>> {
-        // The list is whole at every point where a panic could happen.
-        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The lock, once no other thread records.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Recording>> {
+        let others = |recording: &mut Option<Recording>| {
+            recording.as_ref().is_some_and(|recording| recording.thread != thread::current().id())
+        };
+        // What it holds is whole at every point where a panic could happen.
+        let recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        self.over.wait_while(recording, others).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the others go on.
+    pub(crate) fn end_recording(&self, mut recording: MutexGuard<'_, Option<Recording>>) -> Option<Recording> {
+        self.over.notify_all();
+        recording.take()
     }
 }
