@@ -28,7 +28,11 @@ struct Problem {
 
 fn problem(net: Architecture, d: usize, loss: Loss, optimiser: Optimiser) -> Problem {
     let (n, mut cases) = (12, Cases::new(5));
-    let (x, y): (Vec<f64>, Vec<f64>) = (cases.reals(n * d), cases.reals(n));
+    let outputs = match &net {
+        Architecture::Mlp { widths, .. } if loss.squared().is_some() => widths[widths.len() - 1],
+        _ => 1,
+    };
+    let (x, y): (Vec<f64>, Vec<f64>) = (cases.reals(n * d), cases.reals(n * outputs));
     let y = match loss {
         Loss::HalfMse | Loss::Mse => y,
         Loss::Logistic => y.iter().map(|y| y.signum()).collect(),
@@ -38,7 +42,7 @@ fn problem(net: Architecture, d: usize, loss: Loss, optimiser: Optimiser) -> Pro
 }
 
 /// Whose steps are one kernel each.
-fn fused() -> [Problem; 7] {
+fn fused() -> [Problem; 9] {
     let diagonal = || Architecture::Diagonal { u: 0.3, v: 0.2 };
     let linear = |widths: &[usize]| Architecture::mlp(widths, Bias::None, Activation::Identity);
     let relu = |widths: &[usize], bias| Architecture::mlp(widths, bias, Activation::Relu);
@@ -51,6 +55,8 @@ fn fused() -> [Problem; 7] {
         problem(linear(&[7, 5, 1]), 7, Loss::Mse, Optimiser::gd()),
         problem(relu(&[1, 33, 1], Bias::First), 1, Loss::HalfMse, Optimiser::sgd()),
         problem(relu(&[5, 10, 10, 1], Bias::All), 5, Loss::HalfMse, clipped(Optimiser::sgd())),
+        problem(relu(&[7, 33, 5], Bias::None), 7, Loss::Mse, Optimiser::sgd()),
+        problem(Architecture::mlp(&[3, 9, 40], Bias::None, Activation::Tanh), 3, Loss::HalfMse, Optimiser::minibatch_sgd(1)),
     ]
 }
 

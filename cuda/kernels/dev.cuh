@@ -42,6 +42,12 @@ DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"
 // Waits until at most so many of this thread's groups are under way.
 template <int GROUPS> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory"); }
 
+// A number that the compiler does not know to be the same: what follows from it is computed anew, not kept.
+DEVICE u32 unknown(u32 number) {
+    asm volatile("" : "+r"(number));
+    return number;
+}
+
 DEVICE u32 bits_of(float x) { return __float_as_uint(x); }
 DEVICE float of_bits(u32 bits) { return __uint_as_float(bits); }
 
@@ -184,6 +190,8 @@ template <class T> DEVICE void copy_async(T* to, const T* from, bool valid) {
 DEVICE void commit_copies() { emulator::commit_copies(); }
 
 template <int GROUPS> DEVICE void wait_copies() { emulator::wait_copies(GROUPS); }
+
+DEVICE u32 unknown(u32 number) { return number; }
 
 DEVICE u32 bits_of(float x) {
     u32 bits;

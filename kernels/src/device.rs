@@ -125,6 +125,11 @@ mod tests {
         assert_eq!(constant("product.cuh", "PRODUCT_THREADS"), crate::gemm::cuda::THREADS.to_string());
         assert_eq!(constant("product.cuh", "DEPTH"), crate::gemm::cuda::DEPTH.to_string());
         assert_eq!(constant("batchnorm.cu", "ROWS_OF_BLOCK"), crate::batchnorm::cuda::ROWS.to_string());
+        let [rows, columns] = crate::wide_mlp::cuda::IN_REGISTERS.map(|most| most.to_string());
+        assert_eq!(
+            [constant("wide_mlp.cu", "ROWS_IN_REGISTERS"), constant("wide_mlp.cu", "COLUMNS_IN_REGISTERS")],
+            [rows, columns]
+        );
         assert_eq!(constant("replica.cuh", "REPLICA_THREADS"), THREADS.to_string());
         assert_eq!(constant("replica.cuh", "BATCH_CHUNK"), crate::steps::cuda::RESIDUALS.to_string());
         assert_eq!(constant("replica.cuh", "NOT_DIVERGED"), format!("{:#x}", crate::steps::cuda::NOT_DIVERGED));

@@ -193,9 +193,9 @@ pub(crate) fn live<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Context;
     use crate::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
-    use crate::testing::{contexts, on, on_mut};
-    use crate::{Context, Device};
+    use crate::testing::{on, on_mut};
 
     fn refused(cx: &Context, lr: StepSizes<'_, f64>, order: Option<&[u32]>) -> String {
         let (shape, x, y) = (DiagonalShape::new(2, 3, 2), [1.0; 6], [1.0; 2]);
@@ -230,13 +230,5 @@ mod tests {
         assert!(refused(&cx, three, Some(&[0; 3])).contains("`lr` has 3 elements"));
         let line = refused(&cx, StepSizes::Each(&[0.1; 6]), Some(&[0; 4]));
         assert!(line.contains("`order` has 4 elements, expected 6 (replicas * steps * batch)"), "{line}");
-    }
-
-    #[test]
-    fn a_device_takes_the_same_step_sizes_for_all_replicas() {
-        for cx in contexts().into_iter().filter(|cx| cx.device() != Device::Cpu) {
-            let line = refused(&cx, StepSizes::Each(&[0.1; 6]), Some(&[0; 6]));
-            assert!(line.contains("step sizes of each replica's own: no kernel for CUDA"), "{line}");
-        }
     }
 }

@@ -67,9 +67,7 @@ impl Method {
             }
             (Architecture::Mlp { widths, bias: Bias::None, activation, weight_norm: None, .. }, Some(scale)) if simple => {
                 match widths[..] {
-                    [inputs, hidden, outputs] if device == Device::Cpu => {
-                        Fused::WideMlp([inputs, hidden, outputs], *activation, scale)
-                    }
+                    [inputs, hidden, outputs] => Fused::WideMlp([inputs, hidden, outputs], *activation, scale),
                     _ => return Method::Composed,
                 }
             }

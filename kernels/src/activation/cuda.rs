@@ -4,8 +4,8 @@ use super::Activation;
 use crate::device::{elementwise, on, on_mut};
 use crate::{Real, Result, View, ViewMut};
 
-/// As activation.cu counts them.
-fn number(kind: Activation) -> u32 {
+/// As activation.cuh counts them.
+pub(crate) fn number(kind: Activation) -> u32 {
     match kind {
         Activation::Identity => 0,
         Activation::Relu => 1,

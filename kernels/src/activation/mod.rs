@@ -10,7 +10,7 @@
 //! Source of swish: Ramachandran, Zoph, Le 2017.
 
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(crate) mod cuda;
 pub(crate) mod scalar;
 pub(crate) mod simd;
 #[cfg(test)]

@@ -1,5 +1,4 @@
 use super::*;
-use crate::Device;
 use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts, is_emulated, on, on_mut, variant};
 
@@ -270,7 +269,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 if is_emulated(cx) && replicas != 3 {
                     continue;
                 }
-                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&lr) } else { StepSizes::Shared(&lr[..15]) };
+                let lr = StepSizes::Each(&lr);
                 let steps = Steps { order: &order, batch, lr };
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);

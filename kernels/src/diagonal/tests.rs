@@ -1,5 +1,4 @@
 use super::*;
-use crate::Device;
 use crate::gemm::{GemmShape, gemm_forward};
 use crate::mse::{MseScale, mse_backward, mse_forward};
 use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
@@ -259,7 +258,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
             let order = Cases::new(8).indices(replicas * 30, 6);
             let own: Vec<T> = (0..replicas * 30).map(|k| T::from_f64(0.3 / (d * (1 + k / 30)) as f64)).collect();
             for cx in contexts() {
-                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&own) } else { StepSizes::Shared(&own[..30]) };
+                let lr = StepSizes::Each(&own);
                 let mut params = case.params.clone();
                 case.sgd(&cx, Steps { order: &order, batch: 1, lr }, &mut params, &mut vec![None; replicas]);
                 for r in 0..replicas {
@@ -281,10 +280,11 @@ fn a_replica_has_the_same_bits_alone_grouped_or_interrupted() {
 fn full_batches_take_each_replicas_own_step_sizes() {
     let case = Case::<f32>::new(6, 33, 3, 5);
     let own: Vec<f32> = (0..3 * 20).map(|k| 0.01 / (1 + k / 20) as f32).collect();
-    for cx in contexts().into_iter().filter(|cx| cx.device() == Device::Cpu) {
+    for cx in contexts() {
         let descend = |replicas: usize, lr: StepSizes<'_, f32>, params: &mut [f32]| {
             let shape = DiagonalShape { replicas, ..case.shape };
-            diagonal_gd(&cx, &shape, (&case.x).into(), (&case.y).into(), lr, params.into(), &mut vec![None; replicas]).unwrap();
+            let (x, y, mut params) = (on(&cx, &case.x), on(&cx, &case.y), on_mut(&cx, params));
+            diagonal_gd(&cx, &shape, x.view(), y.view(), lr, params.view_mut(), &mut vec![None; replicas]).unwrap();
         };
         let mut together = case.params.clone();
         descend(3, StepSizes::Each(&own), &mut together);

@@ -1,7 +1,7 @@
 use super::*;
+use crate::StepSizes;
 use crate::mse::MseScale;
 use crate::testing::{Cases, assert_close, contexts, is_emulated, largest_error, on, on_mut, variant};
-use crate::{Device, StepSizes};
 
 const NETWORKS: [&[usize]; 22] = [
     &[1, 1],
@@ -298,7 +298,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                     continue;
                 }
                 let mut together = case.clone();
-                let lr = if cx.device() == Device::Cpu { StepSizes::Each(&own) } else { StepSizes::Shared(&lr) };
+                let lr = StepSizes::Each(&own);
                 together.train(&cx, rule, Steps { order: &order, batch: 1, lr });
                 for r in 0..replicas {
                     let (mut one, lr) = (case.replica(r), lr.of(r, replicas));

@@ -17,17 +17,17 @@ mistakes! {
     activation::tests::values_of_pytorch {
         Bounds "activation.cu": "FOR_ELEMENTS(i, n) y[i]" => "FOR_ELEMENTS(i, n + 1) y[i]";
         Value "activation.cu": " + first * double(dy_tangent)" => "";
-        Value "activation.cu": "case TANH: return T(tanh(double(x)));" => "";
+        Value "activation.cuh in activation.cu": "case TANH: return T(tanh(double(x)));" => "";
     }
     activation::tests::relu_that_is_off_gives_zero_whatever_comes_back {
-        Value "activation.cu": "dx[i] = backward(kind, x[i], dy[i])" => "dx[i] = backward(kind, x[i], dy[0])";
+        Value "activation.cu": "activation_backward(kind, x[i], dy[i])" => "activation_backward(kind, x[i], dy[0])";
         Value "activation.cu": "return where_on(x, dy_tangent)" => "return where_on(x, T(1)) * dy_tangent";
     }
     activation::tests::zeros_infinities_and_nan {
-        Value "activation.cu": "x <= T(0) ? T(0) : x" => "T(0)";
+        Value "activation.cuh in activation.cu": "x <= T(0) ? T(0) : x" => "T(0)";
     }
     activation::tests::every_variant_matches_the_oracle_over_the_whole_range {
-        Value "activation.cu": "return 4.0 * t / ((1.0 + t) * (1.0 + t))" => "return 1.0 - tanh(x) * tanh(x)";
+        Value "activation.cuh in activation.cu": "return 4.0 * t / ((1.0 + t) * (1.0 + t))" => "return 1.0 - tanh(x) * tanh(x)";
         Value "dev.cuh in activation.cu": "(u64 i = blockIdx.x * static_cast<u64>(blockDim.x)" => "(u64 i = blockIdx.x * 128";
     }
     adam::tests::steps_of_pytorch {
@@ -374,5 +374,34 @@ mistakes! {
     }
     mlp::tests::weights_beyond_shared_memory_train_where_they_are {
         Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
+    }
+    mlp::tests::a_replica_has_the_same_bits_alone_grouped_or_interrupted {
+        Value "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+    }
+    wide_mlp::tests::every_variant_matches_the_oracle {
+        Value "wide_mlp.cu": "bool upper = lane_of_thread() & distance;" => "bool upper = lane_of_thread() & kept;";
+        Value "wide_mlp.cu": "for (; row < rows; row += WARPS) rows_at_once<1>" => "for (; row + 1 < rows; row += WARPS) rows_at_once<1>";
+        Value "wide_mlp.cu": "fused(-scale, before[c], weights[k][c])" => "fused(-scale, now[c], weights[k][c])";
+        Value "wide_mlp.cu": "sums[c] = fused(weights[k][c], delta, sums[c])" => "sums[c] = fused(weights[k][c], delta, 0)";
+        Value "wide_mlp.cu": "x.of(step + 1)}, of_second" => "x.of(step)}, of_second";
+        Value "wide_mlp.cu": "activation_backward(task.kind, z[j], sum)" => "sum";
+        Value "wide_mlp.cu": "lane_of_thread() % LANES == 0 && row < rows" => "lane_of_thread() % LANES == 0";
+        Bounds "wide_mlp.cu": "c * 32 + lane_of_thread() < columns" => "true";
+        Value "activation.cuh in wide_mlp.cu": "1.0 + x * complement" => "1.0 + x";
+        Value "dev.cuh in wide_mlp.cu": "emulator::copy_async(to, from, valid ? sizeof(T) : 0" => "emulator::copy_async(to, from, 0";
+    }
+    wide_mlp::tests::a_replicas_bits_are_its_own {
+        Race "wide_mlp.cu": "wait_copies<0>();\n        block_barrier();\n    }" => "wait_copies<0>();\n    }";
+        Race "wide_mlp.cu": "block_barrier();\n        FOR_THREADS(j, hidden) {\n            T sum" => "FOR_THREADS(j, hidden) {\n            T sum";
+        Race "wide_mlp.cu": "block_barrier();\n        FOR_THREADS(j, hidden) a.of" => "FOR_THREADS(j, hidden) a.of";
+        Race "wide_mlp.cu": "block_barrier();\n        second.update_and_multiply" => "second.update_and_multiply";
+        Value "wide_mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+        Value "wide_mlp.cu": "order + blockIdx.x * u64(steps)" => "order";
+    }
+    wide_mlp::tests::a_bad_sample_stops_the_replica_that_meets_it {
+        Value "wide_mlp.cu": "diverged + blockIdx.x" => "diverged";
+        Value "wide_mlp.cu": "resident) {\n    if (*task.diverged != NOT_DIVERGED) return;" => "resident) {";
+        Value "wide_mlp.cu": "if (!is_finite(residual)) atomicOr(stop, 1u);" => "";
+        Value "activation.cuh in wide_mlp.cu": "x <= T(0) ? T(0) : x" => "T(0)";
     }
 }

@@ -3,7 +3,7 @@
 use handgrad_cuda::{Buffer, Context, Launch};
 
 use crate::device::{THREADS, kernel, size};
-use crate::{Error, Real, Result, StepRule, StepSizes};
+use crate::{Real, Result, StepRule, StepSizes};
 
 /// What `diverged` holds on the device for a replica that has not: `NOT_DIVERGED` of replica.cuh.
 pub(crate) const NOT_DIVERGED: u32 = u32::MAX;
@@ -37,6 +37,8 @@ pub(crate) fn training<'a, T: Real>(
 pub(crate) struct Replicas<T> {
     pub(crate) steps: u32,
     pub(crate) lr: Buffer<T>,
+    /// Elements from the step sizes of one replica to the next one's, 0 where all have the same.
+    pub(crate) lr_stride: u32,
     pub(crate) diverged: Buffer<u32>,
 }
 
@@ -47,17 +49,17 @@ impl<T: Real> Replicas<T> {
         lr: StepSizes<'_, T>,
         diverged: &[Option<usize>],
     ) -> Result<Replicas<T>> {
-        let lr = match lr {
-            StepSizes::Each(_) if diverged.len() > 1 => {
-                return Err(Error::Unsupported { op: "step sizes of each replica's own", device: "CUDA".to_owned() });
-            }
-            StepSizes::Shared(lr) | StepSizes::Each(lr) => lr,
+        let (lr, steps, each) = match lr {
+            StepSizes::Shared(lr) => (lr, lr.len(), false),
+            StepSizes::Each(lr) => (lr, lr.len() / diverged.len(), true),
         };
         // Step numbers must stay below the marks.
-        size(op, "steps", lr.len().saturating_add(2))?;
+        size(op, "steps", steps.saturating_add(2))?;
+        let steps = size(op, "steps", steps)?;
         let marks: Vec<u32> = diverged.iter().map(|step| if step.is_some() { BEFORE } else { NOT_DIVERGED }).collect();
         Ok(Replicas {
-            steps: size(op, "steps", lr.len())?,
+            steps,
+            lr_stride: if each { steps } else { 0 },
             lr: Buffer::from_host(device, lr)?,
             diverged: Buffer::from_host(device, &marks)?,
         })

@@ -13,8 +13,11 @@
 //!
 //! A replica's parameters are W₁ (hidden x inputs) and then W₂ (outputs x hidden), row-major. Its bits do not depend on the
 //! other replicas of a call; a call that is not a multiple of [`DELAY`] steps long ends with fewer updates at once, which rounds
-//! otherwise than a call that goes on.
+//! otherwise than a call that goes on. A CUDA device subtracts every update with the next step's product: how its steps are divided
+//! into calls changes no bit.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod scalar;
 mod simd;
 #[cfg(test)]
@@ -102,10 +105,14 @@ pub fn wide_mlp_sgd<T: Real>(
     const OP: &str = "wide_mlp_sgd";
     shape.check(OP, [x.len(), y.len(), params.len(), diverged.len()])?;
     steps.check_singles(OP, shape.n, shape.replicas)?;
-    cx.require_cpu(OP)?;
+    let gain = scale.factor::<T>() / T::from_f64(shape.outputs as f64);
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::wide_mlp_sgd(device, OP, shape, gain, [x, y], steps, params, diverged);
+    }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
     let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
-    let task = Task { shape: *shape, gain: scale.factor::<T>() / T::from_f64(shape.outputs as f64), x, y };
+    let task = Task { shape: *shape, gain, x, y };
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => live.into_iter().for_each(|replica| scalar::wide_mlp_sgd(&task, replica)),
         isa => T::wide_mlp_sgd(cx, isa, &task, live),
