@@ -3,7 +3,7 @@
 #
 #   cuda/on-gpu.sh build BINARIES         here: builds stripped executables into the folder BINARIES
 #   cuda/on-gpu.sh check BINARIES RESULTS there: every test on the device, the small ones under compute-sanitizer
-#   cuda/on-gpu.sh speed BINARIES RESULTS there: `handgrad bench` on the device, beside PyTorch where it is installed
+#   cuda/on-gpu.sh speed BINARIES RESULTS there: `handgrad bench` on the device, beside PyTorch and JAX where they are installed
 #
 # check and speed write RESULTS.json and RESULTS.txt, and fail if anything has failed. On a real device, check also writes
 # RESULTS.instructions.txt, what its instructions make of given bits: as cuda/fixtures/instructions.txt, the emulator is held to
@@ -18,7 +18,7 @@ command=$1 binaries=$2 results=${3:-}
 # A test, a sanitizer's tool or a bench may take so many seconds.
 limit=${LIMIT:-300}
 # Tests that run few threads: a sanitizer slows each down a hundredfold.
-small='by_hand|values_of_pytorch|steps_of_pytorch|a_kernel_gets|a_graph_does|every_instruction'
+small='by_hand|values_of_pytorch|steps_of_pytorch|one_step|no_step_changes|a_kernel_gets|a_graph_does|every_instruction'
 rows=$(mktemp)
 trap 'rm -f "$rows" "$rows".*' EXIT
 
@@ -129,18 +129,33 @@ bench() {
     fi
 }
 
-# The same work by a script with PyTorch, if it is installed; on the processor where the device is emulated.
+# The same work by a script with another package, if that is installed.
+peer() {
+    local group=$1 package=$2 name=$3
+    shift 3
+    if ! python3 -c "import $package" 2>/dev/null; then
+        row "$group" "$name" SKIP "it is not installed" 0
+    elif timeout "$limit" python3 "$@" >"$rows.log" 2>&1; then
+        rate_row "$group" "$name"
+    else
+        row "$group" "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
+    fi
+}
+
+# That with PyTorch; on the processor where the device is emulated.
 torch() {
     local name=$1 script=$2 device=cuda
     shift 2
     emulated && device=cpu
-    if ! python3 -c 'import torch' 2>/dev/null; then
-        row PyTorch "$name" SKIP "it is not installed" 0
-    elif timeout "$limit" python3 "$script" --device "$device" "$@" >"$rows.log" 2>&1; then
-        rate_row PyTorch "$name"
-    else
-        row PyTorch "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
-    fi
+    peer PyTorch torch "$name" "$script" --device "$device" "$@"
+}
+
+# That with JAX's vmap over replicas, as torch.
+jax() {
+    local name=$1 platform=cuda
+    shift
+    emulated && platform=cpu
+    JAX_PLATFORMS=$platform peer JAX jax "$name" "$here/../benches/peers/ensemble_jax.py" --only "vmap hand unroll=1" "$@"
 }
 
 # A network's rows: a name, its arguments, and those that only handgrad has.
@@ -155,6 +170,21 @@ network() {
             bench "$row" $net $own --dtype "$dtype" --steps "$steps" --replicas "$replicas"
             # shellcheck disable=SC2086
             torch "$row" "$here/speed_torch.py" $net --dtype "$dtype" --steps "$((steps / 10))" --replicas "$replicas"
+        done
+    done
+}
+
+# Rows of a perceptron with many outputs: as network, beside JAX in f32.
+wide() {
+    local widths=$1 dtype replicas row steps=20000
+    emulated && steps=20
+    for replicas in 1 132 1056; do
+        emulated && [ "$replicas" != 1 ] && continue
+        for dtype in f32 f64; do
+            row="perceptron $widths $dtype, $replicas replicas"
+            bench "$row" "mlp:$widths" --n 100 --bias none --activation relu --dtype "$dtype" --steps "$steps" --replicas "$replicas"
+            [ "$dtype" = f64 ] && continue
+            jax "$row" --net "$widths" --n 100 --activation relu --steps "$((steps / 10))" --replicas "$replicas"
         done
     done
 }
@@ -174,6 +204,7 @@ speed() {
     network "diagonal d=200" "diagonal --n 80 --d 200" ""
     network "perceptron 1,100,1" "mlp:1,100,1 --n 20" "--bias all --activation relu"
     network "deep linear 15,15,15,15,1" "mlp:15,15,15,15,1 --n 15 --activation identity" "--bias none"
+    wide 200,200,200
     local batch batches="32 256"
     emulated && batches=2
     for batch in $batches; do resnet "$batch"; done

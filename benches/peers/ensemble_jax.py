@@ -1,4 +1,5 @@
-"""Batch-1 SGD on many replicas of a small network in JAX, every replica with its own order: on all cores there are.
+"""Batch-1 SGD on many replicas of a small network in JAX, every replica with its own order: on all cores there are, or with
+JAX_PLATFORMS=cuda on a device.
 
 Variants, each at two unrollings of the scan (one JSON line for each):
 vmap hand   jax.vmap over replicas of a jax.lax.scan over steps, gradient by hand
@@ -16,7 +17,7 @@ import os
 import statistics
 import time
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=256)
     parser.add_argument("--steps", type=int, default=2000, help="SGD steps of each replica per repeat")
     parser.add_argument("--repeats", type=int, default=3, help="timed repeats")
+    parser.add_argument("--only", default="", help="variants whose names have this, as in `vmap hand unroll=1`")
     return parser.parse_args()
 
 
@@ -110,10 +112,14 @@ def main() -> None:
 
     for name, gradient in (("vmap hand", by_hand), ("vmap grad", jax.grad(loss))):
         for unroll in UNROLLINGS:
+            if options.only not in f"{name} unroll={unroll}":
+                continue
             all_replicas = jax.jit(jax.vmap(functools.partial(train, gradient, unroll)))
             report(f"{name} unroll={unroll}", options, lambda: jax.block_until_ready(all_replicas(initial, orders)))
     each = [(jax.tree.map(lambda leaf: leaf[r], initial), orders[r]) for r in range(options.replicas)]
     for unroll in UNROLLINGS:
+        if options.only not in f"loop hand unroll={unroll}":
+            continue
         one = jax.jit(functools.partial(train, by_hand, unroll))
         report(f"loop hand unroll={unroll}", options, lambda: jax.block_until_ready([one(*arguments) for arguments in each]))
 
