@@ -194,16 +194,28 @@ def compare_kernels(title: str, workloads: list[str], options: tuple[str, ...], 
 
 
 def compare_resnets(handgrad: str | None, cores: list[int], rounds: int) -> None:
+    """Milliseconds of a step: every variant of the peer, and ours by both ways to compute, in turn."""
+    ways = ("direct", "auto") if handgrad else ()
+    rows = []
     for batch, threads, steps in RESNETS:
         if threads > len(cores):
             print(f"ResNet-18 on {threads} cores: skipped, there are {len(cores)}")
             continue
         use_cores(cores[-threads:])
         options = ("--batch", str(batch), "--threads", str(threads), "--steps", str(steps))
-        for way in ("direct", "auto"):
-            title = f"training steps of ResNet-18, batch {batch}, {threads} cores, f32, --conv {way}"
-            ours = ("resnet18", *options, "--conv", way)
-            compare_rates(title, {"torch": ("resnet_torch.py", *options)}, handgrad, ours, rounds)
+        times = defaultdict(list)
+        for _ in range(rounds):
+            for record in records_of("resnet_torch.py", *options):
+                times[record["variant"]].append(record["ms_per_step"])
+            for way in ways:
+                times[way].append(bench(handgrad, "resnet18", *options, "--conv", way)["ms_per_step"])
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        best = min(medians[name] for name in medians if name not in ways)
+        peers = [f"{name} {value:.0f}" for name, value in medians.items() if name not in ways]
+        ours = [f"{medians[way]:.0f} ({best / medians[way]:.2f}x)" for way in ways]
+        rows.append([f"batch {batch}, {threads} cores", ", ".join(peers), *ours])
+    header = ["ResNet-18", "torch, ms per step", *(f"handgrad {way}" for way in ways)]
+    print_table(f"training steps of ResNet-18, f32, medians of {rounds} rounds", header, rows)
 
 
 def compare_fig2(handgrad: str | None, rounds: int) -> None:

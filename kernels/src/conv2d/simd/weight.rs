@@ -14,6 +14,8 @@ const GROUP: usize = 1 << 19;
 const WINDOWS: usize = 256;
 /// Columns of windows below which a row of them is too short a loop: they are laid out one after the other.
 const SHORT: usize = 16;
+/// Channels of x, or the more of a tile, for which dy is turned once.
+const CHANNELS: usize = 64;
 /// Parts of a batch, times groups of channels, whose sums are taken apart.
 const TASKS: usize = 8;
 
@@ -27,8 +29,7 @@ pub(super) fn conv2d_backward_weight<T: Real>(
     acc: Acc,
 ) {
     let &Conv2dShape { n, c, k, .. } = shape;
-    // Channels of x that lie together: those of a tile, or few.
-    let width = most_vectors(isa) * lanes::<T>(isa);
+    let width = CHANNELS.max(most_vectors(isa) * lanes::<T>(isa));
     let channels: Vec<(usize, usize)> = (0..c).step_by(width).map(|first| (first, width.min(c - first))).collect();
     let part = n.div_ceil(TASKS.div_ceil(channels.len()));
     let parts: Vec<(&[T], &[T])> = x.chunks(part * shape.image()).zip(dy.chunks(part * shape.windows() * k)).collect();
@@ -89,14 +90,21 @@ impl<T: Real> Weights<'_, T> {
     /// Sums over all images.
     fn add(&self, x: &[T], dy: &[T], acc: Acc) {
         let &Weights { cx, isa, shape, channels: (first, channels), .. } = self;
-        let &Conv2dShape { h, w, c, k, stride, .. } = shape;
+        let &Conv2dShape { c, k, stride, .. } = shape;
         let [rows, columns] = shape.out();
-        let from = Padded { inside: [h, w, channels], ..Padded::input(shape) };
-        let at_once = (GROUP / (from.image() * size_of::<T>()).max(1)).max(1);
+        // Channels of a tile lie together, for all pixels.
+        let width = most_vectors(isa) * lanes::<T>(isa);
+        let plane = |first: usize, channels: usize| {
+            let whole = Padded::input(shape);
+            (first, Padded { inside: [whole.inside[0], whole.inside[1], channels], ..whole })
+        };
+        let planes: Vec<(usize, Padded)> =
+            (0..channels).step_by(width).map(|q| plane(first + q, width.min(channels - q))).collect();
+        let image: usize = planes.iter().map(|(_, from)| from.image()).sum();
+        let at_once = (GROUP / (image * size_of::<T>()).max(1)).max(1);
         // Vectors reach beyond the last pixel.
-        let beyond = most_vectors(isa) * lanes::<T>(isa);
-        let mut padded = cx.scratch::<T>(at_once.min(x.len() / shape.image()) * from.image() + beyond);
-        let end = padded.len() - beyond;
+        let mut padded = cx.scratch::<T>(at_once.min(x.len() / shape.image()) * image + width);
+        let end = padded.len() - width;
         padded[end..].fill(T::ZERO);
         // A few rows of one image, or a few images.
         let rows_at_once = WINDOWS.div_ceil(columns).min(rows);
@@ -105,7 +113,16 @@ impl<T: Real> Weights<'_, T> {
         let mut acc = acc;
         for (x, dy) in x.chunks(at_once * shape.image()).zip(dy.chunks(at_once * rows * columns * k)) {
             let images = x.len() / shape.image();
-            from.lay_out(x, [first, c], &mut padded[..images * from.image()]);
+            let mut end = 0;
+            let starts: Vec<usize> = planes
+                .iter()
+                .map(|(first, from)| {
+                    let start = end;
+                    end += images * from.image();
+                    from.lay_out(x, [*first, c], &mut padded[start..end]);
+                    start
+                })
+                .collect();
             for image in (0..images).step_by(images_at_once) {
                 let images = images_at_once.min(images - image);
                 for row in (0..rows).step_by(rows_at_once) {
@@ -113,21 +130,24 @@ impl<T: Real> Weights<'_, T> {
                     let windows = images * here * columns;
                     let dy = &dy[(image * rows + row) * columns * k..][..windows * k];
                     transpose(isa, dy, k, [windows, k], &mut turned, |o| o * windows);
-                    let outer = [
-                        Loop { count: images, a: here * columns, b: from.image() },
-                        Loop { count: here, a: columns, b: stride * from.row() },
-                    ];
-                    let start = image * from.image() + row * stride * from.row();
-                    self.tiles(&turned, windows, &padded[start..], from, outer, acc);
+                    for (&(first, from), start) in planes.iter().zip(&starts) {
+                        let outer = [
+                            Loop { count: images, a: here * columns, b: from.image() },
+                            Loop { count: here, a: columns, b: stride * from.row() },
+                        ];
+                        let padded = &padded[start + image * from.image() + row * stride * from.row()..];
+                        self.tiles(&turned, windows, padded, (first, from), outer, acc);
+                    }
                     acc = Acc::Add;
                 }
             }
         }
     }
 
-    /// Products of some windows.
-    fn tiles(&self, dy: &[T], windows: usize, padded: &[T], from: Padded, outer: [Loop; 2], acc: Acc) {
-        let &Weights { cx, isa, shape, channels: (first, channels), to, start } = self;
+    /// Products of some windows, with channels from `first` on.
+    fn tiles(&self, dy: &[T], windows: usize, padded: &[T], (first, from): (usize, Padded), outer: [Loop; 2], acc: Acc) {
+        let &Weights { cx, isa, shape, to, start, .. } = self;
+        let channels = from.inside[2];
         let &Conv2dShape { c, k, size, stride, .. } = shape;
         let ([_, columns], lanes) = (shape.out(), lanes::<T>(isa));
         // All numbers of a window's row lie together, in x as in dw, or those of one of its pixels.
