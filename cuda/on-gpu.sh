@@ -18,7 +18,7 @@ command=$1 binaries=$2 results=${3:-}
 # A test, a sanitizer's tool or a bench may take so many seconds.
 limit=${LIMIT:-300}
 # Tests that run few threads: a sanitizer slows each down a hundredfold.
-small='by_hand|values_of_pytorch|steps_of_pytorch|one_step|no_step_changes|a_kernel_gets|a_graph_does|every_instruction'
+small='by_hand|values_of_pytorch|steps_of_pytorch|one_step|no_step_changes|a_kernel_gets|a_graph_does|every_instruction|small_integers'
 rows=$(mktemp)
 trap 'rm -f "$rows" "$rows".*' EXIT
 
@@ -189,14 +189,14 @@ wide() {
     done
 }
 
-# Training steps of ResNet-18 with batches of so many images, beside PyTorch's eager and compiled in both layouts.
+# Training steps of ResNet-18 with batches of so many images in a precision, beside PyTorch's eager and compiled in both layouts.
 resnet() {
-    local batch=$1 variant row="ResNet-18, batch $1" net=resnet18 width=64 steps=20
+    local batch=$1 precision=$2 variant row="ResNet-18, batch $1, $2" net=resnet18 width=64 steps=20
     emulated && net=resnet18:width=2 width=2 steps=1
-    bench "$row" "$net" --batch "$batch" --steps "$steps"
+    bench "$row" "$net" --batch "$batch" --steps "$steps" --precision "$precision"
     for variant in eager-nchw eager-nhwc compiled-nchw compiled-nhwc; do
         torch "$row, $variant" "$here/../benches/peers/resnet_torch.py" --batch "$batch" --width "$width" --steps "$steps" \
-            --variants "$variant"
+            --precision "$precision" --variants "$variant"
     done
 }
 
@@ -205,9 +205,11 @@ speed() {
     network "perceptron 1,100,1" "mlp:1,100,1 --n 20" "--bias all --activation relu"
     network "deep linear 15,15,15,15,1" "mlp:15,15,15,15,1 --n 15 --activation identity" "--bias none"
     wide 200,200,200
-    local batch batches="32 256"
+    local batch precision batches="32 256"
     emulated && batches=2
-    for batch in $batches; do resnet "$batch"; done
+    for batch in $batches; do
+        for precision in f32 tf32 bf16; do resnet "$batch" "$precision"; done
+    done
 }
 
 # The rows as JSON and as a table.

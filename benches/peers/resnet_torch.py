@@ -20,6 +20,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=64, help="channels of the first group")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="where it trains, as cuda")
+    parser.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32", help="tf32 on a card, or autocast to bf16")
     parser.add_argument("--steps", type=int, default=5, help="steps timed, after two to warm up")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     options = parser.parse_args()
@@ -40,8 +41,8 @@ def main() -> None:
     from torch.nn import functional
 
     torch.set_num_threads(options.threads)
-    # Convolutions on a card are rounded to tf32 otherwise.
-    torch.backends.cudnn.allow_tf32 = False
+    # Convolutions on a card are rounded to tf32 if nothing is said.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
 
     class Block(nn.Module):
         def __init__(self, inputs: int, outputs: int, stride: int):
@@ -91,7 +92,8 @@ def main() -> None:
 
         def step() -> float:
             optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(forward(images), labels)
+            with torch.autocast(options.device.split(":")[0], torch.bfloat16, enabled=options.precision == "bf16"):
+                loss = functional.cross_entropy(forward(images), labels)
             loss.backward()
             optimizer.step()
             return loss.item()
@@ -109,6 +111,7 @@ def main() -> None:
         record = {
             "program": "torch",
             "variant": variant,
+            "precision": options.precision,
             "steps_per_s": 1 / statistics.median(seconds),
             "images_per_s": options.batch / statistics.median(seconds),
             "ms_per_step": 1e3 * statistics.median(seconds),

@@ -1,8 +1,8 @@
-//! Devices on the command line: `cpu`, `cuda`, `cuda:1`, and how they compute convolutions.
+//! Devices on the command line: `cpu`, `cuda`, `cuda:1`, and how they compute convolutions and products.
 
 use handgrad::Result;
 use handgrad::kernels::conv2d::Convolution;
-use handgrad::kernels::{Context, Device};
+use handgrad::kernels::{Context, Device, Precision};
 
 /// Where training runs.
 #[derive(clap::Args)]
@@ -14,6 +14,10 @@ pub struct DeviceArguments {
     /// differently; `auto` takes it in f32 where it is quicker, `direct` never.
     #[arg(long, value_enum, default_value_t = Way::Auto)]
     conv: Way,
+    /// How products and convolutions of f32 are computed on a CUDA device: as they are, or on tensor cores, which round factors to
+    /// tf32 or bf16 and sum in f32. Networks that train in one kernel, and `--dtype f64`, take no notice.
+    #[arg(long, value_enum, default_value_t = Rounding::F32)]
+    precision: Rounding,
 }
 
 /// The names of [`Convolution`].
@@ -36,11 +40,29 @@ impl From<Way> for Convolution {
     }
 }
 
+/// The names of [`Precision`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Rounding {
+    F32,
+    Tf32,
+    Bf16,
+}
+
+impl From<Rounding> for Precision {
+    fn from(rounding: Rounding) -> Precision {
+        match rounding {
+            Rounding::F32 => Precision::F32,
+            Rounding::Tf32 => Precision::Tf32,
+            Rounding::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
 impl DeviceArguments {
     /// # Errors
-    /// If the device is not there.
+    /// If the device is not there, or lacks the precision.
     pub fn context(&self) -> Result<Context> {
-        Ok(Context::new(self.device)?.with_convolution(self.conv.into()))
+        Ok(Context::new(self.device)?.with_convolution(self.conv.into()).with_precision(self.precision.into())?)
     }
 }
 

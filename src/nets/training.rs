@@ -205,7 +205,7 @@ impl<T: Real> Training<T> {
         self.net.as_ref().map_or_else(Vec::new, |net| net.initial_statistics())
     }
 
-    /// What its steps run with on a context: the name of an instruction set, or `cuda`.
+    /// What its steps run with on a context: the name of an instruction set, or `cuda` with its precision.
     pub fn variant(&self, cx: &Context) -> &'static str {
         if cx.device() != Device::Cpu {
             return cx.variant();

@@ -96,7 +96,7 @@ impl<T: Real> Checkpoint<T> {
             return refuse!(
                 "{at}: computed with {variant}, this process uses {}; continue with {}, or start anew elsewhere",
                 cx.variant(),
-                if variant == "cuda" { "--device cuda".to_owned() } else { format!("HANDGRAD_ISA={variant}") }
+                how_to_have(variant)
             );
         }
         let numbers = |name: &str| tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|error| broken(&error));
@@ -119,6 +119,16 @@ impl<T: Real> Checkpoint<T> {
 /// Where the checkpoint before the one at a path is.
 fn previous(path: &Path) -> PathBuf {
     path.with_extension("previous.safetensors")
+}
+
+/// What makes a process compute with this variant, one of [`Context::variant`].
+fn how_to_have(variant: &str) -> String {
+    match variant.split_once('-') {
+        Some(("cuda", precision)) => format!("--device cuda --precision {precision}"),
+        Some((isa, conv)) => format!("HANDGRAD_ISA={isa} and --conv {conv}"),
+        None if variant == "cuda" => "--device cuda".to_owned(),
+        None => format!("HANDGRAD_ISA={variant}"),
+    }
 }
 
 #[cfg(test)]
@@ -191,5 +201,17 @@ mod tests {
         }
         std::fs::write(&path, b"half a che").unwrap();
         assert!(line(Checkpoint::read(&path, &cx, &state().seeds, &|_| {})).contains("not a checkpoint"));
+    }
+
+    #[test]
+    fn every_kind_of_variant_is_told_how_to_be_had() {
+        for (variant, flags) in [
+            ("avx512", "HANDGRAD_ISA=avx512"),
+            ("avx2-winograd4", "HANDGRAD_ISA=avx2 and --conv winograd4"),
+            ("cuda", "--device cuda"),
+            ("cuda-tf32", "--device cuda --precision tf32"),
+        ] {
+            assert_eq!(how_to_have(variant), flags);
+        }
     }
 }
