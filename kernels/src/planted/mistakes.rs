@@ -42,7 +42,7 @@ mistakes! {
         Value "dev.cuh in adam.cu": "blockIdx.x * static_cast<u64>(blockDim.x) + threadIdx.x" => "threadIdx.x";
     }
     clip::tests::values_of_pytorch {
-        Value "clip.cu": "norm[0]" => "norm[1]";
+        Value "clip.cu": "clip_factor(max_norm, norm[0])" => "clip_factor(max_norm, norm[1])";
         Value "dev.cuh in clip.cu": "norm + T(1e-6)" => "norm";
     }
     clip::tests::every_variant_scales_every_element {
@@ -118,7 +118,7 @@ mistakes! {
         Bounds "philox.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
         Value "philox.cu": "start + i)" => "start / 4 * 4 + i)";
         Value "uniform.cuh in philox.cu": "round < 10" => "round < 9";
-        Value "uniform.cuh in philox.cu": ".at[position % 4]" => ".at[0]";
+        Value "uniform.cuh in philox.cu": "position % 2 ? block.at[1] : block.at[0]" => "block.at[0]";
         Value "uniform.cuh in philox.cu": "u32(index >> 32)" => "0";
         Value "uniform.cuh in philox.cu": "key1 += 0xBB67AE85" => "key1 += 0x9E3779B9";
         Value "uniform.cuh in philox.cu": "u32(u64(word) * n >> 32)" => "u32(u64(word) * n >> 31)";
@@ -128,7 +128,7 @@ mistakes! {
         Bounds "class_noise.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
         Value "class_noise.cu": "items[i]" => "items[0]";
         Value "class_noise.cu": "word_of(gives, position)" => "word_of(decides, position)";
-        Value "uniform.cuh in class_noise.cu": "position % 2 * 2 + 1" => "1";
+        Value "uniform.cuh in class_noise.cu": "position % 2 ? block.at[3] : block.at[1]" => "block.at[1]";
         Value "uniform.cuh in class_noise.cu": "step << 32 | item" => "step + item";
     }
     class_noise::tests::a_number_at_the_probability_leaves_the_label {
