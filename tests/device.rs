@@ -7,7 +7,7 @@ use handgrad::kernels::testing::Cases;
 use handgrad::kernels::{Context, Isa, Real, cuda};
 use handgrad::loss::Loss;
 use handgrad::nets::{Activation, Architecture, Bias, Training, WeightNorm};
-use handgrad::optim::{Batch, LabelNoise, Optimiser, Rule, Sam};
+use handgrad::optim::{Batch, LabelNoise, Optimiser, Rule, Sam, Sampling};
 use handgrad::schedule::Schedule;
 use handgrad::spec::Seed;
 use handgrad::state::State;
@@ -142,6 +142,40 @@ fn layers_follow_the_cpu_within_rounding() {
     follows::<f32>(&cx, &composed(), 5e-5);
 }
 
+/// The state after the steps of each stretch, and how many steps were recorded.
+fn state_after<T: Real>(cx: &Context, problem: &Problem, recording: bool, until: &[u64]) -> (State<T>, usize) {
+    let Problem { net, data, loss, optimiser } = problem;
+    let (schedule, steps) = (Schedule::Cosine { peak: 0.02, floor: 0.001 }, until[until.len() - 1]);
+    let training = Training::<T>::new(cx, net, data, *loss, schedule, optimiser.clone(), steps).unwrap();
+    let training = if recording { training } else { training.unrecorded() };
+    let draws = SEEDS.map(|seed| Draws::new(optimiser.batch, seed, 0, data.n(), steps).unwrap());
+    let mut state = State::<T>::new(&SEEDS, |seed| net.initial(data.d, seed), optimiser);
+    for &until in until {
+        training.advance(cx, &mut state, &draws, until).unwrap();
+    }
+    assert_eq!(state.diverged, [None; 2]);
+    (state, training.recordings())
+}
+
+/// A recorded step takes its samples, its number and its step size from memory, and counts itself.
+#[test]
+fn recorded_steps_have_the_bits_of_those_launched_operator_by_operator() {
+    let Some(cx) = device() else { return };
+    let epochs = Optimiser { batch: Batch::Random { size: 5, sampling: Sampling::Epochs }, ..Optimiser::gd() };
+    let two_sizes = problem(Architecture::mlp(&[3, 8, 1], Bias::All, Activation::Tanh), 3, Loss::Mse, epochs);
+    for problem in composed().iter().chain([&two_sizes]) {
+        let (want, launched) = state_after::<f32>(&cx, problem, false, &[150]);
+        let (got, recorded) = state_after::<f32>(&cx, problem, true, &[1, 70, 150]);
+        let what = format!("{:?} {:?}", problem.net, problem.optimiser);
+        let sizes = if std::ptr::eq(problem, &two_sizes) { 2 } else { 1 };
+        // The host draws label noise, and has the norms of weights.
+        let host = problem.optimiser.label_noise != LabelNoise::Off || what.contains("weight_norm: Some");
+        let expected = if host { 0 } else { sizes };
+        assert_eq!((launched, recorded), (0, expected), "{what}");
+        assert!(got == want, "{what}");
+    }
+}
+
 /// A device notes where a run diverged and looks at it from time to time: the iteration and all that is left are the CPU's.
 #[test]
 fn a_diverging_run_stops_where_the_cpus_does() {
@@ -151,17 +185,25 @@ fn a_diverging_run_stops_where_the_cpus_does() {
     let net = Architecture::mlp(&[3, 9, 1], Bias::All, Activation::Identity);
     let optimiser = Optimiser { rule: momentum, weight_average: 0.5, ..Optimiser::gd() };
     let Problem { net, data, loss, optimiser } = problem(net, 3, Loss::Mse, optimiser);
-    let run = |cx: &Context, peak: f64| {
-        let schedule = Schedule::Constant { peak };
-        let training = Training::<f64>::new(cx, &net, &data, loss, schedule, optimiser.clone(), 200).unwrap();
+    let run = |cx: &Context, schedule: &Schedule, recording: bool| {
+        let training = Training::<f64>::new(cx, &net, &data, loss, schedule.clone(), optimiser.clone(), 200).unwrap();
+        let training = if recording { training } else { training.unrecorded() };
         let mut state = State::<f64>::new(&SEEDS, |seed| net.initial(data.d, seed), &optimiser);
         training.advance(cx, &mut state, &[Draws::full(), Draws::full()], 200).unwrap();
         state
     };
-    for peak in [3.0, 1e200] {
-        let (want, got) = (run(&host, peak), run(&cx, peak));
-        assert!(want.diverged.iter().all(Option::is_some), "{:?}", want.diverged);
+    // In the first steps, and in the middle of a later stretch.
+    let later = Schedule::decayed(0.01, 0.5, 0.003);
+    for schedule in [Schedule::Constant { peak: 3.0 }, Schedule::Constant { peak: 1e200 }, later] {
+        let (want, got) = (run(&host, &schedule, true), run(&cx, &schedule, true));
+        println!("diverged at {:?}", want.diverged);
+        assert!(want.diverged.iter().all(|at| at.is_some_and(|at| at < 120)), "{:?}", want.diverged);
         assert_eq!(got.diverged, want.diverged);
+        let launched = run(&cx, &schedule, false);
+        let bits = |state: &State<f64>| {
+            [&state.params, &state.memory, &state.average].map(|part| part.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!((bits(&got), got.diverged.clone()), (bits(&launched), launched.diverged));
         let same =
             |got: f64, want: f64| got == want || (got.is_nan() && want.is_nan()) || (got - want).abs() <= 1e-9 * want.abs();
         for (got, want) in [(&got.params, &want.params), (&got.memory, &want.memory), (&got.average, &want.average)] {

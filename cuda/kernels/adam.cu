@@ -1,12 +1,13 @@
 // Adam, one update: kernels/src/adam.
 //
 // Any grid of one dimension, blocks of at most 256 threads, no shared memory. The scalars are those of `Factors`, rounded by
-// the caller: rate = lr/(1 - beta1^t), fresh1 = 1 - beta1, fresh2 = 1 - beta2, bias_root = sqrt(1 - beta2^t).
+// the caller: fresh1 = 1 - beta1, fresh2 = 1 - beta2. `corrected`: lr/(1 - beta1^t) and sqrt(1 - beta2^t).
 #include "dev.cuh"
 
 template <class T>
-DEVICE void update(const T* gradient, T* m, T* v, T* params, u64 n, T rate, T fresh1, T beta2, T fresh2, T bias_root, T epsilon,
+DEVICE void update(const T* gradient, const T* corrected, T* m, T* v, T* params, u64 n, T fresh1, T beta2, T fresh2, T epsilon,
                    T weight_decay) {
+    T rate = corrected[0], bias_root = corrected[1];
     FOR_ELEMENTS(i, n) {
         T w = params[i], d = gradient[i] + weight_decay * w;
         T mean = m[i] + fresh1 * (d - m[i]);
@@ -18,8 +19,8 @@ DEVICE void update(const T* gradient, T* m, T* v, T* params, u64 n, T rate, T fr
 }
 
 #define UPDATE(T, suffix)                                                                                                        \
-    KERNEL(adam_update_##suffix, 256, const T* gradient, T* m, T* v, T* params, u64 n, T rate, T fresh1, T beta2, T fresh2,      \
-           T bias_root, T epsilon, T weight_decay) {                                                                             \
-        update(gradient, m, v, params, n, rate, fresh1, beta2, fresh2, bias_root, epsilon, weight_decay);                        \
+    KERNEL(adam_update_##suffix, 256, const T* gradient, const T* corrected, T* m, T* v, T* params, u64 n, T fresh1, T beta2,    \
+           T fresh2, T epsilon, T weight_decay) {                                                                                \
+        update(gradient, corrected, m, v, params, n, fresh1, beta2, fresh2, epsilon, weight_decay);                              \
     }
 FOR_REALS(UPDATE)

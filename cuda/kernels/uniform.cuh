@@ -46,4 +46,4 @@ DEVICE double uniform_of(const Words& words, u64 position) {
 DEVICE u32 scaled(u32 word, u32 n) { return u32(u64(word) * n >> 32); }
 
 // The position of an item's draw in a step.
-DEVICE u64 item_position(u64 step, u32 item) { return step << 32 | item; }
+DEVICE u64 item_position(u32 step, u32 item) { return u64(step) << 32 | item; }

@@ -30,6 +30,7 @@ mod isa;
 mod planted;
 mod precision;
 mod real;
+mod recorded;
 mod simd;
 mod steps;
 mod tile;
@@ -70,6 +71,7 @@ pub use handgrad_cuda as cuda;
 pub use isa::Isa;
 pub use precision::Precision;
 pub use real::{Dtype, Real};
+pub use recorded::Recorded;
 pub use steps::{StepRule, StepSizes, Steps};
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.

@@ -128,6 +128,11 @@ pub trait Layer<T: Real>: Any + std::fmt::Debug + Send + Sync {
         0
     }
 
+    /// Whether its passes take numbers through the host, so that they wait for a device and no graph can have them.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// y = f(x; w), with the running statistics where there are any.
     ///
     /// # Errors

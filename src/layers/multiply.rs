@@ -24,6 +24,10 @@ impl Multiply {
 }
 
 impl<T: Real> Layer<T> for Multiply {
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn inputs(&self) -> usize {
         self.width
     }

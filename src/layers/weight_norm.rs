@@ -106,6 +106,10 @@ fn copy<T: Real>(cx: &Context, from: View<'_, T>, to: ViewMut<'_, T>, acc: Acc) 
 }
 
 impl<T: Real, L: Layer<T>> Layer<T> for WeightNorm<L> {
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn inputs(&self) -> usize {
         self.layer.inputs()
     }

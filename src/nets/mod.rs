@@ -15,6 +15,7 @@ mod resident;
 mod resnet;
 mod state_dict;
 mod stepper;
+mod timetable;
 mod training;
 
 pub use architecture::{Activation, Architecture, Bias, WeightNorm};

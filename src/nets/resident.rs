@@ -57,25 +57,27 @@ impl<T: Real> Memory<'_, T> {
         })
     }
 
-    /// A copy where it is.
-    pub(super) fn saved(&self, cx: &Context) -> Result<[Buffer<T>; 4]> {
-        let saved = |part: &ViewMut<'_, T>| saved(cx, part.view());
-        Ok([saved(&self.params)?, saved(&self.rule)?, saved(&self.average)?, saved(&self.statistics)?])
+    /// Room for as many numbers.
+    pub(super) fn alike(&self, cx: &Context) -> Result<[Buffer<T>; 4]> {
+        let zeros = |part: &ViewMut<'_, T>| Buffer::zeros(cx, part.len());
+        Ok([zeros(&self.params)?, zeros(&self.rule)?, zeros(&self.average)?, zeros(&self.statistics)?])
     }
 
-    /// What [`Memory::saved`] gave.
-    pub(super) fn restore(&mut self, cx: &Context, saved: &[Buffer<T>; 4]) -> Result<()> {
-        for (from, to) in saved.iter().zip([&mut self.params, &mut self.rule, &mut self.average, &mut self.statistics]) {
+    /// Becomes a copy.
+    pub(super) fn copy(&mut self, cx: &Context, from: &Memory<'_, T>) -> Result<()> {
+        let to = [&mut self.params, &mut self.rule, &mut self.average, &mut self.statistics];
+        for (to, from) in to.into_iter().zip([&from.params, &from.rule, &from.average, &from.statistics]) {
             combine(cx, [(T::ONE, from.view())], to.reborrow(), Acc::Set)?;
         }
         Ok(())
     }
 }
 
-fn saved<T: Real>(cx: &Context, from: View<'_, T>) -> Result<Buffer<T>> {
-    let mut copy = Buffer::zeros(cx, from.len())?;
-    combine(cx, [(T::ONE, from)], copy.view_mut(), Acc::Set)?;
-    Ok(copy)
+impl<'a, T: Real> From<&'a mut [Buffer<T>; 4]> for Memory<'a, T> {
+    fn from(buffers: &'a mut [Buffer<T>; 4]) -> Memory<'a, T> {
+        let [params, rule, average, statistics] = buffers.each_mut().map(Buffer::view_mut);
+        Memory { params, rule, average, statistics }
+    }
 }
 
 /// A copy of a state's numbers on a device, where they stay for all steps; on the CPU the state's own are used.
@@ -96,12 +98,14 @@ impl<T: Real> Resident<T> {
 
     /// Where steps find the numbers of `state`.
     pub(super) fn memory<'a>(&'a mut self, state: &'a mut State<T>) -> Memory<'a, T> {
-        let [params, rule, average, statistics] = match &mut self.0 {
-            None => [&mut state.params, &mut state.memory, &mut state.average, &mut state.statistics]
-                .map(|values| ViewMut::Host(values)),
-            Some(buffers) => buffers.each_mut().map(Buffer::view_mut),
-        };
-        Memory { params, rule, average, statistics }
+        match &mut self.0 {
+            None => {
+                let State { params, memory: rule, average, statistics, .. } = state;
+                let [params, rule, average, statistics] = [params, rule, average, statistics].map(|values| ViewMut::Host(values));
+                Memory { params, rule, average, statistics }
+            }
+            Some(buffers) => buffers.into(),
+        }
     }
 
     /// Brings the numbers back.

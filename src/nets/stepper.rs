@@ -1,6 +1,8 @@
 //! One iteration composed of the public operators: slower than the fused kernels, and able to do all the options of
 //! [`Optimiser`] on any network.
 
+mod device;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,20 +13,19 @@ use handgrad_kernels::diagonal::DiagonalShape;
 use handgrad_kernels::divergence::{NOT_DIVERGED, divergence_note};
 use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::sgd::sgd_update;
-use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, Recorded, View};
+
+use device::{Here, Kind};
 
 use super::model::Model;
 use super::resident::Memory;
+use super::timetable::{STRETCH, Timetable};
 use super::{Net, Point};
 use crate::data::images::{Augment, ClassNoise, augment};
 use crate::draws::Draws;
 use crate::error::Result;
 use crate::loss::{Loss, TargetBuffer, Targets};
-use crate::optim::{LabelNoise, Optimiser, Sam};
-
-/// Iterations on a device between two looks at whether it has diverged. Those of the last stretch are then done again up to
-/// the iteration before, so that the number changes no bit.
-const STRETCH: usize = 64;
+use crate::optim::{Batch, LabelNoise, Optimiser, Sam};
 
 /// In errors.
 const OP: &str = "training step";
@@ -56,6 +57,9 @@ pub(super) struct Stepper<T: Real> {
     perturbed: Buffer<T>,
     ascent: Buffer<T>,
     gradient: Buffer<T>,
+    timetable: Timetable<T>,
+    recording: bool,
+    here: Option<Here<T>>,
 }
 
 /// The training set.
@@ -74,28 +78,34 @@ pub(super) struct Iterations<'a, T> {
     pub step: u64,
     /// Samples: replicas x iterations x batch; empty for the whole data set.
     pub order: &'a [u32],
-    /// The same, on the context's device.
-    pub order_there: View<'a, u32>,
     /// Step sizes: replicas x iterations.
     pub rates: &'a [T],
 }
 
 impl<'a, T: Real> Iterations<'a, T> {
     /// The iterations of one of so many replicas.
-    fn of_replica(self, replica: usize, replicas: usize) -> Result<Iterations<'a, T>> {
+    fn of_replica(self, replica: usize, replicas: usize) -> Iterations<'a, T> {
         let [len, steps] = [self.order.len(), self.rates.len()].map(|all| all / replicas);
-        let order_there = self.order_there.part(replica * len, len)?;
         let rates = &self.rates[replica * steps..][..steps];
-        Ok(Iterations { order: &self.order[replica * len..][..len], order_there, rates, ..self })
+        Iterations { order: &self.order[replica * len..][..len], rates, ..self }
     }
 
-    fn batch(self) -> usize {
+    /// Samples of each.
+    pub fn batch(self) -> usize {
         self.order.len() / self.rates.len()
     }
 }
 
+/// The iterations of one replica.
+#[derive(Clone, Copy, Debug)]
+struct Task<'a, T: Real> {
+    data: Samples<'a, T>,
+    draws: &'a Draws,
+    iterations: Iterations<'a, T>,
+}
+
 impl<T: Real> Stepper<T> {
-    /// For batches of at most `batch` samples.
+    /// For batches of at most `batch` samples; `recording`: whether a device's iterations are recorded.
     pub(super) fn new(
         cx: &Context,
         shape: &DiagonalShape,
@@ -103,6 +113,7 @@ impl<T: Real> Stepper<T> {
         batch: usize,
         loss: Loss,
         optimiser: &Optimiser,
+        recording: bool,
     ) -> Result<Self> {
         let (most, sampled) = if optimiser.label_noise == LabelNoise::Sampled { (shape.n, shape.n) } else { (batch, 0) };
         let params = net.map_or(2 * shape.d, |net| net.params());
@@ -127,6 +138,9 @@ impl<T: Real> Stepper<T> {
             perturbed: numbers(params)?,
             ascent: numbers(params)?,
             gradient: numbers(params)?,
+            timetable: Timetable::new(cx, if optimiser.batch == Batch::Full { 0 } else { batch }, optimiser)?,
+            recording: recording && !net.is_some_and(|net| net.nodes().iter().any(|node| node.layer.waits())),
+            here: None,
         })
     }
 
@@ -142,31 +156,23 @@ impl<T: Real> Stepper<T> {
     ) -> Result<()> {
         let replicas = diverged.len();
         for (replica, diverged) in diverged.iter_mut().enumerate().filter(|(_, diverged)| diverged.is_none()) {
-            let iterations = iterations.of_replica(replica, replicas)?;
-            *diverged = self.train_one(cx, data, &draws[replica], iterations, &mut memory.of_replica(replica, replicas)?)?;
+            let task = Task { data, draws: &draws[replica], iterations: iterations.of_replica(replica, replicas) };
+            *diverged = self.train_one(cx, task, &mut memory.of_replica(replica, replicas)?)?;
         }
         Ok(())
     }
 
     /// The iterations of one replica; the one in which it diverged, before which it stays.
-    fn train_one(
-        &mut self,
-        cx: &Context,
-        data: Samples<'_, T>,
-        draws: &Draws,
-        iterations: Iterations<'_, T>,
-        memory: &mut Memory<'_, T>,
-    ) -> Result<Option<usize>> {
-        if cx.device() == Device::Cpu {
-            return self.iterate(cx, data, draws, iterations, 0..iterations.rates.len(), memory);
-        }
-        for start in (0..iterations.rates.len()).step_by(STRETCH) {
-            let saved = memory.saved(cx)?;
-            let end = iterations.rates.len().min(start + STRETCH);
-            if let Some(at) = self.iterate(cx, data, draws, iterations, start..end, memory)? {
-                memory.restore(cx, &saved)?;
-                self.iterate(cx, data, draws, iterations, start..at, memory)?;
-                return Ok(Some(at));
+    fn train_one(&mut self, cx: &Context, task: Task<'_, T>, memory: &mut Memory<'_, T>) -> Result<Option<usize>> {
+        let count = task.iterations.rates.len();
+        for start in (0..count).step_by(STRETCH) {
+            let stretch = start..count.min(start + STRETCH);
+            let diverged = match cx.device() {
+                Device::Cpu => self.iterate(cx, task, stretch, memory, &mut Vec::new())?,
+                Device::Cuda(_) => self.iterate_there(cx, task, stretch, memory)?,
+            };
+            if diverged.is_some() {
+                return Ok(diverged);
             }
         }
         Ok(None)
@@ -176,31 +182,44 @@ impl<T: Real> Stepper<T> {
     fn iterate(
         &mut self,
         cx: &Context,
-        data: Samples<'_, T>,
-        draws: &Draws,
-        iterations: Iterations<'_, T>,
+        task: Task<'_, T>,
         stretch: Range<usize>,
         memory: &mut Memory<'_, T>,
+        recorded: &mut Vec<(Kind, Recorded)>,
     ) -> Result<Option<usize>> {
         self.diverged.view_mut().copy_from_host(&[NOT_DIVERGED])?;
+        self.timetable.fill(&self.optimiser, task.iterations, stretch.clone())?;
         for iteration in stretch {
-            let step = iterations.step + iteration as u64;
-            self.gather(cx, data, iterations, iteration, draws)?;
-            self.gradient_at(cx, data, iterations.batch(), iteration as u32, memory.params.view())?;
-            if cx.device() == Device::Cpu
-                && let Some(at) = self.divergence()?
-            {
-                return Ok(Some(at));
+            let step = task.iterations.step + iteration as u64;
+            if cx.device() == Device::Cpu {
+                self.gradient_of(cx, task, iteration, memory)?;
+                if let Some(at) = self.divergence()? {
+                    return Ok(Some(at));
+                }
+                self.change(cx, task, step, memory)?;
+            } else {
+                self.launch(cx, task, iteration, memory, recorded)?;
             }
-            let seen = if self.is_whole(iterations.batch()) { self.shape.n } else { iterations.batch() };
-            self.model.move_statistics(cx, seen, None, memory.statistics.reborrow())?;
-            self.update(cx, iterations.rates[iteration], step, memory)?;
             if let (false, Some(keep)) = (memory.average.is_empty(), self.optimiser.kept_average(step)) {
                 let keep = T::from_f64(keep);
                 scale_add(cx, keep, (T::ONE - keep, memory.params.view()), memory.average.reborrow())?;
             }
         }
         self.divergence()
+    }
+
+    /// The first half of an iteration: its batch, and the gradient of the optimiser's kind.
+    fn gradient_of(&mut self, cx: &Context, task: Task<'_, T>, iteration: usize, memory: &Memory<'_, T>) -> Result<()> {
+        self.timetable.turn(cx, task.iterations.batch())?;
+        self.gather(cx, task, iteration)?;
+        self.gradient_at(cx, task.data, task.iterations.batch(), memory.params.view())
+    }
+
+    /// The second half: what becomes of it.
+    fn change(&mut self, cx: &Context, task: Task<'_, T>, step: u64, memory: &mut Memory<'_, T>) -> Result<()> {
+        let seen = if self.is_whole(task.iterations.batch()) { self.shape.n } else { task.iterations.batch() };
+        self.model.move_statistics(cx, seen, None, memory.statistics.reborrow())?;
+        self.update(cx, step == 0, memory)
     }
 
     /// Running statistics of a network with these parameters, averaged over all batches of a data set in its order.
@@ -230,26 +249,20 @@ impl<T: Real> Stepper<T> {
     }
 
     /// Fetches the inputs of an iteration's batch, and the targets with their noise.
-    fn gather(
-        &mut self,
-        cx: &Context,
-        data: Samples<'_, T>,
-        iterations: Iterations<'_, T>,
-        iteration: usize,
-        draws: &Draws,
-    ) -> Result<()> {
+    fn gather(&mut self, cx: &Context, task: Task<'_, T>, iteration: usize) -> Result<()> {
+        let Task { data, draws, iterations } = task;
         let (batch, targets, n) = (iterations.batch(), self.loss.targets(self.outputs), self.shape.n);
         let samples = &iterations.order[iteration * batch..][..batch];
         let whole = self.is_whole(batch);
-        let there = iterations.order_there.part(iteration * batch, batch)?;
         if !whole {
+            let there = self.timetable.samples(batch)?;
             let shape = GatherShape { n, width: self.shape.stride, stride: self.shape.stride };
             let to = if self.plain_x.is_empty() { &mut self.x } else { &mut self.plain_x };
             gather(cx, &shape, data.x, there, to.view_mut().part(0, batch * shape.width)?)?;
             self.target.gather(cx, data.target, targets, there)?;
         }
+        self.disturb(cx, data, batch, draws)?;
         let step = iterations.step + iteration as u64;
-        self.disturb(cx, data, there, step, draws)?;
         let (variance, start) = match self.optimiser.label_noise {
             LabelNoise::Off => return Ok(()),
             LabelNoise::Sampled => {
@@ -285,55 +298,42 @@ impl<T: Real> Stepper<T> {
     }
 
     /// Augments the images of a batch that was fetched, and replaces classes by random ones.
-    fn disturb(&mut self, cx: &Context, data: Samples<'_, T>, samples: View<'_, u32>, step: u64, draws: &Draws) -> Result<()> {
+    fn disturb(&mut self, cx: &Context, data: Samples<'_, T>, batch: usize, draws: &Draws) -> Result<()> {
+        let (samples, step) = (self.timetable.samples(batch)?, self.timetable.step()?);
         if let (false, Some(image)) = (self.plain_x.is_empty(), data.image) {
-            let len = samples.len() * self.shape.stride;
+            let len = batch * self.shape.stride;
             let (plain, mut x) = (self.plain_x.view().part(0, len)?, self.x.view_mut());
             augment(cx, self.optimiser.augment, image, plain, samples, step, &draws.augment, x.part(0, len)?)?;
         }
         if self.optimiser.class_noise != ClassNoise::None {
             let mut classes = self.target.classes_mut()?;
-            let classes = classes.part(0, samples.len())?;
+            let classes = classes.part(0, batch)?;
             self.optimiser.class_noise.apply(cx, self.outputs, samples, step, &draws.noise, classes)?;
         }
         Ok(())
     }
 
     /// Leaves the gradient of the optimiser's kind, and notes whether a derivative of the loss is not finite.
-    fn gradient_at(
-        &mut self,
-        cx: &Context,
-        data: Samples<'_, T>,
-        batch: usize,
-        iteration: u32,
-        params: View<'_, T>,
-    ) -> Result<()> {
-        self.plain_gradient(cx, data, batch, iteration, params)?;
+    fn gradient_at(&mut self, cx: &Context, data: Samples<'_, T>, batch: usize, params: View<'_, T>) -> Result<()> {
+        self.plain_gradient(cx, data, batch, params)?;
         match self.optimiser.sam {
             Sam::Off => Ok(()),
             Sam::Batch { rho } => {
-                let mut perturbed = std::mem::replace(&mut self.perturbed, Buffer::zeros(cx, 0)?);
+                let mut perturbed = std::mem::replace(&mut self.perturbed, Buffer::zeros(cx.host(), 0)?);
                 let terms = [(T::ONE, params), (T::from_f64(rho), self.gradient.view())];
                 combine(cx, terms, perturbed.view_mut(), Acc::Set)?;
-                let done = self.plain_gradient(cx, data, batch, iteration, perturbed.view());
+                let done = self.plain_gradient(cx, data, batch, perturbed.view());
                 self.perturbed = perturbed;
                 done
             }
-            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, data, batch, iteration, params, T::from_f64(rho)),
+            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, data, batch, params, T::from_f64(rho)),
         }
     }
 
     /// Leaves ∂L/∂h in `dy` and the gradient in `gradient`.
-    fn plain_gradient(
-        &mut self,
-        cx: &Context,
-        data: Samples<'_, T>,
-        batch: usize,
-        iteration: u32,
-        params: View<'_, T>,
-    ) -> Result<()> {
+    fn plain_gradient(&mut self, cx: &Context, data: Samples<'_, T>, batch: usize, params: View<'_, T>) -> Result<()> {
         let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
-        let Self { model, shape, x, target, sampled, dy, diverged, gradient, outputs, loss, optimiser, .. } = self;
+        let Self { model, shape, x, target, sampled, dy, diverged, gradient, outputs, loss, optimiser, timetable, .. } = self;
         let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view().part(0, batch * shape.stride)?) };
         let point = Point::new(n, x, params);
         let mut dy = dy.view_mut();
@@ -349,7 +349,7 @@ impl<T: Real> Stepper<T> {
         let target = if as_they_are { data.target } else { target.view().part(0, n * targets)? };
         loss.backward(cx, *outputs, predictions, target, dy.reborrow())?;
         model.backward(cx, point, dy.view(), gradient.view_mut(), Acc::Set)?;
-        Ok(divergence_note(cx, dy.view(), iteration, diverged.view_mut())?)
+        Ok(divergence_note(cx, dy.view(), timetable.iteration()?, diverged.view_mut())?)
     }
 
     /// Mean over samples of the gradient of sample i at w + ρ∇ℓ_i(w), ℓ_i the squared residual for the squared losses.
@@ -358,12 +358,12 @@ impl<T: Real> Stepper<T> {
         cx: &Context,
         data: Samples<'_, T>,
         batch: usize,
-        iteration: u32,
         params: View<'_, T>,
         rho: T,
     ) -> Result<()> {
         let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
-        let Self { model, shape, x, target, dy, diverged, perturbed, ascent, gradient, outputs, loss, optimiser, .. } = self;
+        let Self { model, shape, x, target, dy, diverged, perturbed, ascent, gradient, outputs, loss, .. } = self;
+        let (optimiser, noted) = (&self.optimiser, self.timetable.iteration()?);
         let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view()) };
         let as_they_are = whole && optimiser.label_noise == LabelNoise::Off;
         let target = if as_they_are { data.target } else { target.view() };
@@ -382,13 +382,13 @@ impl<T: Real> Stepper<T> {
             let prediction = model.forward(cx, there)?;
             loss.backward(cx, *outputs, prediction, target.part(i * targets, targets)?, (&mut derivative).into())?;
             derivative.iter_mut().for_each(|derivative| *derivative = *derivative / count);
-            divergence_note(cx, (&derivative).into(), iteration, diverged.view_mut())?;
+            divergence_note(cx, (&derivative).into(), noted, diverged.view_mut())?;
             model.backward(cx, there, (&derivative).into(), gradient.view_mut(), Acc::Add)?;
         }
         Ok(())
     }
 
-    fn update(&mut self, cx: &Context, rate: T, step: u64, memory: &mut Memory<'_, T>) -> Result<()> {
+    fn update(&mut self, cx: &Context, first: bool, memory: &mut Memory<'_, T>) -> Result<()> {
         let d = self.shape.d;
         if let Some(clip) = self.optimiser.clip {
             clip_by_norm(cx, T::from_f64(clip), self.gradient.view_mut())?;
@@ -406,10 +406,10 @@ impl<T: Real> Stepper<T> {
         let pull = self.balancing(memory.params.view())?;
         let (gradient, params) = (self.gradient.view(), memory.params.reborrow());
         if let Some(rule) = self.optimiser.sgd_rule() {
-            sgd_update(cx, &rule, rate.to_f64(), step == 0, gradient, memory.rule.reborrow(), params)?;
+            sgd_update(cx, &rule, self.timetable.rate(), first, gradient, memory.rule.reborrow(), params)?;
         } else if let Some(rule) = self.optimiser.adam_rule() {
             let (m, v) = memory.rule.split_at(self.params)?;
-            adam_update(cx, &rule, rate.to_f64(), step + 1, gradient, Moments { m, v }, params)?;
+            adam_update(cx, &rule, self.timetable.rate(), gradient, Moments { m, v }, params)?;
         }
         if !pull.is_empty() {
             memory.params.on_host(OP, "params")?.iter_mut().zip(&pull).for_each(|(w, &pull)| *w -= pull);

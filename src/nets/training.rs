@@ -11,7 +11,7 @@ use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
 use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, ViewMut};
 
 use super::method::{Fused, Method};
-use super::resident::{Resident, There};
+use super::resident::Resident;
 use super::stepper::{Iterations, Samples, Stepper};
 use super::{Architecture, Net};
 use crate::data::Dataset;
@@ -48,6 +48,8 @@ pub struct Training<T: Real> {
     replicas: Replicas,
     optimiser: Optimiser,
     steps: u64,
+    /// Whether a device's composed steps are recorded.
+    recording: bool,
     /// Working memory of composed steps, kept from one call to the next.
     stepper: Mutex<Option<Stepper<T>>>,
 }
@@ -185,8 +187,9 @@ impl<T: Real> Training<T> {
             composed_on(cx.device(), net, &optimiser)?;
         }
         let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &y)?));
-        let stepper = Mutex::default();
-        Ok(Training { method, net: layered, shape, n, params, x, target, image, loss, replicas, optimiser, steps, stepper })
+        let (recording, stepper) = (true, Mutex::default());
+        let net = layered;
+        Ok(Training { method, net, shape, n, params, x, target, image, loss, replicas, optimiser, steps, recording, stepper })
     }
 
     /// Parameters of one replica.
@@ -258,6 +261,17 @@ impl<T: Real> Training<T> {
         })
     }
 
+    /// The same with every operator of a device's steps launched by itself: the oracle of recorded steps.
+    pub fn unrecorded(self) -> Training<T> {
+        Training { recording: false, stepper: Mutex::default(), ..self }
+    }
+
+    /// How many steps a device has recorded so far: one for each size of a batch, and for each replica whose seed is part of a step;
+    /// none where the host has a part in every step, as in label noise and in the norms of weights.
+    pub fn recordings(&self) -> usize {
+        self.kept_stepper().as_ref().map_or(0, Stepper::recordings)
+    }
+
     /// Trains every replica that has not diverged until `state.step` is `until`. `draws`: one per replica.
     ///
     /// # Errors
@@ -302,13 +316,12 @@ impl<T: Real> Training<T> {
                 }
                 Method::Composed => {
                     let stepper = self.stepper_in(cx, &mut stepper)?;
-                    let there = There::new(cx, &order)?;
                     let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
                     let rates = match lr {
                         StepSizes::Shared(lr) => Cow::Owned(lr.repeat(replicas)),
                         StepSizes::Each(lr) => Cow::Borrowed(lr),
                     };
-                    let iterations = Iterations { step: state.step, order: &order, order_there: there.view(), rates: &rates };
+                    let iterations = Iterations { step: state.step, order: &order, rates: &rates };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
             }
@@ -343,7 +356,7 @@ impl<T: Real> Training<T> {
             Some(stepper) => stepper,
             None => {
                 let most = self.optimiser.batch_size(self.n);
-                Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser)?
+                Stepper::new(cx, &self.shape, self.net.as_ref(), most, self.loss, &self.optimiser, self.recording)?
             }
         };
         Ok(kept.insert(new))

@@ -5,7 +5,8 @@
 //! - `m ← β₁ m + (1 - β₁) d`, `v ← β₂ v + (1 - β₂) d²`
 //! - `w ← w - lr/(1 - β₁ᵗ) · m / (√v/√(1 - β₂ᵗ) + ε)`
 //!
-//! Weight decay is part of the gradient, not decoupled.
+//! Weight decay is part of the gradient, not decoupled. What changes from step to step, [`AdamRule::corrected`], is read where the
+//! work runs.
 //! Sources: Kingma, Ba 2015; `torch.optim.Adam`, PyTorch 2.
 
 #[cfg(feature = "cuda")]
@@ -55,15 +56,25 @@ impl AdamRule {
         Ok(())
     }
 
-    /// The rule's numbers at a step in the number type, rounded once.
-    fn factors<T: Real>(&self, lr: f64, step: u64) -> Factors<T> {
+    /// `[lr/(1 - β₁ᵗ), √(1 - β₂ᵗ)]` at step t, which counts from 1, rounded once.
+    ///
+    /// # Errors
+    /// If the step is 0.
+    pub fn corrected<T: Real>(&self, lr: f64, step: u64) -> Result<[T; 2]> {
+        if step == 0 {
+            let expected = "at least 1: steps count from 1".to_owned();
+            return Err(Error::Shape { op: "adam_update", what: "step", got: 0, expected });
+        }
         let correction = |beta: f64| 1.0 - libm::pow(beta, step as f64);
+        Ok([lr / correction(self.beta1), correction(self.beta2).sqrt()].map(T::from_f64))
+    }
+
+    /// The rule's numbers in the number type, rounded once.
+    fn factors<T: Real>(&self) -> Factors<T> {
         Factors {
-            rate: T::from_f64(lr / correction(self.beta1)),
             fresh1: T::from_f64(1.0 - self.beta1),
             beta2: T::from_f64(self.beta2),
             fresh2: T::from_f64(1.0 - self.beta2),
-            root: T::from_f64(correction(self.beta2).sqrt()),
             epsilon: T::from_f64(self.epsilon),
             weight_decay: T::from_f64(self.weight_decay),
         }
@@ -72,15 +83,11 @@ impl AdamRule {
 
 #[derive(Clone, Copy)]
 struct Factors<T> {
-    /// lr/(1 - β₁ᵗ)
-    rate: T,
     /// 1 - β₁
     fresh1: T,
     beta2: T,
     /// 1 - β₂
     fresh2: T,
-    /// √(1 - β₂ᵗ)
-    root: T,
     epsilon: T,
     weight_decay: T,
 }
@@ -94,38 +101,36 @@ pub struct Moments<'a, T: Real> {
     pub v: ViewMut<'a, T>,
 }
 
-/// Update number `step` (from 1) of `params` and `moments` from `gradient`, in place.
+/// Update of `params` and `moments` from `gradient`, in place, with the two numbers of [`AdamRule::corrected`].
 ///
 /// # Errors
-/// If there are no parameters, a length differs, the step is 0, the rule is none of [`AdamRule`]'s, or a view is not on the
+/// If there are no parameters, a length differs, the rule is none of [`AdamRule`]'s, or a view is not on the
 /// context's device. Nothing has been updated then.
 pub fn adam_update<T: Real>(
     cx: &Context,
     rule: &AdamRule,
-    lr: f64,
-    step: u64,
+    corrected: View<T>,
     gradient: View<T>,
     moments: Moments<'_, T>,
     params: ViewMut<T>,
 ) -> Result<()> {
     const OP: &str = "adam_update";
     rule.check(OP)?;
-    if step == 0 {
-        return Err(Error::Shape { op: OP, what: "step", got: 0, expected: "at least 1: steps count from 1".to_owned() });
-    }
     positive(OP, &[("the number of parameters", params.len())])?;
+    exact(OP, "corrected", corrected.len(), 2, "two")?;
     for (argument, got) in [("gradient", gradient.len()), ("m", moments.m.len()), ("v", moments.v.len())] {
         exact(OP, argument, got, params.len(), "as many as params")?;
     }
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
-        return cuda::adam_update(device, OP, rule.factors(lr, step), gradient, moments, params);
+        return cuda::adam_update(device, OP, rule.factors(), corrected, gradient, moments, params);
     }
+    let corrected = host(OP, "corrected", corrected)?;
     let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
     let (m, v) = (host_mut(OP, "m", moments.m)?, host_mut(OP, "v", moments.v)?);
     match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => scalar::adam_update(rule.factors(lr, step), gradient, m, v, params),
-        isa => simd::adam_update(isa, rule.factors(lr, step), gradient, m, v, params),
+        Isa::Scalar => scalar::adam_update(rule.factors(), corrected, gradient, m, v, params),
+        isa => simd::adam_update(isa, rule.factors(), corrected, gradient, m, v, params),
     }
     Ok(())
 }

@@ -2,18 +2,26 @@ use super::Factors;
 use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
 use crate::{Isa, Real};
 
-pub(super) fn adam_update<T: Real>(isa: Isa, factors: Factors<T>, gradient: &[T], m: &mut [T], v: &mut [T], params: &mut [T]) {
-    struct Update<'a, T>(Factors<T>, &'a [T], &'a mut [T], &'a mut [T], &'a mut [T]);
+pub(super) fn adam_update<T: Real>(
+    isa: Isa,
+    factors: Factors<T>,
+    corrected: &[T],
+    gradient: &[T],
+    m: &mut [T],
+    v: &mut [T],
+    params: &mut [T],
+) {
+    struct Update<'a, T>(Factors<T>, &'a [T], &'a [T], &'a mut [T], &'a mut [T], &'a mut [T]);
     impl<T: Real> Kernel<T> for Update<'_, T> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) {
-            let Update(factors, gradient, m, v, params) = self;
+            let Update(factors, corrected, gradient, m, v, params) = self;
             // SAFETY: the caller enables V; the operator checked that all slices have one length.
             unsafe {
-                let (rate, decay) = (V::splat(factors.rate), V::splat(factors.weight_decay));
+                let (rate, decay) = (V::splat(corrected[0]), V::splat(factors.weight_decay));
                 let (fresh1, beta2, fresh2) = (V::splat(factors.fresh1), V::splat(factors.beta2), V::splat(factors.fresh2));
-                let (root, epsilon) = (V::splat(factors.root), V::splat(factors.epsilon));
+                let (root, epsilon) = (V::splat(corrected[1]), V::splat(factors.epsilon));
                 for_lanes!(V, params.len(), |at, lanes| {
                     let w = load::<V>(params, at, lanes);
                     let d = w.mul_add(decay, load::<V>(gradient, at, lanes));
@@ -28,5 +36,5 @@ pub(super) fn adam_update<T: Real>(isa: Isa, factors: Factors<T>, gradient: &[T]
             }
         }
     }
-    run(isa, Update(factors, gradient, m, v, params));
+    run(isa, Update(factors, corrected, gradient, m, v, params));
 }

@@ -14,7 +14,9 @@ fn train<T: Real>(cx: &Context, rule: &AdamRule, lr: f64, start: &[T], gradients
     for (step, gradient) in (1..).zip(gradients) {
         let [mut m, mut v] = [&mut m, &mut v].map(|values| on_mut(cx, values));
         let moments = Moments { m: m.view_mut(), v: v.view_mut() };
-        adam_update(cx, rule, lr, step, on(cx, gradient).view(), moments, on_mut(cx, &mut w).view_mut()).unwrap();
+        let corrected = rule.corrected::<T>(lr, step).unwrap();
+        adam_update(cx, rule, on(cx, &corrected).view(), on(cx, gradient).view(), moments, on_mut(cx, &mut w).view_mut())
+            .unwrap();
         path.push(w.clone());
     }
     Trained { path, m, v }
@@ -95,7 +97,9 @@ fn late_steps_have_no_correction() {
         let [mut m, mut v] = [&mut m, &mut v].map(|values| on_mut(&cx, values));
         let moments = Moments { m: m.view_mut(), v: v.view_mut() };
         let rule = AdamRule { epsilon: 0.0, ..AdamRule::default() };
-        adam_update(&cx, &rule, 0.1, u64::MAX, on(&cx, &[4.0]).view(), moments, on_mut(&cx, &mut w).view_mut()).unwrap();
+        let corrected = rule.corrected::<f64>(0.1, u64::MAX).unwrap();
+        adam_update(&cx, &rule, on(&cx, &corrected).view(), on(&cx, &[4.0]).view(), moments, on_mut(&cx, &mut w).view_mut())
+            .unwrap();
         // m = 0.4 and v = 0.016.
         assert_close("late", &w, &[1.0 - 0.1 * 0.4 / 0.016f64.sqrt()], 1e-14);
     }
@@ -104,21 +108,22 @@ fn late_steps_have_no_correction() {
 #[test]
 fn wrong_arguments_are_refused_and_change_nothing() {
     let cx = Context::cpu().unwrap();
-    let attempt = |rule: AdamRule, step: u64, [gradient, m, v, params]: [usize; 4]| {
+    let attempt = |rule: AdamRule, corrected: usize, [gradient, m, v, params]: [usize; 4]| {
         let [gradient, mut m, mut v, mut params] = [gradient, m, v, params].map(|len| vec![1.0f32; len]);
         let moments = Moments { m: (&mut m).into(), v: (&mut v).into() };
-        let result = adam_update(&cx, &rule, 0.1, step, (&gradient).into(), moments, (&mut params).into());
+        let result = adam_update(&cx, &rule, (&vec![0.1; corrected]).into(), (&gradient).into(), moments, (&mut params).into());
         assert!(m.iter().chain(&v).chain(&params).all(|&value| value == 1.0));
         result.unwrap_err().to_string()
     };
     let rule = AdamRule::default();
-    assert!(attempt(rule, 0, [3; 4]).contains("step is 0, expected at least 1"));
-    assert!(attempt(rule, 1, [0; 4]).contains("the number of parameters is 0"));
-    assert!(attempt(rule, 1, [2, 3, 3, 3]).contains("`gradient` has 2 elements, expected 3"));
-    assert!(attempt(rule, 1, [3, 4, 3, 3]).contains("`m` has 4 elements, expected 3"));
-    assert!(attempt(rule, 1, [3, 3, 2, 3]).contains("`v` has 2 elements, expected 3"));
-    assert!(attempt(AdamRule { beta1: 1.0, ..rule }, 1, [3; 4]).contains("beta1 is 1, expected at least 0 and below 1"));
-    assert!(attempt(AdamRule { beta2: -0.5, ..rule }, 1, [3; 4]).contains("beta2 is -0.5"));
-    assert!(attempt(AdamRule { epsilon: f64::NAN, ..rule }, 1, [3; 4]).contains("epsilon is NaN, expected at least 0"));
-    assert!(attempt(AdamRule { weight_decay: -1.0, ..rule }, 1, [3; 4]).contains("weight_decay is -1"));
+    assert!(rule.corrected::<f32>(0.1, 0).unwrap_err().to_string().contains("step is 0, expected at least 1"));
+    assert!(attempt(rule, 1, [3; 4]).contains("`corrected` has 1 elements, expected 2 (two)"));
+    assert!(attempt(rule, 2, [0; 4]).contains("the number of parameters is 0"));
+    assert!(attempt(rule, 2, [2, 3, 3, 3]).contains("`gradient` has 2 elements, expected 3"));
+    assert!(attempt(rule, 2, [3, 4, 3, 3]).contains("`m` has 4 elements, expected 3"));
+    assert!(attempt(rule, 2, [3, 3, 2, 3]).contains("`v` has 2 elements, expected 3"));
+    assert!(attempt(AdamRule { beta1: 1.0, ..rule }, 2, [3; 4]).contains("beta1 is 1, expected at least 0 and below 1"));
+    assert!(attempt(AdamRule { beta2: -0.5, ..rule }, 2, [3; 4]).contains("beta2 is -0.5"));
+    assert!(attempt(AdamRule { epsilon: f64::NAN, ..rule }, 2, [3; 4]).contains("epsilon is NaN, expected at least 0"));
+    assert!(attempt(AdamRule { weight_decay: -1.0, ..rule }, 2, [3; 4]).contains("weight_decay is -1"));
 }

@@ -27,12 +27,12 @@ pub struct Redraw {
 }
 
 /// `labels[k]`, that of sample `items[k]`, becomes a uniform class if a uniform number is below the probability. Both draws are
-/// at position step·2^32 + item of their words. Labels are the same on every device.
+/// at position step·2^32 + item of their words; `step` is one number, read where the work runs, or 0. Labels are the same on every device.
 ///
 /// # Errors
 /// If there are no classes or too many to draw from, there is not one label for each item, the probability is not in [0, 1], or a
 /// view is not on the context's device.
-pub fn class_noise(cx: &Context, redraw: &Redraw, step: u64, items: View<u32>, labels: ViewMut<u32>) -> Result<()> {
+pub fn class_noise(cx: &Context, redraw: &Redraw, step: Option<View<u32>>, items: View<u32>, labels: ViewMut<u32>) -> Result<()> {
     const OP: &str = "class_noise";
     let Redraw { probability, classes, decides, gives } = redraw;
     positive(OP, &[("the number of classes", *classes)])?;
@@ -44,12 +44,14 @@ pub fn class_noise(cx: &Context, redraw: &Redraw, step: u64, items: View<u32>, l
         let what = "the probability".to_owned();
         return Err(Error::Value { op: OP, what, got: *probability, expected: "a number from 0 to 1" });
     }
+    exact(OP, "step", step.map_or(1, |step| step.len()), 1, "one")?;
     exact(OP, "labels", labels.len(), items.len(), "items")?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::class_noise(device, OP, redraw, classes, step, items, labels);
     }
     cx.require_cpu(OP)?;
+    let step = step.map_or(Ok(0), |step| host(OP, "step", step).map(|step| step[0]))?;
     for (label, &item) in host_mut(OP, "labels", labels)?.iter_mut().zip(host(OP, "items", items)?) {
         let position = item_position(step, item);
         if decides.uniform(position) < *probability {

@@ -49,7 +49,7 @@ impl CropFlipShape {
     }
 
     /// The crop of an item.
-    fn crop(&self, words: &Words, step: u64, item: u32) -> Crop {
+    fn crop(&self, words: &Words, step: u32, item: u32) -> Crop {
         let offsets = 2 * self.padding as u32 + 1;
         let draw = words.below(item_position(step, item), 2 * offsets * offsets);
         Crop { corner: [draw / 2 / offsets, draw / 2 % offsets].map(|offset| offset as usize), flip: draw % 2 == 1 }
@@ -59,7 +59,7 @@ impl CropFlipShape {
 /// `out[k]`, a window of image `x[k]` by the draw of `items[k]`. What is done to an image depends on the words, the step and the
 /// item, not on the batch or on the image's place in it.
 ///
-/// `x`, `out`: items x height x width x channels. Bits are the same on every device.
+/// `step`: one number, read where the work runs; steps count modulo 2^32. `x`, `out`: items x height x width x channels. Bits are the same on every device.
 ///
 /// # Errors
 /// If a size is zero, the padding is too large, a length disagrees with the shape, or a view is not on the context's device.
@@ -67,7 +67,7 @@ pub fn crop_flip<T: Real>(
     cx: &Context,
     shape: &CropFlipShape,
     words: &Words,
-    step: u64,
+    step: View<u32>,
     items: View<u32>,
     x: View<T>,
     out: ViewMut<T>,
@@ -78,6 +78,7 @@ pub fn crop_flip<T: Real>(
         return Err(Error::Shape { op: OP, what: "padding", got: shape.padding, expected: format!("at most {MOST_PADDING}") });
     }
     let numbers = items.len().saturating_mul(shape.image());
+    exact(OP, "step", step.len(), 1, "one")?;
     exact(OP, "x", x.len(), numbers, "items * height * width * channels")?;
     exact(OP, "out", out.len(), numbers, "items * height * width * channels")?;
     #[cfg(feature = "cuda")]
@@ -85,6 +86,7 @@ pub fn crop_flip<T: Real>(
         return cuda::crop_flip(device, OP, shape, words, step, items, x, out);
     }
     cx.require_cpu(OP)?;
+    let step = host(OP, "step", step)?[0];
     let (items, x, out) = (host(OP, "items", items)?, host(OP, "x", x)?, host_mut(OP, "out", out)?);
     scalar::crop_flip(shape, words, step, items, x, out);
     Ok(())

@@ -2,7 +2,7 @@ use super::{Crop, CropFlipShape};
 use crate::Real;
 use crate::philox::Words;
 
-pub(super) fn crop_flip<T: Real>(shape: &CropFlipShape, words: &Words, step: u64, items: &[u32], x: &[T], out: &mut [T]) {
+pub(super) fn crop_flip<T: Real>(shape: &CropFlipShape, words: &Words, step: u32, items: &[u32], x: &[T], out: &mut [T]) {
     let &CropFlipShape { height, width, channels, padding } = shape;
     let (row, image) = (width * channels, shape.image());
     for ((image, out), &item) in x.chunks_exact(image).zip(out.chunks_exact_mut(image)).zip(items) {

@@ -20,18 +20,19 @@ pub const NOT_DIVERGED: u32 = u32::MAX;
 
 /// Notes the iteration in `first` if some number of x is NaN or infinite and no iteration was noted before.
 ///
-/// `first`: one element, [`NOT_DIVERGED`] at the start.
+/// `iteration`: one number, read where the work runs; `first`: one element, [`NOT_DIVERGED`] at the start.
 ///
 /// # Errors
-/// If `first` is not one element, or a view is not on the context's device.
-pub fn divergence_note<T: Real>(cx: &Context, x: View<T>, iteration: u32, first: ViewMut<u32>) -> Result<()> {
+/// If `iteration` or `first` is not one element, or a view is not on the context's device.
+pub fn divergence_note<T: Real>(cx: &Context, x: View<T>, iteration: View<u32>, first: ViewMut<u32>) -> Result<()> {
     const OP: &str = "divergence_note";
+    exact(OP, "iteration", iteration.len(), 1, "one")?;
     exact(OP, "first", first.len(), 1, "one")?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         return cuda::divergence_note(device, OP, x, iteration, first);
     }
     cx.require_cpu(OP)?;
-    scalar::divergence_note(host(OP, "x", x)?, iteration, host_mut(OP, "first", first)?);
+    scalar::divergence_note(host(OP, "x", x)?, host(OP, "iteration", iteration)?[0], host_mut(OP, "first", first)?);
     Ok(())
 }

@@ -3,7 +3,7 @@ use crate::testing::{contexts, on, on_mut, variant};
 
 fn noted<T: Real>(cx: &Context, x: &[T], iteration: u32, first: u32) -> u32 {
     let mut first = [first];
-    divergence_note(cx, on(cx, x).view(), iteration, on_mut(cx, &mut first).view_mut()).unwrap();
+    divergence_note(cx, on(cx, x).view(), on(cx, &[iteration]).view(), on_mut(cx, &mut first).view_mut()).unwrap();
     first[0]
 }
 
@@ -32,6 +32,12 @@ fn one_number_is_enough_wherever_it_is() {
 
 #[test]
 fn a_wrong_length_is_refused() {
-    let error = divergence_note::<f32>(&Context::cpu().unwrap(), (&[]).into(), 0, (&mut [0, 0]).into()).unwrap_err().to_string();
-    assert!(error.contains("`first` has 2 elements, expected 1 (one)"), "{error}");
+    let cx = Context::cpu().unwrap();
+    for (iteration, first, says) in [
+        (&[0][..], &mut [0, 0][..], "`first` has 2 elements, expected 1 (one)"),
+        (&[], &mut [0], "`iteration` has 0 elements, expected 1 (one)"),
+    ] {
+        let error = divergence_note::<f32>(&cx, (&[]).into(), iteration.into(), first.into()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }

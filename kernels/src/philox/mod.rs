@@ -59,10 +59,11 @@ pub fn uniforms([a, b, c, d]: [u32; 4]) -> [f64; 2] {
     })
 }
 
-/// The position of an item's draw in a step, for all draws of a step that belong to items: step·2^32 + item, modulo 2^64.
+/// The position of an item's draw in a step, which counts modulo 2^32, for all draws of a step that belong to items:
+/// step·2^32 + item.
 #[must_use]
-pub fn item_position(step: u64, item: u32) -> u64 {
-    step << 32 | u64::from(item)
+pub fn item_position(step: u32, item: u32) -> u64 {
+    u64::from(step) << 32 | u64::from(item)
 }
 
 /// Integers in `0..n`: `out[i] = floor(word(start + i) n / 2^32)`, 0 if n is 0. Bits are the same for every instruction set.

@@ -90,7 +90,7 @@ mistakes! {
         Value "divergence.cu": "i = threadIdx.x; i < n" => "i = threadIdx.x; i + 1 < n";
         Value "divergence.cu": " && first[0] == ~0u" => "";
         Value "divergence.cu": "is_finite(x[i])" => "is_finite(x[0])";
-        Value "divergence.cu": "first[0] = iteration" => "first[0] = iteration + 1";
+        Value "divergence.cu": "= iteration[0]" => "= iteration[0] + 1";
     }
     softmax_xent::tests::a_label_that_is_no_class_is_refused_or_nan {
         Bounds "softmax_xent.cu": "label < classes ? double(row[label]) : not_a_number()" => "double(row[label])";
@@ -129,7 +129,7 @@ mistakes! {
         Value "class_noise.cu": "items[i]" => "items[0]";
         Value "class_noise.cu": "word_of(gives, position)" => "word_of(decides, position)";
         Value "uniform.cuh in class_noise.cu": "position % 2 ? block.at[3] : block.at[1]" => "block.at[1]";
-        Value "uniform.cuh in class_noise.cu": "step << 32 | item" => "step + item";
+        Value "uniform.cuh in class_noise.cu": "u64(step) << 32 | item" => "u64(step) + item";
     }
     class_noise::tests::a_number_at_the_probability_leaves_the_label {
         Value "class_noise.cu": "< probability" => "<= probability";

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum and weight decay, one update at a time.
 //!
-//! With d = g + weight_decay·w, buffer b and step size lr:
+//! With d = g + weight_decay·w, buffer b and step size lr, which is read where the work runs:
 //!
 //! - without momentum: `w ← w - lr·d`
 //! - with momentum: `b ← d` at the first step, `b ← momentum·b + (1 - dampening)·d` later; then `w ← w - lr·b`, or
@@ -59,9 +59,8 @@ impl SgdRule {
     }
 
     /// The rule's numbers in the number type, rounded once.
-    fn factors<T: Real>(&self, lr: f64) -> Factors<T> {
+    fn factors<T: Real>(&self) -> Factors<T> {
         Factors {
-            lr: T::from_f64(lr),
             momentum: T::from_f64(self.momentum),
             undamped: T::from_f64(1.0 - self.dampening),
             weight_decay: T::from_f64(self.weight_decay),
@@ -72,7 +71,6 @@ impl SgdRule {
 
 #[derive(Clone, Copy)]
 struct Factors<T> {
-    lr: T,
     momentum: T,
     undamped: T,
     weight_decay: T,
@@ -92,7 +90,7 @@ enum Momentum {
 
 /// One update of `params` from `gradient`, in place.
 ///
-/// `momentum_buffer` has [`SgdRule::buffer`] elements. It is updated, and not read at the `first` step.
+/// `lr` is one number; `momentum_buffer` has [`SgdRule::buffer`] elements. It is updated, and not read at the `first` step.
 ///
 /// # Errors
 /// If there are no parameters, a length differs, the rule is none of [`SgdRule`]'s, or a view is not on the context's device.
@@ -100,7 +98,7 @@ enum Momentum {
 pub fn sgd_update<T: Real>(
     cx: &Context,
     rule: &SgdRule,
-    lr: f64,
+    lr: View<T>,
     first: bool,
     gradient: View<T>,
     momentum_buffer: ViewMut<T>,
@@ -109,6 +107,7 @@ pub fn sgd_update<T: Real>(
     const OP: &str = "sgd_update";
     rule.check(OP)?;
     positive(OP, &[("the number of parameters", params.len())])?;
+    exact(OP, "lr", lr.len(), 1, "one")?;
     exact(OP, "gradient", gradient.len(), params.len(), "as many as params")?;
     exact(OP, "momentum_buffer", momentum_buffer.len(), rule.buffer(params.len()), "as many as params, none without momentum")?;
     let momentum = match (rule.momentum == 0.0, first) {
@@ -118,13 +117,14 @@ pub fn sgd_update<T: Real>(
     };
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
-        return cuda::sgd_update(device, OP, momentum, rule.factors(lr), gradient, momentum_buffer, params);
+        return cuda::sgd_update(device, OP, momentum, rule.factors(), lr, gradient, momentum_buffer, params);
     }
-    let (gradient, params) = (host(OP, "gradient", gradient)?, host_mut(OP, "params", params)?);
+    let (lr, gradient) = (host(OP, "lr", lr)?[0], host(OP, "gradient", gradient)?);
+    let params = host_mut(OP, "params", params)?;
     let buffer = host_mut(OP, "momentum_buffer", momentum_buffer)?;
     match VARIANTS.runs_under(cx.isa()) {
-        Isa::Scalar => scalar::sgd_update(momentum, rule.factors(lr), gradient, buffer, params),
-        isa => simd::sgd_update(isa, momentum, rule.factors(lr), gradient, buffer, params),
+        Isa::Scalar => scalar::sgd_update(momentum, rule.factors(), lr, gradient, buffer, params),
+        isa => simd::sgd_update(isa, momentum, rule.factors(), lr, gradient, buffer, params),
     }
     Ok(())
 }

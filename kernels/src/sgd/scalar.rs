@@ -1,7 +1,14 @@
 use super::{Factors, Momentum};
 use crate::Real;
 
-pub(super) fn sgd_update<T: Real>(momentum: Momentum, factors: Factors<T>, gradient: &[T], buffer: &mut [T], params: &mut [T]) {
+pub(super) fn sgd_update<T: Real>(
+    momentum: Momentum,
+    factors: Factors<T>,
+    lr: T,
+    gradient: &[T],
+    buffer: &mut [T],
+    params: &mut [T],
+) {
     for (i, (w, &g)) in params.iter_mut().zip(gradient).enumerate() {
         let d = g + factors.weight_decay * *w;
         let mut step = d;
@@ -12,6 +19,6 @@ pub(super) fn sgd_update<T: Real>(momentum: Momentum, factors: Factors<T>, gradi
             };
             step = if factors.nesterov { d + factors.momentum * buffer[i] } else { buffer[i] };
         }
-        *w -= factors.lr * step;
+        *w -= lr * step;
     }
 }

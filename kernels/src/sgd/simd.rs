@@ -6,20 +6,21 @@ pub(super) fn sgd_update<T: Real>(
     isa: Isa,
     momentum: Momentum,
     factors: Factors<T>,
+    lr: T,
     gradient: &[T],
     buffer: &mut [T],
     params: &mut [T],
 ) {
-    struct Update<'a, T>(Momentum, Factors<T>, &'a [T], &'a mut [T], &'a mut [T]);
+    struct Update<'a, T>(Momentum, Factors<T>, T, &'a [T], &'a mut [T], &'a mut [T]);
     impl<T: Real> Kernel<T> for Update<'_, T> {
         type Output = ();
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) {
-            let Update(momentum, factors, gradient, buffer, params) = self;
+            let Update(momentum, factors, lr, gradient, buffer, params) = self;
             // SAFETY: the caller enables V; the operator checked that all slices have one length, of which the buffer's is
             // used only with momentum.
             unsafe {
-                let (lr, share) = (V::splat(factors.lr), V::splat(factors.momentum));
+                let (lr, share) = (V::splat(lr), V::splat(factors.momentum));
                 let (undamped, decay) = (V::splat(factors.undamped), V::splat(factors.weight_decay));
                 for_lanes!(V, params.len(), |at, lanes| {
                     let w = load::<V>(params, at, lanes);
@@ -38,5 +39,5 @@ pub(super) fn sgd_update<T: Real>(
             }
         }
     }
-    run(isa, Update(momentum, factors, gradient, buffer, params));
+    run(isa, Update(momentum, factors, lr, gradient, buffer, params));
 }

@@ -43,7 +43,8 @@ fn from_pytorch() -> [Steps; 5] {
 fn step<T: Real>(cx: &Context, rule: &SgdRule, first: bool, gradient: &[T], buffer: &mut [T], w: &mut [T]) {
     let gradient = on(cx, gradient);
     let (mut buffer, mut w) = (on_mut(cx, buffer), on_mut(cx, w));
-    sgd_update(cx, rule, 0.1, first, gradient.view(), buffer.view_mut(), w.view_mut()).unwrap();
+    let lr = [T::from_f64(0.1)];
+    sgd_update(cx, rule, on(cx, &lr).view(), first, gradient.view(), buffer.view_mut(), w.view_mut()).unwrap();
 }
 
 #[test]
@@ -94,13 +95,16 @@ fn every_variant_matches_the_oracle() {
 #[test]
 fn wrong_arguments_are_refused_and_change_nothing() {
     let cx = Context::cpu().unwrap();
-    let attempt = |rule: SgdRule, [gradient, buffer, params]: [usize; 3]| {
+    let with = |lr: usize, rule: SgdRule, [gradient, buffer, params]: [usize; 3]| {
         let (gradient, mut buffer, mut params) = (vec![1.0f32; gradient], vec![2.0; buffer], vec![3.0; params]);
-        let result = sgd_update(&cx, &rule, 0.1, true, (&gradient).into(), (&mut buffer).into(), (&mut params).into());
+        let result =
+            sgd_update(&cx, &rule, (&vec![0.1; lr]).into(), true, (&gradient).into(), (&mut buffer).into(), (&mut params).into());
         assert!(buffer.iter().all(|&b| b == 2.0) && params.iter().all(|&w| w == 3.0));
         result.unwrap_err().to_string()
     };
+    let attempt = |rule, lens| with(1, rule, lens);
     let plain = SgdRule::default();
+    assert!(with(0, plain, [3, 0, 3]).contains("`lr` has 0 elements, expected 1 (one)"));
     let heavy = SgdRule { momentum: 0.9, ..plain };
     assert!(attempt(plain, [0, 0, 0]).contains("the number of parameters is 0"));
     assert!(attempt(plain, [2, 0, 3]).contains("`gradient` has 2 elements, expected 3"));

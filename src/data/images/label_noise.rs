@@ -44,7 +44,8 @@ impl ClassNoise {
     /// Replaces labels of a batch, in place; `labels[k]` is that of sample `items[k]` of the data set.
     ///
     /// The draws of a sample, a uniform number and a class, are at position step·2^32 + item of the stream, which should be
-    /// [`Stream::Noise`](crate::rng::Stream::Noise) of the replica's seed; static noise has those of step 0 in every step.
+    /// [`Stream::Noise`](crate::rng::Stream::Noise) of the replica's seed; `step` is one number modulo 2^32. Static noise has those
+    /// of step 0 in every step.
     ///
     /// # Errors
     /// If there are not as many labels as items, there are no classes, as [`ClassNoise::check`], or a view is not on the context's
@@ -54,15 +55,15 @@ impl ClassNoise {
         cx: &Context,
         classes: usize,
         items: View<'_, u32>,
-        step: u64,
+        step: View<'_, u32>,
         stream: &Counter,
         labels: ViewMut<'_, u32>,
     ) -> Result<()> {
         self.check()?;
         let (probability, step) = match self {
             ClassNoise::None => return Ok(()),
-            ClassNoise::Static { probability } => (probability, 0),
-            ClassNoise::Dynamic { probability } => (probability, step),
+            ClassNoise::Static { probability } => (probability, None),
+            ClassNoise::Dynamic { probability } => (probability, Some(step)),
         };
         let redraw = Redraw { probability, classes, decides: stream.uniforms(), gives: stream.integers() };
         Ok(class_noise(cx, &redraw, step, items, labels)?)
@@ -76,10 +77,10 @@ mod tests {
 
     const CLASSES: usize = 10;
 
-    fn noisy(noise: ClassNoise, items: &[u32], step: u64, label: u32) -> Vec<u32> {
+    fn noisy(noise: ClassNoise, items: &[u32], step: u32, label: u32) -> Vec<u32> {
         let mut labels = vec![label; items.len()];
         let (cx, stream) = (Context::cpu().unwrap(), Counter::new(5, Stream::Noise));
-        noise.apply(&cx, CLASSES, items.into(), step, &stream, (&mut labels).into()).unwrap();
+        noise.apply(&cx, CLASSES, items.into(), (&[step]).into(), &stream, (&mut labels).into()).unwrap();
         labels
     }
 
@@ -104,7 +105,7 @@ mod tests {
         let fixed = ClassNoise::Static { probability: 0.5 };
         let fresh = ClassNoise::Dynamic { probability: 0.5 };
         assert_eq!(noisy(fixed, &items, 1, 0), noisy(fixed, &items, 2, 0));
-        let changed = |step: u64| -> Vec<bool> { noisy(fresh, &items, step, 0).into_iter().map(|label| label != 0).collect() };
+        let changed = |step: u32| -> Vec<bool> { noisy(fresh, &items, step, 0).into_iter().map(|label| label != 0).collect() };
         // Whether a label changes is independent between steps: 0.45² of them twice, ± 0.013.
         let twice = changed(1).into_iter().zip(changed(2)).filter(|&(a, b)| a && b).count();
         assert!((0.2025 - 4.5 * 0.013..0.2025 + 4.5 * 0.013).contains(&(twice as f64 / 1000.0)), "{twice}");

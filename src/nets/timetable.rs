@@ -1,0 +1,94 @@
+//! What changes from one iteration to the next, in memory where kernels read it: a recorded iteration has no arguments.
+
+use std::ops::Range;
+
+use handgrad_kernels::gather::{GatherShape, gather};
+use handgrad_kernels::{Buffer, Context, Real, View};
+
+use super::stepper::Iterations;
+use crate::error::Result;
+use crate::optim::Optimiser;
+
+/// Most iterations of a timetable.
+pub(super) const STRETCH: usize = 64;
+
+/// Numbers of a row before its samples: the place of the next row, the number of the iteration, and its step modulo 2^32.
+const HEAD: usize = 3;
+
+/// A stretch of iterations on the context's device, where it counts itself.
+#[derive(Debug)]
+pub(super) struct Timetable<T: Real> {
+    /// Numbers from one row to the next.
+    stride: usize,
+    /// Numbers of a step size.
+    width: usize,
+    rows: Buffer<u32>,
+    rates: Buffer<T>,
+    /// The place of the next row.
+    clock: Buffer<u32>,
+    /// The row and the step size of the iteration at hand.
+    row: Buffer<u32>,
+    rate: Buffer<T>,
+    zero: Buffer<u32>,
+}
+
+impl<T: Real> Timetable<T> {
+    /// For batches of at most so many samples.
+    pub(super) fn new(cx: &Context, batch: usize, optimiser: &Optimiser) -> Result<Timetable<T>> {
+        let (stride, width) = (HEAD + batch, if optimiser.adam_rule().is_some() { 2 } else { 1 });
+        let [rows, clock, row, zero] = [STRETCH * stride, 1, stride, 1].map(|len| Buffer::zeros(cx, len));
+        let (rates, rate) = (Buffer::zeros(cx, STRETCH * width)?, Buffer::zeros(cx, width)?);
+        Ok(Timetable { stride, width, rows: rows?, rates, clock: clock?, row: row?, rate, zero: zero? })
+    }
+
+    /// Takes a stretch of the iterations, and stands before its first one.
+    pub(super) fn fill(&mut self, optimiser: &Optimiser, iterations: Iterations<'_, T>, stretch: Range<usize>) -> Result<()> {
+        let batch = iterations.batch();
+        let mut rows = Vec::with_capacity(stretch.len() * self.stride);
+        let mut rates = Vec::with_capacity(stretch.len() * self.width);
+        for (place, iteration) in stretch.enumerate() {
+            let (step, rate) = (iterations.step + iteration as u64, iterations.rates[iteration]);
+            rows.extend([place as u32 + 1, iteration as u32, step as u32]);
+            rows.extend_from_slice(&iterations.order[iteration * batch..][..batch]);
+            rows.resize((place + 1) * self.stride, 0);
+            match optimiser.adam_rule() {
+                Some(rule) => rates.extend(rule.corrected::<T>(rate.to_f64(), step + 1)?),
+                None => rates.push(rate),
+            }
+        }
+        self.rows.view_mut().part(0, rows.len())?.copy_from_host(&rows)?;
+        self.rates.view_mut().part(0, rates.len())?.copy_from_host(&rates)?;
+        Ok(self.clock.view_mut().copy_from_host(&[0])?)
+    }
+
+    /// Goes on to the next iteration, of so many samples.
+    pub(super) fn turn(&mut self, cx: &Context, batch: usize) -> Result<()> {
+        let Timetable { stride, width, rows, rates, clock, row, rate, zero } = self;
+        let shape = GatherShape { n: STRETCH, width: HEAD + batch, stride: *stride };
+        gather(cx, &shape, rows.view(), clock.view(), row.view_mut().part(0, HEAD + batch)?)?;
+        let shape = GatherShape { n: STRETCH, width: *width, stride: *width };
+        gather(cx, &shape, rates.view(), clock.view(), rate.view_mut())?;
+        let shape = GatherShape { n: 1, width: 1, stride: 1 };
+        Ok(gather(cx, &shape, row.view().part(0, 1)?, zero.view(), clock.view_mut())?)
+    }
+
+    /// The iteration's number.
+    pub(super) fn iteration(&self) -> Result<View<'_, u32>> {
+        Ok(self.row.view().part(1, 1)?)
+    }
+
+    /// The step, modulo 2^32.
+    pub(super) fn step(&self) -> Result<View<'_, u32>> {
+        Ok(self.row.view().part(2, 1)?)
+    }
+
+    /// The samples.
+    pub(super) fn samples(&self, batch: usize) -> Result<View<'_, u32>> {
+        Ok(self.row.view().part(HEAD, batch)?)
+    }
+
+    /// The step size as the optimiser's rule takes it.
+    pub(super) fn rate(&self) -> View<'_, T> {
+        self.rate.view()
+    }
+}
