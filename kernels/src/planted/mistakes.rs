@@ -32,6 +32,7 @@ mistakes! {
     }
     adam::tests::steps_of_pytorch {
         Value "adam.cu": "(d - m[i])" => "(d - m[0])";
+        Value "adam.cu": "corrected[0], bias_root = corrected[1]" => "corrected[1], bias_root = corrected[0]";
         Value "adam.cu": "root(square) / bias_root" => "root(square)";
         Value "adam.cu": "v[i] = square;" => "";
         Value "dev.cuh in adam.cu": "return ::sqrt(x)" => "return sqrtf(float(x))";
@@ -52,6 +53,7 @@ mistakes! {
     }
     sgd::tests::steps_of_pytorch {
         Value "sgd.cu": "momentum * buffer[i]" => "momentum * buffer[0]";
+        Value "sgd.cu": "rate = lr[0]" => "rate = T(1)";
         Value "sgd.cu": "momentum_state == LATER ?" => "true ?";
         Value "sgd.cu": "undamped * d" => "d";
         Value "sgd.cu": "nesterov ? d + momentum * mean : mean" => "mean";
@@ -127,6 +129,8 @@ mistakes! {
     class_noise::tests::labels_are_those_of_the_definition {
         Bounds "class_noise.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
         Value "class_noise.cu": "items[i]" => "items[0]";
+        Value "class_noise.cu": "step ? step[0] : 0" => "0";
+        Bounds "class_noise.cu": "step ? step[0] : 0" => "step[0]";
         Value "class_noise.cu": "word_of(gives, position)" => "word_of(decides, position)";
         Value "uniform.cuh in class_noise.cu": "position % 2 ? block.at[3] : block.at[1]" => "block.at[1]";
         Value "uniform.cuh in class_noise.cu": "u64(step) << 32 | item" => "u64(step) + item";
@@ -140,6 +144,7 @@ mistakes! {
         Value "crop_flip.cu": " + down - padding" => "";
         Value "crop_flip.cu": "right - padding" => "down - padding";
         Value "crop_flip.cu": "items[image]" => "items[0]";
+        Value "crop_flip.cu": "step[0]" => "0";
         Value "crop_flip.cu": "i += blockDim.x" => "i += 2 * blockDim.x";
         Value "crop_flip.cu": "image * height + line" => "line";
         Value "crop_flip.cu": " + i % channels]" => "]";
