@@ -1,9 +1,12 @@
 //! Training on a CUDA device, a real one or the emulated one, against the CPU.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use handgrad::Result;
 use handgrad::data::Dataset;
 use handgrad::draws::Draws;
-use handgrad::kernels::testing::Cases;
+use handgrad::kernels::testing::{Cases, is_emulated};
 use handgrad::kernels::{Context, Isa, Real, cuda};
 use handgrad::loss::Loss;
 use handgrad::nets::{Activation, Architecture, Bias, Training, WeightNorm};
@@ -209,6 +212,45 @@ fn a_diverging_run_stops_where_the_cpus_does() {
         for (got, want) in [(&got.params, &want.params), (&got.memory, &want.memory), (&got.average, &want.average)] {
             assert!(got.iter().zip(want).all(|(&got, &want)| same(got, want)), "{got:?} {want:?}");
         }
+    }
+}
+
+/// Killed at a checkpoint and resumed, the command leaves the files of one run straight through; a checkpoint of a device is not
+/// continued on the processor, whose bits differ.
+#[test]
+fn a_killed_run_on_a_device_resumes_to_the_same_bytes() {
+    let Some(cx) = device() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |out: &str, device: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handgrad"));
+        command.args(["run", "sparse/fig2", "--seeds", "2", "--threads", "1", "--device", device, "--set", "steps=160"]);
+        let rule = "optimiser.rule={\"kind\":\"sgd\",\"momentum\":0.5,\"dampening\":0.0,\"nesterov\":false}";
+        command.args(["--set", rule, "--set", "schedule.peak=0.01", "--set", "evaluate.first=5", "--set", "evaluate.grid=40"]);
+        command.args(["--checkpoint-every", "0", "--out"]).arg(folder.path().join(out)).args(more).stdout(Stdio::null());
+        if is_emulated(&cx) {
+            let objects = std::env::current_exe().unwrap().with_file_name("cuda-emulator");
+            command.env("HANDGRAD_EMULATED", "1").env("HANDGRAD_EMULATOR_CACHE", objects);
+        }
+        command
+    };
+    assert!(run("whole", "cuda", &[]).status().unwrap().success());
+    let checkpoints = || {
+        let files = std::fs::read_dir(folder.path().join("killed.partial").join("checkpoints"));
+        files.map_or(0, |files| files.filter(|file| file.as_ref().is_ok_and(|file| file.path().is_file())).count())
+    };
+    let mut child = run("killed", "cuda", &[]).spawn().unwrap();
+    while checkpoints() < 2 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the run must be unfinished when it is killed");
+    let other = run("killed", "cpu", &["--resume"]).stderr(Stdio::piped()).output().unwrap();
+    let line = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && line.contains("computed with cuda, this process uses"), "{line}");
+    assert!(run("killed", "cuda", &["--resume"]).status().unwrap().success());
+    for name in ["metrics.csv", "arrays.npz"] {
+        let [whole, killed] = ["whole", "killed"].map(|run| std::fs::read(folder.path().join(run).join(name)).unwrap());
+        assert!(whole == killed, "{name} differs");
     }
 }
 

@@ -49,19 +49,31 @@ struct Problem {
     steps: u64,
 }
 
-/// The state after the steps, and the statistics of what is measured; in two stretches, or in one.
-fn trained<T: Real>(cx: &Context, problem: &Problem, stretches: bool) -> (State<T>, Vec<T>) {
+/// How a problem is trained.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Straight,
+    InStretches,
+    Unrecorded,
+}
+
+/// The state after the steps, and the statistics of what is measured.
+fn trained<T: Real>(cx: &Context, problem: &Problem, way: Way) -> (State<T>, Vec<T>) {
     let &Problem { ref net, ref optimiser, steps } = problem;
     let (data, seed) = (digits(), Seed::Own(5));
     let schedule = Schedule::Constant { peak: 0.01 };
     let training = Training::<T>::new(cx, net, &data, Loss::SoftmaxXent, schedule, optimiser.clone(), steps).unwrap();
+    let training = if way == Way::Unrecorded { training.unrecorded() } else { training };
     let start = State::<T>::new(&[seed], |seed| net.initial(data.d, seed), optimiser);
     let mut state = start.with_statistics(&training.initial_statistics());
     let draws = Draws::new(optimiser.batch, seed, 0, data.n(), steps).unwrap();
-    for until in [if stretches { 1 } else { steps }, steps] {
+    for until in [if way == Way::InStretches { 1 } else { steps }, steps] {
         training.advance(cx, &mut state, std::slice::from_ref(&draws), until).unwrap();
     }
     assert_eq!((state.step, state.diverged[0]), (steps, None));
+    // The norms of a convnet's weights go through the host.
+    let recorded = way != Way::Unrecorded && cx.cuda().is_some() && !matches!(net, Architecture::Convnet(_));
+    assert_eq!(training.recordings(), usize::from(recorded && steps > 1));
     let statistics = training.measured_statistics(cx, &state).unwrap();
     (state, statistics)
 }
@@ -76,8 +88,8 @@ fn distance<T: Real>(got: &[T], want: &[T]) -> f64 {
 /// Trains on a device as on the CPU.
 fn follows<T: Real>(cx: &Context, problem: &Problem, tolerance: f64) {
     let what = format!("{:?} {}", problem.net, T::DTYPE.name());
-    let (want, want_measured) = trained::<T>(&Context::cpu().unwrap(), problem, false);
-    let (got, got_measured) = trained::<T>(cx, problem, false);
+    let (want, want_measured) = trained::<T>(&Context::cpu().unwrap(), problem, Way::Straight);
+    let (got, got_measured) = trained::<T>(cx, problem, Way::Straight);
     for (part, got, want) in [
         ("parameters", &got.params, &want.params),
         ("averages", &got.average, &want.average),
@@ -94,11 +106,10 @@ fn follows<T: Real>(cx: &Context, problem: &Problem, tolerance: f64) {
 }
 
 fn repeats(cx: &Context, problem: &Problem) {
-    assert!(
-        trained::<f32>(cx, problem, false) == trained::<f32>(cx, problem, true),
-        "{:?}: other bits in stretches",
-        problem.net
-    );
+    let straight = trained::<f32>(cx, problem, Way::Straight);
+    for (way, what) in [(Way::InStretches, "in stretches"), (Way::Unrecorded, "where no step is recorded")] {
+        assert!(trained::<f32>(cx, problem, way) == straight, "{:?}: other bits {what}", problem.net);
+    }
 }
 
 #[test]
@@ -113,9 +124,13 @@ fn residual_networks_follow_the_cpu_within_rounding() {
 #[test]
 fn residual_networks_repeat_their_bits() {
     let Some(cx) = device() else { return };
-    let problem = Problem { net: resnet(false), optimiser: averaged(5), steps: 4 };
-    repeats(&cx, &problem);
-    repeats(&cx.with_precision(Precision::Bf16).unwrap(), &Problem { steps: 2, ..problem });
+    let augment = Augment::CropFlip { padding: 2 };
+    for class_noise in [ClassNoise::None, ClassNoise::Dynamic { probability: 0.5 }, ClassNoise::Static { probability: 0.5 }] {
+        let optimiser = Optimiser { augment, class_noise, ..averaged(5) };
+        repeats(&cx, &Problem { net: resnet(false), optimiser, steps: 4 });
+    }
+    let rounded = cx.with_precision(Precision::Bf16).unwrap();
+    repeats(&rounded, &Problem { net: resnet(false), optimiser: averaged(5), steps: 2 });
 }
 
 /// The first step with rounded factors, in units of their rounding, which f32 is thousands of times below: the statistics, nine
@@ -124,13 +139,13 @@ fn residual_networks_repeat_their_bits() {
 #[test]
 fn a_step_in_tf32_or_bf16_is_off_by_their_rounding() {
     let problem = Problem { net: resnet(false), optimiser: momentum(20), steps: 1 };
-    let (want, _) = trained::<f32>(&Context::cpu().unwrap(), &problem, false);
+    let (want, _) = trained::<f32>(&Context::cpu().unwrap(), &problem, Way::Straight);
     let start: Vec<f32> = problem.net.initial(digits().d, Seed::Own(5)).into_iter().map(|value| value as f32).collect();
     let zeros = vec![0.0; want.statistics.len()];
     let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
     for (precision, epsilon) in [(Precision::Tf32, 2_f64.powi(-11)), (Precision::Bf16, 2_f64.powi(-8))] {
         let Some(cx) = device() else { return };
-        let (got, _) = trained::<f32>(&cx.with_precision(precision).unwrap(), &problem, false);
+        let (got, _) = trained::<f32>(&cx.with_precision(precision).unwrap(), &problem, Way::Straight);
         let statistics = apart(&got.statistics, &want.statistics) / apart(&want.statistics, &zeros) / epsilon;
         let moves = apart(&got.params, &want.params) / apart(&want.params, &start) / epsilon;
         println!("{precision:?}: statistics {statistics}, moves {moves}");
