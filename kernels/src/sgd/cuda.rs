@@ -4,6 +4,7 @@ use super::{Factors, Momentum};
 use crate::device::{elementwise, on, on_mut};
 use crate::{Real, Result, View, ViewMut};
 
+#[expect(clippy::too_many_arguments, reason = "the operator's own, after its name")]
 pub(super) fn sgd_update<T: Real>(
     device: &Context,
     op: &'static str,
