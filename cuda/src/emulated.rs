@@ -241,24 +241,41 @@ fn patched_sources(patches: &[Patch<'_>]) -> Result<Vec<(&'static str, String)>,
     let text_of = |source: Source| {
         let seen = patches.iter().filter(|patch| patch.within.is_none_or(|within| within == source.name)).copied();
         let seen: Vec<Patch<'_>> = seen.collect();
-        let mut inlined: Vec<(&str, String)> = Vec::new();
+        let mut headers = Vec::new();
+        let mut reached = Vec::new();
         for header in kernel_headers() {
-            let text = inline(patched(&header, &seen)?, &inlined);
+            let text = patched(&header, &seen)?;
             if text != header.text {
-                inlined.push((header.name, text.replace("#pragma once\n", "")));
+                reached.push(header.name);
             }
+            headers.push((header.name, text));
         }
-        Ok((source.name, inline(patched(&source, &seen)?, &inlined)))
+        let includes = |text: &str, names: &[&str]| names.iter().any(|name| text.contains(&include(name)));
+        while let Some((name, _)) = headers.iter().find(|(name, text)| !reached.contains(name) && includes(text, &reached)) {
+            reached.push(name);
+        }
+        headers.retain(|(name, _)| reached.contains(name));
+        Ok((source.name, inline(&patched(&source, &seen)?, &headers, &mut Vec::new())))
     };
     sources.clone().map(text_of).collect()
 }
 
-/// The text with these headers in the place of the lines that include them.
-fn inline(mut text: String, headers: &[(&str, String)]) -> String {
-    for (name, header) in headers {
-        text = text.replace(&format!("#include \"{name}\"\n"), header);
-    }
-    text
+fn include(name: &str) -> String {
+    format!("#include \"{name}\"\n")
+}
+
+/// The text with each of these headers in the place of the first line that includes it, and of no other: those that are `there`
+/// already.
+fn inline<'a>(text: &str, headers: &'a [(&'a str, String)], there: &mut Vec<&'a str>) -> String {
+    let with_headers = |line: &str| match headers.iter().find(|(name, _)| line == include(name)) {
+        None => line.to_owned(),
+        Some((name, _)) if there.contains(name) => String::new(),
+        Some((name, header)) => {
+            there.push(name);
+            inline(&header.replace("#pragma once\n", ""), headers, there)
+        }
+    };
+    text.split_inclusive('\n').map(with_headers).collect()
 }
 
 /// The header that includes all others of the emulator; compiled before what includes it, which then takes half of the time.
