@@ -130,7 +130,6 @@ mistakes! {
         Bounds "class_noise.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
         Value "class_noise.cu": "items[i]" => "items[0]";
         Value "class_noise.cu": "step ? step[0] : 0" => "0";
-        Bounds "class_noise.cu": "step ? step[0] : 0" => "step[0]";
         Value "class_noise.cu": "word_of(gives, position)" => "word_of(decides, position)";
         Value "uniform.cuh in class_noise.cu": "position % 2 ? block.at[3] : block.at[1]" => "block.at[1]";
         Value "uniform.cuh in class_noise.cu": "u64(step) << 32 | item" => "u64(step) + item";
