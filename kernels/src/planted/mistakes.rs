@@ -380,7 +380,6 @@ mistakes! {
         Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
     }
     mlp::tests::a_replica_has_the_same_bits_alone_grouped_or_interrupted {
-        Value "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
     }
     wide_mlp::tests::every_variant_matches_the_oracle {
         Value "wide_mlp.cu": "bool upper = lane_of_thread() & distance;" => "bool upper = lane_of_thread() & kept;";
