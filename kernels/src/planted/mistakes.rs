@@ -379,8 +379,6 @@ mistakes! {
     mlp::tests::weights_beyond_shared_memory_train_where_they_are {
         Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
     }
-    mlp::tests::a_replica_has_the_same_bits_alone_grouped_or_interrupted {
-    }
     wide_mlp::tests::every_variant_matches_the_oracle {
         Value "wide_mlp.cu": "bool upper = lane_of_thread() & distance;" => "bool upper = lane_of_thread() & kept;";
         Value "wide_mlp.cu": "for (; row < rows; row += WARPS) rows_at_once<1>" => "for (; row + 1 < rows; row += WARPS) rows_at_once<1>";
