@@ -135,6 +135,7 @@ mistakes! {
         Value "uniform.cuh in class_noise.cu": "u64(step) << 32 | item" => "u64(step) + item";
     }
     class_noise::tests::a_number_at_the_probability_leaves_the_label {
+        Bounds "class_noise.cu": "step ? step[0] : 0" => "step[0]";
         Value "class_noise.cu": "< probability" => "<= probability";
         Value "uniform.cuh in class_noise.cu": "double(bits >> 11)" => "float(bits >> 11)";
     }
@@ -378,6 +379,9 @@ mistakes! {
     }
     mlp::tests::weights_beyond_shared_memory_train_where_they_are {
         Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
+    }
+    mlp::tests::a_replica_has_the_same_bits_alone_grouped_or_interrupted {
+        Value "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
     }
     wide_mlp::tests::every_variant_matches_the_oracle {
         Value "wide_mlp.cu": "bool upper = lane_of_thread() & distance;" => "bool upper = lane_of_thread() & kept;";
