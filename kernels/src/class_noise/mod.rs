@@ -27,7 +27,8 @@ pub struct Redraw {
 }
 
 /// `labels[k]`, that of sample `items[k]`, becomes a uniform class if a uniform number is below the probability. Both draws are
-/// at position step·2^32 + item of their words; `step` is one number, read where the work runs, or 0. Labels are the same on every device.
+/// at position step·2^32 + item of their words; `step` is one number, read where the work runs, or 0. Labels are the same on every
+/// device.
 ///
 /// # Errors
 /// If there are no classes or too many to draw from, there is not one label for each item, the probability is not in [0, 1], or a

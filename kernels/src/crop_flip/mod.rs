@@ -59,7 +59,8 @@ impl CropFlipShape {
 /// `out[k]`, a window of image `x[k]` by the draw of `items[k]`. What is done to an image depends on the words, the step and the
 /// item, not on the batch or on the image's place in it.
 ///
-/// `step`: one number, read where the work runs; steps count modulo 2^32. `x`, `out`: items x height x width x channels. Bits are the same on every device.
+/// `step`: one number, read where the work runs; steps count modulo 2^32. `x`, `out`: items x height x width x
+/// channels. Bits are the same on every device.
 ///
 /// # Errors
 /// If a size is zero, the padding is too large, a length disagrees with the shape, or a view is not on the context's device.

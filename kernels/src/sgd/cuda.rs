@@ -27,7 +27,7 @@ pub(super) fn sgd_update<T: Real>(
     let launch = launch.read(gradient).read(lr).write(&mut buffer).write(&mut params).value(params.len() as u64);
     let launch = launch.value(state).value(u32::from(factors.nesterov));
     let launch = launch.value(factors.momentum).value(factors.undamped).value(factors.weight_decay);
-    // SAFETY: the caller checked that lr is one number and that the gradient has as many elements as params, and so has the buffer unless there is no
-    // momentum, under which the kernel does not touch it.
+    // SAFETY: the caller checked that lr is one number and that the gradient has as many elements as params, and so has the buffer
+    // unless there is no momentum, under which the kernel does not touch it.
     Ok(unsafe { launch.queue() }?)
 }

@@ -49,9 +49,10 @@ impl<T: Real> Replicas<T> {
         lr: StepSizes<'_, T>,
         diverged: &[Option<usize>],
     ) -> Result<Replicas<T>> {
-        let (lr, steps, each) = match lr {
-            StepSizes::Shared(lr) => (lr, lr.len(), false),
-            StepSizes::Each(lr) => (lr, lr.len() / diverged.len(), true),
+        let steps = lr.check(op, diverged.len())?;
+        let (lr, each) = match lr {
+            StepSizes::Shared(lr) => (lr, false),
+            StepSizes::Each(lr) => (lr, true),
         };
         // Step numbers must stay below the marks.
         size(op, "steps", steps.saturating_add(2))?;

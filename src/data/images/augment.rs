@@ -41,8 +41,8 @@ impl Augment {
 /// A batch of images as an iteration sees them: `out[k]` is made of `images[k]`, which is image `items[k]` of the data set.
 ///
 /// What is done to an image is a function of the stream, which should be [`Stream::Augment`](crate::rng::Stream::Augment) of the
-/// replica's seed, of `step`, one number modulo 2^32, and of the item: not of the batch's size or of the image's place in it. `images` and `out` are
-/// batch x height x width x channels, for the size `[height, width, channels]`.
+/// replica's seed, of `step`, one number modulo 2^32, and of the item: not of the batch's size or of the image's place
+/// in it. `images` and `out` are batch x height x width x channels, for the size `[height, width, channels]`.
 ///
 /// # Errors
 /// If the lengths do not fit each other, as [`Augment::check`], or a view is not on the context's device.
