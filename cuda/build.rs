@@ -12,7 +12,7 @@ fn main() -> io::Result<()> {
 
     let headers = files(&kernels, "cuh")?;
     write_table(&mut table, "HEADERS: &[(&str, &str)]", &headers, |header| {
-        format!("({:?}, include_str!({:?}))", name(header, &kernels), header)
+        format!("({:?}, include_str!({}))", name(header, &kernels), place(header, &root))
     });
 
     let sources = files(&kernels, "cu")?;
@@ -23,17 +23,15 @@ fn main() -> io::Result<()> {
         let built = images.iter().filter_map(|image| {
             let path = name(&image.with_extension(""), &cubins);
             let arch = path.strip_suffix(&code)?.strip_suffix('/')?;
-            Some(format!("({arch:?}, include_bytes!({image:?}))"))
+            Some(format!("({arch:?}, include_bytes!({}))", place(image, &root)))
         });
         let built: Vec<String> = built.collect();
-        format!(
-            "DeviceCode {{ name: {code:?}, file: {file:?}, source: include_str!({source:?}), cubins: &[{}] }}",
-            built.join(", ")
-        )
+        let (source, built) = (place(source, &root), built.join(", "));
+        format!("DeviceCode {{ name: {code:?}, file: {file:?}, source: include_str!({source}), cubins: &[{built}] }}")
     });
 
     let manifest = cubins.join("manifest.json");
-    let manifest = if manifest.exists() { format!("include_str!({manifest:?})") } else { "\"{}\"".to_owned() };
+    let manifest = if manifest.exists() { format!("include_str!({})", place(&manifest, &root)) } else { "\"{}\"".to_owned() };
     let _ = writeln!(table, "const MANIFEST: &str = {manifest};");
 
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
@@ -65,6 +63,11 @@ fn files(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
 /// The path below `folder`, as it is written in the sources.
 fn name(path: &Path, folder: &Path) -> String {
     path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// A file of this package as an expression: the compiler knows where the package is now, a table made earlier may not.
+fn place(path: &Path, root: &Path) -> String {
+    format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?})", format!("/{}", name(path, root)))
 }
 
 fn write_table(table: &mut String, declaration: &str, files: &[PathBuf], row: impl Fn(&PathBuf) -> String) {

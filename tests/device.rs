@@ -64,7 +64,7 @@ fn fused() -> [Problem; 9] {
 }
 
 /// Whose steps are composed of operators: every layer that a device has, every loss, every rule and option.
-fn composed() -> [Problem; 10] {
+fn composed() -> [Problem; 11] {
     let mlp = |widths: &[usize], activation| Architecture::mlp(widths, Bias::All, activation);
     let normed = |learned| match mlp(&[3, 9, 1], Activation::Relu) {
         Architecture::Mlp { widths, bias, activation, init, .. } => {
@@ -83,6 +83,7 @@ fn composed() -> [Problem; 10] {
         problem(mlp(&[3, 9, 1], Activation::Identity), 3, Loss::Logistic, Optimiser { weight_average: 0.8, ..batch.clone() }),
         problem(normed(true), 3, Loss::HalfMse, Optimiser { weight_decay: 0.01, ..batch }),
         problem(normed(false), 3, Loss::Mse, noisy(LabelNoise::Gaussian { variance: 0.3 })),
+        problem(mlp(&[3, 9, 3], Activation::Tanh), 3, Loss::Mse, noisy(LabelNoise::Gaussian { variance: 0.3 })),
         problem(
             mlp(&[3, 9, 1], Activation::Tanh),
             3,
@@ -170,10 +171,11 @@ fn recorded_steps_have_the_bits_of_those_launched_operator_by_operator() {
         let (want, launched) = state_after::<f32>(&cx, problem, false, &[150]);
         let (got, recorded) = state_after::<f32>(&cx, problem, true, &[1, 70, 150]);
         let what = format!("{:?} {:?}", problem.net, problem.optimiser);
-        let sizes = if std::ptr::eq(problem, &two_sizes) { 2 } else { 1 };
-        // The host draws label noise, and has the norms of weights.
-        let host = problem.optimiser.label_noise != LabelNoise::Off || what.contains("weight_norm: Some");
-        let expected = if host { 0 } else { sizes };
+        // Of sixteen steps and of one, for each seed that is part of them; averages follow every step, an epoch here is two batches
+        // and one of another size, and the host has the norms of weights.
+        let lengths = if problem.optimiser.weight_average > 0.0 { 1 } else { 2 };
+        let seeds = if problem.optimiser.label_noise == LabelNoise::Off { 1 } else { 2 };
+        let expected = if what.contains("weight_norm: Some") { 0 } else { lengths * seeds };
         assert_eq!((launched, recorded), (0, expected), "{what}");
         assert!(got == want, "{what}");
     }

@@ -51,6 +51,10 @@ DEVICE u32 unknown(u32 number) {
 DEVICE u32 bits_of(float x) { return __float_as_uint(x); }
 DEVICE float of_bits(u32 bits) { return __uint_as_float(bits); }
 
+// The sine and cosine of 2 pi x.
+DEVICE double sine_of_turns(double x) { return sinpi(2.0 * x); }
+DEVICE double cosine_of_turns(double x) { return cospi(2.0 * x); }
+
 // Bits of the nearest tf32, ties away from zero.
 DEVICE u32 to_tf32(float x) {
     u32 bits;
@@ -204,6 +208,9 @@ DEVICE float of_bits(u32 bits) {
     std::memcpy(&x, &bits, sizeof x);
     return x;
 }
+
+DEVICE double sine_of_turns(double x) { return sin(6.283185307179586 * x); }
+DEVICE double cosine_of_turns(double x) { return cos(6.283185307179586 * x); }
 
 DEVICE u32 to_tf32(float x) { return x != x ? 0x7fffffff : (bits_of(x) + 0x1000) & ~0x1fffu; }
 

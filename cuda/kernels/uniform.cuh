@@ -34,12 +34,23 @@ DEVICE u32 word_of(const Words& words, u64 position) {
     return position / 2 % 2 ? second : first;
 }
 
-// A uniform number in [0, 1), a multiple of 2^-53, of words 2 `position` and 2 `position` + 1.
-DEVICE double uniform_of(const Words& words, u64 position) {
-    Block block = block_of(words, position / 2);
-    u32 low = position % 2 ? block.at[2] : block.at[0], high = position % 2 ? block.at[3] : block.at[1];
+// A number in [0, 1), a multiple of 2^-53.
+DEVICE double uniform(u32 low, u32 high) {
     u64 bits = u64(high) << 32 | low;
     return double(bits >> 11) / 9007199254740992.0;
+}
+
+// A uniform number of words 2 `position` and 2 `position` + 1.
+DEVICE double uniform_of(const Words& words, u64 position) {
+    Block block = block_of(words, position / 2);
+    return uniform(position % 2 ? block.at[2] : block.at[0], position % 2 ? block.at[3] : block.at[1]);
+}
+
+// A standard normal number, the first or second of a block's two by the method of Box and Muller.
+DEVICE double normal_of(const Words& words, u64 position) {
+    Block block = block_of(words, position / 2);
+    double u = uniform(block.at[0], block.at[1]), turns = uniform(block.at[2], block.at[3]);
+    return root(-2.0 * log(1.0 - u)) * (position % 2 ? sine_of_turns(turns) : cosine_of_turns(turns));
 }
 
 // A uniform word taken to 0 .. n.

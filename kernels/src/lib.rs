@@ -50,6 +50,7 @@ pub mod diagonal;
 pub mod divergence;
 pub mod gather;
 pub mod gemm;
+pub mod label_noise;
 pub mod linear;
 pub mod logistic;
 pub mod mlp;
@@ -120,6 +121,7 @@ pub const OPERATORS: &[Variants] = &[
     divergence::VARIANTS,
     gather::VARIANTS,
     gemm::VARIANTS,
+    label_noise::VARIANTS,
     linear::VARIANTS,
     logistic::VARIANTS,
     mlp::VARIANTS,

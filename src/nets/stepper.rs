@@ -12,10 +12,11 @@ use handgrad_kernels::combine::{combine, scale_add};
 use handgrad_kernels::diagonal::DiagonalShape;
 use handgrad_kernels::divergence::{NOT_DIVERGED, divergence_note};
 use handgrad_kernels::gather::{GatherShape, gather};
+use handgrad_kernels::label_noise::{Noise, label_noise};
 use handgrad_kernels::sgd::sgd_update;
-use handgrad_kernels::{Acc, Buffer, Context, Device, Real, Recorded, View};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View};
 
-use device::{Here, Kind};
+use device::Here;
 
 use super::model::Model;
 use super::resident::Memory;
@@ -47,9 +48,6 @@ pub(super) struct Stepper<T: Real> {
     target: TargetBuffer<T>,
     /// Factors 1 - n·c_i/B of the residuals in [`LabelNoise::Sampled`].
     sampled: Vec<T>,
-    noise: Vec<f64>,
-    /// The noise of the batch's targets.
-    shift: Buffer<T>,
     /// ∂L/∂h of every sample.
     dy: Buffer<T>,
     /// The first iteration in which that was not finite.
@@ -131,8 +129,6 @@ impl<T: Real> Stepper<T> {
             plain_x: numbers(if optimiser.augment == Augment::None { 0 } else { batch * shape.stride })?,
             target: TargetBuffer::new(cx, loss, &vec![0.0; targets])?,
             sampled: vec![T::ZERO; sampled],
-            noise: Vec::new(),
-            shift: numbers(targets)?,
             dy: numbers(most * outputs)?,
             diverged: Buffer::from_slice(cx, &[NOT_DIVERGED])?,
             perturbed: numbers(params)?,
@@ -168,7 +164,7 @@ impl<T: Real> Stepper<T> {
         for start in (0..count).step_by(STRETCH) {
             let stretch = start..count.min(start + STRETCH);
             let diverged = match cx.device() {
-                Device::Cpu => self.iterate(cx, task, stretch, memory, &mut Vec::new())?,
+                Device::Cpu => self.iterate(cx, task, stretch, memory)?,
                 Device::Cuda(_) => self.iterate_there(cx, task, stretch, memory)?,
             };
             if diverged.is_some() {
@@ -178,34 +174,40 @@ impl<T: Real> Stepper<T> {
         Ok(None)
     }
 
-    /// A stretch of iterations. The CPU stops at the one that diverges, a device goes on to the end.
+    /// A stretch of iterations on the CPU, up to the one that diverges.
     fn iterate(
         &mut self,
         cx: &Context,
         task: Task<'_, T>,
         stretch: Range<usize>,
         memory: &mut Memory<'_, T>,
-        recorded: &mut Vec<(Kind, Recorded)>,
     ) -> Result<Option<usize>> {
-        self.diverged.view_mut().copy_from_host(&[NOT_DIVERGED])?;
-        self.timetable.fill(&self.optimiser, task.iterations, stretch.clone())?;
+        self.begin(task, stretch.clone())?;
         for iteration in stretch {
             let step = task.iterations.step + iteration as u64;
-            if cx.device() == Device::Cpu {
-                self.gradient_of(cx, task, iteration, memory)?;
-                if let Some(at) = self.divergence()? {
-                    return Ok(Some(at));
-                }
-                self.change(cx, task, step, memory)?;
-            } else {
-                self.launch(cx, task, iteration, memory, recorded)?;
+            self.gradient_of(cx, task, iteration, memory)?;
+            if let Some(at) = self.divergence()? {
+                return Ok(Some(at));
             }
-            if let (false, Some(keep)) = (memory.average.is_empty(), self.optimiser.kept_average(step)) {
-                let keep = T::from_f64(keep);
-                scale_add(cx, keep, (T::ONE - keep, memory.params.view()), memory.average.reborrow())?;
-            }
+            self.change(cx, task, step, memory)?;
+            self.average(cx, step, memory)?;
         }
-        self.divergence()
+        Ok(None)
+    }
+
+    /// Stands before a stretch of iterations, none of which has diverged.
+    fn begin(&mut self, task: Task<'_, T>, stretch: Range<usize>) -> Result<()> {
+        self.diverged.view_mut().copy_from_host(&[NOT_DIVERGED])?;
+        self.timetable.fill(&self.optimiser, task.iterations, stretch)
+    }
+
+    /// The average of iterates after a step, if there is one.
+    fn average(&self, cx: &Context, step: u64, memory: &mut Memory<'_, T>) -> Result<()> {
+        if let (false, Some(keep)) = (memory.average.is_empty(), self.optimiser.kept_average(step)) {
+            let keep = T::from_f64(keep);
+            scale_add(cx, keep, (T::ONE - keep, memory.params.view()), memory.average.reborrow())?;
+        }
+        Ok(())
     }
 
     /// The first half of an iteration: its batch, and the gradient of the optimiser's kind.
@@ -262,8 +264,7 @@ impl<T: Real> Stepper<T> {
             self.target.gather(cx, data.target, targets, there)?;
         }
         self.disturb(cx, data, batch, draws)?;
-        let step = iterations.step + iteration as u64;
-        let (variance, start) = match self.optimiser.label_noise {
+        let (variance, step) = match self.optimiser.label_noise {
             LabelNoise::Off => return Ok(()),
             LabelNoise::Sampled => {
                 self.sampled.fill(T::ONE);
@@ -271,30 +272,20 @@ impl<T: Real> Stepper<T> {
                 samples.iter().for_each(|&sample| self.sampled[sample as usize] -= weight);
                 return Ok(());
             }
-            LabelNoise::Gaussian { variance } => (variance, step * data.target.len() as u64),
-            LabelNoise::Static { variance } => (variance, 0),
+            LabelNoise::Gaussian { variance } => (variance, Some(self.timetable.step()?)),
+            LabelNoise::Static { variance } => (variance, None),
         };
-        self.noise.resize(data.target.len(), 0.0);
-        draws.noise.fill_normal(start, &mut self.noise);
-        let (noise, deviation) = (&self.noise, variance.sqrt());
-        let xi = |place: usize| T::from_f64(deviation * noise[place]);
-        let shift: Vec<T> = match whole {
-            true => (0..noise.len()).map(xi).collect(),
-            false => {
-                samples.iter().flat_map(|&sample| (0..targets).map(move |k| sample as usize * targets + k)).map(xi).collect()
-            }
-        };
-        let mut there = self.shift.view_mut();
-        let mut there = there.part(0, shift.len())?;
-        there.copy_from_host(&shift)?;
         let mut target = self.target.values_mut()?;
-        let mut target = target.part(0, shift.len())?;
-        if whole {
-            combine(cx, [(T::ONE, data.target.values()?), (T::ONE, there.view())], target, Acc::Set)?;
+        let seen = if whole { n } else { batch };
+        let mut target = target.part(0, seen * targets)?;
+        let items = if whole {
+            combine(cx, [(T::ONE, data.target.values()?)], target.reborrow(), Acc::Set)?;
+            None
         } else {
-            combine(cx, [(T::ONE, there.view())], target.reborrow(), Acc::Add)?;
-        }
-        Ok(())
+            Some(self.timetable.samples(batch)?)
+        };
+        let noise = Noise { deviation: variance.sqrt(), words: draws.noise.normals(), width: targets, period: data.target.len() };
+        Ok(label_noise(cx, &noise, step, items, target)?)
     }
 
     /// Augments the images of a batch that was fetched, and replaces classes by random ones.
@@ -406,10 +397,10 @@ impl<T: Real> Stepper<T> {
         let pull = self.balancing(memory.params.view())?;
         let (gradient, params) = (self.gradient.view(), memory.params.reborrow());
         if let Some(rule) = self.optimiser.sgd_rule() {
-            sgd_update(cx, &rule, self.timetable.rate(), first, gradient, memory.rule.reborrow(), params)?;
+            sgd_update(cx, &rule, self.timetable.rate()?, first, gradient, memory.rule.reborrow(), params)?;
         } else if let Some(rule) = self.optimiser.adam_rule() {
             let (m, v) = memory.rule.split_at(self.params)?;
-            adam_update(cx, &rule, self.timetable.rate(), gradient, Moments { m, v }, params)?;
+            adam_update(cx, &rule, self.timetable.rate()?, gradient, Moments { m, v }, params)?;
         }
         if !pull.is_empty() {
             memory.params.on_host(OP, "params")?.iter_mut().zip(&pull).for_each(|(w, &pull)| *w -= pull);

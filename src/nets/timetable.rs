@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use handgrad_kernels::gather::{GatherShape, gather};
-use handgrad_kernels::{Buffer, Context, Real, View};
+use handgrad_kernels::{Buffer, Context, Device, Real, View};
 
 use super::stepper::Iterations;
 use crate::error::Result;
@@ -15,7 +15,7 @@ pub(super) const STRETCH: usize = 64;
 /// Numbers of a row before its samples: the place of the next row, the number of the iteration, and its step modulo 2^32.
 const HEAD: usize = 3;
 
-/// A stretch of iterations on the context's device, where it counts itself.
+/// A stretch of iterations on the context's device.
 #[derive(Debug)]
 pub(super) struct Timetable<T: Real> {
     /// Numbers from one row to the next.
@@ -24,6 +24,14 @@ pub(super) struct Timetable<T: Real> {
     width: usize,
     rows: Buffer<u32>,
     rates: Buffer<T>,
+    /// Rows turned to, on the CPU; the last one is at hand.
+    turned: usize,
+    there: Option<There<T>>,
+}
+
+/// What a CUDA device's timetable needs to count itself.
+#[derive(Debug)]
+struct There<T: Real> {
     /// The place of the next row.
     clock: Buffer<u32>,
     /// The row and the step size of the iteration at hand.
@@ -36,9 +44,15 @@ impl<T: Real> Timetable<T> {
     /// For batches of at most so many samples.
     pub(super) fn new(cx: &Context, batch: usize, optimiser: &Optimiser) -> Result<Timetable<T>> {
         let (stride, width) = (HEAD + batch, if optimiser.adam_rule().is_some() { 2 } else { 1 });
-        let [rows, clock, row, zero] = [STRETCH * stride, 1, stride, 1].map(|len| Buffer::zeros(cx, len));
-        let (rates, rate) = (Buffer::zeros(cx, STRETCH * width)?, Buffer::zeros(cx, width)?);
-        Ok(Timetable { stride, width, rows: rows?, rates, clock: clock?, row: row?, rate, zero: zero? })
+        let (rows, rates) = (Buffer::zeros(cx, STRETCH * stride)?, Buffer::zeros(cx, STRETCH * width)?);
+        let there = match cx.device() {
+            Device::Cpu => None,
+            Device::Cuda(_) => {
+                let [clock, row, zero] = [1, stride, 1].map(|len| Buffer::zeros(cx, len));
+                Some(There { clock: clock?, row: row?, rate: Buffer::zeros(cx, width)?, zero: zero? })
+            }
+        };
+        Ok(Timetable { stride, width, rows, rates, turned: 0, there })
     }
 
     /// Takes a stretch of the iterations, and stands before its first one.
@@ -58,12 +72,17 @@ impl<T: Real> Timetable<T> {
         }
         self.rows.view_mut().part(0, rows.len())?.copy_from_host(&rows)?;
         self.rates.view_mut().part(0, rates.len())?.copy_from_host(&rates)?;
-        Ok(self.clock.view_mut().copy_from_host(&[0])?)
+        self.turned = 0;
+        self.there.as_mut().map_or(Ok(()), |there| Ok(there.clock.view_mut().copy_from_host(&[0])?))
     }
 
     /// Goes on to the next iteration, of so many samples.
     pub(super) fn turn(&mut self, cx: &Context, batch: usize) -> Result<()> {
-        let Timetable { stride, width, rows, rates, clock, row, rate, zero } = self;
+        let Timetable { stride, width, rows, rates, turned, there } = self;
+        let Some(There { clock, row, rate, zero }) = there else {
+            *turned += 1;
+            return Ok(());
+        };
         let shape = GatherShape { n: STRETCH, width: HEAD + batch, stride: *stride };
         gather(cx, &shape, rows.view(), clock.view(), row.view_mut().part(0, HEAD + batch)?)?;
         let shape = GatherShape { n: STRETCH, width: *width, stride: *width };
@@ -72,23 +91,34 @@ impl<T: Real> Timetable<T> {
         Ok(gather(cx, &shape, row.view().part(0, 1)?, zero.view(), clock.view_mut())?)
     }
 
+    /// Numbers of the row at hand.
+    fn part(&self, start: usize, len: usize) -> Result<View<'_, u32>> {
+        Ok(match &self.there {
+            Some(there) => there.row.view().part(start, len)?,
+            None => self.rows.view().part(self.turned.saturating_sub(1) * self.stride + start, len)?,
+        })
+    }
+
     /// The iteration's number.
     pub(super) fn iteration(&self) -> Result<View<'_, u32>> {
-        Ok(self.row.view().part(1, 1)?)
+        self.part(1, 1)
     }
 
     /// The step, modulo 2^32.
     pub(super) fn step(&self) -> Result<View<'_, u32>> {
-        Ok(self.row.view().part(2, 1)?)
+        self.part(2, 1)
     }
 
     /// The samples.
     pub(super) fn samples(&self, batch: usize) -> Result<View<'_, u32>> {
-        Ok(self.row.view().part(HEAD, batch)?)
+        self.part(HEAD, batch)
     }
 
     /// The step size as the optimiser's rule takes it.
-    pub(super) fn rate(&self) -> View<'_, T> {
-        self.rate.view()
+    pub(super) fn rate(&self) -> Result<View<'_, T>> {
+        Ok(match &self.there {
+            Some(there) => there.rate.view(),
+            None => self.rates.view().part(self.turned.saturating_sub(1) * self.width, self.width)?,
+        })
     }
 }

@@ -8,10 +8,8 @@
 mod numpy;
 mod permutation;
 
-use std::f64::consts::TAU;
-
 use handgrad_kernels::Context;
-use handgrad_kernels::philox::{Words, philox_below, uniforms};
+use handgrad_kernels::philox::{Words, philox_below};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -125,16 +123,15 @@ impl Counter {
         self.uniforms().uniform(position)
     }
 
-    /// A standard normal number by the method of Box and Muller: with u and v the uniforms of the block, it is
-    /// `sqrt(-2 ln(1 - u))` times `cos(2 pi v)` at even p, times `sin(2 pi v)` at odd p. No absolute value exceeds 8.6.
+    /// A standard normal number, of [`Words::normals`].
     #[must_use]
     pub fn normal_at(&self, position: u64) -> f64 {
-        self.normals(position / 2)[(position % 2) as usize]
+        self.normals().normals(position / 2)[(position % 2) as usize]
     }
 
     /// The normal numbers of positions `start`, `start + 1`, ...
     pub fn fill_normal(&self, start: u64, out: &mut [f64]) {
-        fill(start, out, |pair| self.normals(pair));
+        fill(start, out, |pair| self.normals().normals(pair));
     }
 
     /// The words of [`Counter::u32_at`] and [`Counter::below_at`], for kernels.
@@ -147,20 +144,17 @@ impl Counter {
         self.words(Kind::Uniform)
     }
 
+    /// The words of [`Counter::normal_at`], for kernels.
+    pub(crate) fn normals(&self) -> Words {
+        self.words(Kind::Normal)
+    }
+
     fn words(&self, kind: Kind) -> Words {
         Words { key: self.key, upper: [self.stream.id(), kind as u32] }
     }
 
     fn block(&self, kind: Kind, index: u64) -> [u32; 4] {
         self.words(kind).block(index)
-    }
-
-    fn normals(&self, pair: u64) -> [f64; 2] {
-        let [u, v] = uniforms(self.block(Kind::Normal, pair));
-        // From the libm crate, not the C library, so that the bits are the same on every machine.
-        let radius = (-2.0 * libm::log(1.0 - u)).sqrt();
-        let (sin, cos) = libm::sincos(TAU * v);
-        [radius * cos, radius * sin]
     }
 }
 

@@ -8,6 +8,8 @@ mod simd;
 
 pub use scalar::philox4x32_10;
 
+use std::f64::consts::TAU;
+
 use crate::context::host_mut;
 use crate::{Context, Isa, Result, Variants, ViewMut};
 
@@ -47,6 +49,17 @@ impl Words {
     #[must_use]
     pub fn uniform(&self, position: u64) -> f64 {
         uniforms(self.block(position / 2))[(position % 2) as usize]
+    }
+
+    /// Standard normal numbers 2p and 2p + 1, of block p, by the method of Box and Muller: with u and v the block's uniform numbers,
+    /// sqrt(-2 ln(1 - u)) times cos(2πv), and times sin(2πv). No absolute value exceeds 8.6.
+    #[must_use]
+    pub fn normals(&self, pair: u64) -> [f64; 2] {
+        let [u, v] = uniforms(self.block(pair));
+        // From the libm crate, not the C library, so that the bits are the same on every machine.
+        let radius = (-2.0 * libm::log(1.0 - u)).sqrt();
+        let (sin, cos) = libm::sincos(TAU * v);
+        [radius * cos, radius * sin]
     }
 }
 

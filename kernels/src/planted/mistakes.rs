@@ -139,6 +139,18 @@ mistakes! {
         Value "class_noise.cu": "< probability" => "<= probability";
         Value "uniform.cuh in class_noise.cu": "double(bits >> 11)" => "float(bits >> 11)";
     }
+    label_noise::tests::noise_is_that_of_the_definition {
+        Bounds "label_noise.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
+        Bounds "label_noise.cu": "step ? step[0] * period : 0" => "step[0] * period";
+        Bounds "label_noise.cu": "items ? items[row] : row" => "items[row]";
+        Value "label_noise.cu": "items ? items[row] : row" => "items ? items[0] : row";
+        Value "label_noise.cu": "step[0] * period" => "step[0]";
+        Value "label_noise.cu": " + i % width" => "";
+        Value "label_noise.cu": "item * width" => "item";
+        Value "label_noise.cu": "T(deviation * " => "T(";
+        Value "uniform.cuh in label_noise.cu": "position % 2 ? sine_of_turns(turns) : " => "";
+        Value "uniform.cuh in label_noise.cu": "-2.0 * log(1.0 - u)" => "-2.0 * log(u)";
+    }
     crop_flip::tests::windows_are_those_of_the_definition {
         Bounds "crop_flip.cu": " && column < width" => "";
         Value "crop_flip.cu": " + down - padding" => "";

@@ -18,8 +18,11 @@ pub(super) struct Here<T: Real> {
     recorded: Vec<(Kind, Recorded)>,
 }
 
-/// What a recorded iteration is tied to: the samples of a batch, and the words that augmentation and class noise draw from.
-pub(super) type Kind = (usize, [Option<Words>; 2]);
+/// What a recording is tied to: its iterations, the samples of a batch, and the words that augmentation and noise draw from.
+type Kind = (usize, usize, [Option<Words>; 2]);
+
+/// Iterations of a recording where there are as many to do: a launch costs some microseconds, as much as a small network's step.
+const RECORDED: usize = 16;
 
 impl<T: Real> Stepper<T> {
     /// A stretch of iterations on a device, which goes on to the end when one of them diverges: they are then done again up to the
@@ -37,38 +40,63 @@ impl<T: Real> Stepper<T> {
         };
         let mut here = Memory::from(&mut buffers);
         here.copy(cx, memory)?;
-        let diverged = self.iterate(cx, task, stretch.clone(), &mut here, &mut recorded)?;
+        let diverged = self.launch_all(cx, task, stretch.clone(), &mut here, &mut recorded)?;
         if let Some(at) = diverged {
             here.copy(cx, memory)?;
-            self.iterate(cx, task, stretch.start..at, &mut here, &mut recorded)?;
+            self.launch_all(cx, task, stretch.start..at, &mut here, &mut recorded)?;
         }
         memory.copy(cx, &here)?;
         self.here = Some(Here { memory: buffers, recorded });
         Ok(diverged)
     }
 
-    /// An iteration on a device, recorded when the first one of its kind runs.
-    pub(super) fn launch(
+    /// A stretch of iterations, to its end; the first one that diverged.
+    fn launch_all(
         &mut self,
         cx: &Context,
         task: Task<'_, T>,
-        iteration: usize,
+        mut stretch: Range<usize>,
+        memory: &mut Memory<'_, T>,
+        recorded: &mut Vec<(Kind, Recorded)>,
+    ) -> Result<Option<usize>> {
+        self.begin(task, stretch.clone())?;
+        while !stretch.is_empty() {
+            let step = task.iterations.step + stretch.start as u64;
+            // The factors of averages come from the host.
+            let most = if memory.average.is_empty() { RECORDED } else { 1 };
+            let count = if step > 0 && stretch.len() >= most { most } else { 1 };
+            self.launch(cx, task, stretch.start..stretch.start + count, memory, recorded)?;
+            self.average(cx, step, memory)?;
+            stretch.start += count;
+        }
+        self.divergence()
+    }
+
+    /// Iterations on a device, recorded when the first ones of their kind run.
+    fn launch(
+        &mut self,
+        cx: &Context,
+        task: Task<'_, T>,
+        iterations: Range<usize>,
         memory: &mut Memory<'_, T>,
         recorded: &mut Vec<(Kind, Recorded)>,
     ) -> Result<()> {
         let Optimiser { augment, class_noise, label_noise, .. } = self.optimiser;
-        let step = task.iterations.step + iteration as u64;
-        // The first step finds no momentum, unlike all others; the host draws label noise.
-        let alone = !self.recording || step == 0 || label_noise != LabelNoise::Off;
+        let first = task.iterations.step + iterations.start as u64;
+        // The first step finds no momentum, unlike all others.
+        let alone = !self.recording || first == 0;
         let augmented = (augment != Augment::None).then(|| task.draws.augment.integers());
-        let noisy = (class_noise != ClassNoise::None).then(|| task.draws.noise.integers());
-        let kind = (task.iterations.batch(), [augmented, noisy]);
+        let noisy = class_noise != ClassNoise::None || label_noise != LabelNoise::Off;
+        let kind = (iterations.len(), task.iterations.batch(), [augmented, noisy.then(|| task.draws.noise.integers())]);
         if let (false, Some((_, recorded))) = (alone, recorded.iter_mut().find(|(of, _)| *of == kind)) {
             return Ok(recorded.launch()?);
         }
         let mut whole = || {
-            self.gradient_of(cx, task, iteration, memory)?;
-            self.change(cx, task, step, memory)
+            for iteration in iterations.clone() {
+                self.gradient_of(cx, task, iteration, memory)?;
+                self.change(cx, task, task.iterations.step + iteration as u64, memory)?;
+            }
+            Ok(())
         };
         if alone {
             return whole();
@@ -77,7 +105,7 @@ impl<T: Real> Stepper<T> {
         Ok(())
     }
 
-    /// Iterations recorded so far.
+    /// Recordings so far.
     pub(in crate::nets) fn recordings(&self) -> usize {
         self.here.as_ref().map_or(0, |here| here.recorded.len())
     }
