@@ -162,6 +162,18 @@ impl Context {
         self.isa
     }
 
+    /// Waits for all that was queued on a CUDA device; a CPU's operators return when they are done.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn synchronize(&self) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if let Some(cuda) = self.cuda() {
+            cuda.synchronize()?;
+        }
+        Ok(())
+    }
+
     /// The opened CUDA device, if this context is one.
     #[cfg(feature = "cuda")]
     pub fn cuda(&self) -> Option<&handgrad_cuda::Context> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use handgrad::kernels::conv2d::{Conv2dShape, conv2d_backward_data, conv2d_backward_weight, conv2d_forward};
 use handgrad::kernels::gemm::{GemmShape, gemm_forward};
 use handgrad::kernels::testing::Cases;
-use handgrad::kernels::{Acc, Context, Real};
+use handgrad::kernels::{Acc, Buffer, Context, Real};
 use handgrad::spec::Dtype;
 use handgrad::{Error, Result};
 use serde::Serialize;
@@ -109,12 +109,13 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, kernel: Kernel) -> Resu
         backward_data: None,
         backward_weight: None,
     };
+    let mut numbers = |len: usize| Buffer::<T>::from_slice(cx, &cases.reals(len));
     match kernel {
         Kernel::Gemm([m, n, k]) => {
-            let (a, b, mut c): (Vec<T>, Vec<T>, Vec<T>) = (cases.reals(m * k), cases.reals(k * n), cases.reals(m * n));
+            let (a, b, mut c) = (numbers(m * k)?, numbers(k * n)?, numbers(m * n)?);
             let shape = GemmShape::row_major(m, n, k);
-            answer.forward = speed(arguments, (m * n * k) as f64, || {
-                Ok(gemm_forward(cx, &shape, (&a).into(), (&b).into(), (&mut c).into(), Acc::Set)?)
+            answer.forward = speed(cx, arguments, (m * n * k) as f64, || {
+                Ok(gemm_forward(cx, &shape, a.view(), b.view(), c.view_mut(), Acc::Set)?)
             })?;
         }
         Kernel::Conv([extent, c, k, size, stride]) => {
@@ -122,19 +123,18 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, kernel: Kernel) -> Resu
             let [rows, columns] = shape.out();
             let windows = batch * rows * columns;
             let products = (windows * k * size * size * c) as f64;
-            let (x, w): (Vec<T>, Vec<T>) = (cases.reals(batch * extent * extent * c), cases.reals(k * size * size * c));
-            let (mut y, dy): (Vec<T>, Vec<T>) = (cases.reals(windows * k), cases.reals(windows * k));
+            let (x, w) = (numbers(batch * extent * extent * c)?, numbers(k * size * size * c)?);
+            let (mut y, dy) = (numbers(windows * k)?, numbers(windows * k)?);
             answer.batch = Some(batch);
-            answer.forward = speed(arguments, products, || {
-                Ok(conv2d_forward(cx, &shape, (&x).into(), (&w).into(), (&mut y).into(), Acc::Set)?)
-            })?;
-            let mut dx: Vec<T> = cases.reals(x.len());
-            answer.backward_data = Some(speed(arguments, products, || {
-                Ok(conv2d_backward_data(cx, &shape, (&w).into(), (&dy).into(), (&mut dx).into(), Acc::Set)?)
+            answer.forward =
+                speed(cx, arguments, products, || Ok(conv2d_forward(cx, &shape, x.view(), w.view(), y.view_mut(), Acc::Set)?))?;
+            let mut dx = numbers(x.len())?;
+            answer.backward_data = Some(speed(cx, arguments, products, || {
+                Ok(conv2d_backward_data(cx, &shape, w.view(), dy.view(), dx.view_mut(), Acc::Set)?)
             })?);
-            let mut dw: Vec<T> = cases.reals(w.len());
-            answer.backward_weight = Some(speed(arguments, products, || {
-                Ok(conv2d_backward_weight(cx, &shape, (&x).into(), (&dy).into(), (&mut dw).into(), Acc::Set)?)
+            let mut dw = numbers(w.len())?;
+            answer.backward_weight = Some(speed(cx, arguments, products, || {
+                Ok(conv2d_backward_weight(cx, &shape, x.view(), dy.view(), dw.view_mut(), Acc::Set)?)
             })?);
         }
     }
@@ -144,13 +144,17 @@ fn measure<T: Real>(cx: &Context, arguments: &Arguments, kernel: Kernel) -> Resu
 /// Time that is spent on each operator where no number of steps is given.
 const TIME: Duration = Duration::from_millis(600);
 
-/// The median of many calls, after one to warm up.
-fn speed(arguments: &Arguments, products: f64, mut call: impl FnMut() -> Result<()>) -> Result<Speed> {
-    call()?;
+/// The median of many calls, after one to warm up; of a device's with the launch and the wait for its end.
+fn speed(cx: &Context, arguments: &Arguments, products: f64, mut call: impl FnMut() -> Result<()>) -> Result<Speed> {
+    let mut whole = || {
+        call()?;
+        Ok::<_, Error>(cx.synchronize()?)
+    };
+    whole()?;
     let (begun, mut seconds) = (Instant::now(), Vec::new());
     while arguments.steps.map_or(seconds.len() < 5 || begun.elapsed() < TIME, |steps| (seconds.len() as u64) < steps) {
         let started = Instant::now();
-        call()?;
+        whole()?;
         seconds.push(started.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
