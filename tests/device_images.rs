@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+
 use common::golden;
 use handgrad::data::images::{Augment, ClassNoise, Source};
 use handgrad::data::npz::Npz;
@@ -12,9 +14,11 @@ use handgrad::loss::Loss;
 use handgrad::nets::{Architecture, Convnet, Resnet, Training};
 use handgrad::optim::{Batch, Optimiser, Rule, Sampling, Swa};
 use handgrad::replay::{Files, Replay, replay_images};
+use handgrad::rng::{Counter, Stream};
 use handgrad::schedule::Schedule;
 use handgrad::spec::{Dtype, Seed};
 use handgrad::state::State;
+use safetensors::{SafeTensors, tensor::TensorView};
 
 fn device() -> Option<Context> {
     cuda::testing::device().map(|device| Context::on_cuda(device).unwrap())
@@ -178,39 +182,74 @@ fn weight_normalised_convolutions_follow_the_cpu_within_rounding() {
     follows::<f32>(&cx, &problem, 1e-5);
 }
 
-/// Steps of PyTorch's in f64: the first loss to f32's last digits, the later ones no farther off than ten times the farthest of
-/// PyTorch's own in f32, where rounding flips inputs of ReLUs (see tests/resnet.rs). The fifth is not looked at: on the CPU, too,
-/// our f32 is that far off by then.
+/// Steps of PyTorch's in f64. The first loss has f32's last digits. Later ones depend on which inputs of ReLUs rounding flips: they
+/// are no farther off than twice the farthest of six runs in f64 from weights off by 2^-20, as f32 sums of a thousand numbers are,
+/// and up to the fourth than ten times the farthest of PyTorch's own in f32.
 #[test]
-fn pytorch_is_followed_as_closely_as_it_follows_itself() {
+fn pytorch_is_followed_as_closely_as_rounding_lets_it_follow_itself() {
     let (Some(cx), Some(golden)) = (device(), golden()) else { return };
     let text = std::fs::read_to_string(golden.join("resnet18-w16.json")).unwrap();
     let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
     let losses = |name: &str| -> Vec<f64> { serde_json::from_value(expected[name].clone()).unwrap() };
-    let (want, theirs) = (losses("losses_f64"), losses("losses_f32_torch"));
+    let want = losses("losses_f64");
     let npz = Npz::read(&golden.join("resnet18-w16.npz")).unwrap();
     let narrow = Resnet { depth: 18, width: 16, classes: 10, image: [32, 32, 3], preactivation: false };
-    let options = Replay {
-        net: Architecture::Resnet(narrow),
-        loss: Loss::SoftmaxXent,
-        schedule: Schedule::Constant { peak: 0.1 },
-        total: None,
-        steps: Some(4),
-        batch: 16,
-        clip: None,
-        weight_decay: 5e-4,
-        momentum: 0.9,
-        dtype: Dtype::F32,
+    // How far each loss is off.
+    let errors = |cx: &Context, dtype: Dtype, init: PathBuf| -> Vec<f64> {
+        let options = Replay {
+            net: Architecture::Resnet(narrow),
+            loss: Loss::SoftmaxXent,
+            schedule: Schedule::Constant { peak: 0.1 },
+            total: None,
+            steps: Some(5),
+            batch: 16,
+            clip: None,
+            weight_decay: 5e-4,
+            momentum: 0.9,
+            dtype,
+        };
+        let files = Files { init, save: None, gradients: None };
+        let (lines, evaluated, summary) = replay_images(cx, &npz, narrow, &options, &files, &()).unwrap();
+        assert!(!summary.diverged && evaluated.is_finite() && lines.len() == 5);
+        lines.iter().zip(&want).map(|(line, want)| (line.train_loss - want).abs()).collect()
     };
-    let files = Files { init: golden.join("resnet18-w16-init.safetensors"), save: None, gradients: None };
-    let (lines, evaluated, summary) = replay_images(&cx, &npz, narrow, &options, &files, &()).unwrap();
-    assert!(!summary.diverged && evaluated.is_finite());
-    assert_eq!(lines.len(), 4);
-    let farthest = theirs.iter().zip(&want).map(|(theirs, want)| (theirs - want).abs()).fold(0.0, f64::max);
-    for (line, want) in lines.iter().zip(&want) {
-        let error = (line.train_loss - want).abs();
-        let tolerance = if line.step == 0 { 1e-5 } else { 10.0 * farthest };
-        println!("step {}: {error:e}, expected at most {tolerance:e}", line.step);
-        assert!(error <= tolerance, "step {}: {error:e}, expected at most {tolerance:e}", line.step);
+    let init = golden.join("resnet18-w16-init.safetensors");
+    let (folder, host) = (tempfile::tempdir().unwrap(), Context::cpu().unwrap());
+    let mut farthest = [0.0; 5];
+    for seed in 0..6 {
+        let other = folder.path().join("init.safetensors");
+        perturb(&init, 2f64.powi(-20), seed, &other);
+        for (most, error) in farthest.iter_mut().zip(errors(&host, Dtype::F64, other)) {
+            *most = error.max(*most);
+        }
     }
+    let theirs = losses("losses_f32_torch").iter().zip(&want).map(|(theirs, want)| (theirs - want).abs()).fold(0.0, f64::max);
+    for (step, (error, farthest)) in errors(&cx, Dtype::F32, init).into_iter().zip(farthest).enumerate() {
+        let most = if step == 0 { 1e-5 } else { 2.0 * farthest };
+        let tolerance = if step < 4 { most.min(10.0 * theirs) } else { most };
+        println!("step {step}: {error:e}, in f64 {farthest:e}, expected at most {tolerance:e}");
+        assert!(error <= tolerance, "step {step}: {error:e}, expected at most {tolerance:e}");
+    }
+}
+
+/// Writes the numbers of a file times 1 + size·u, u uniform in [-1, 1).
+fn perturb(file: &Path, size: f64, seed: u64, to: &Path) {
+    let (bytes, draws) = (std::fs::read(file).unwrap(), Counter::new(seed, Stream::Noise));
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut position = 0;
+    let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .filter(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F32)
+        .map(|(name, tensor)| {
+            let numbers = tensor.data().chunks_exact(4).flat_map(|number| {
+                position += 1;
+                let factor = 1.0 + size * (2.0 * draws.uniform_at(position) - 1.0);
+                (factor * f64::from(f32::from_le_bytes(number.try_into().unwrap()))).to_le_bytes()
+            });
+            (name.to_owned(), tensor.shape().to_vec(), numbers.collect())
+        })
+        .collect();
+    let views =
+        data.iter().map(|(name, shape, data)| (name, TensorView::new(safetensors::Dtype::F64, shape.clone(), data).unwrap()));
+    safetensors::serialize_to_file(views, None, to).unwrap();
 }
