@@ -16,6 +16,11 @@ const GROUP: usize = 1 << 19;
 const LARGE: usize = 1 << 20;
 /// Tasks that share one packing of large weights are this many or more.
 const TASKS: usize = 8;
+/// Tasks of other correlations are a multiple of this where there is the work for them: threads have as many each, and none waits
+/// long for the last.
+const SMALL_TASKS: usize = 32;
+/// Multiplications that are worth a task.
+const WORTH: usize = 1 << 20;
 
 pub(super) fn conv2d_forward<T: Real>(cx: &Context, isa: Isa, shape: &Conv2dShape, x: &[T], w: &[T], y: &mut [T], acc: Acc) {
     let &Conv2dShape { n, c, k, size, stride, .. } = shape;
@@ -188,7 +193,10 @@ fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: 
             (each, &*here)
         })
         .collect();
-    let group = (GROUP / (from.image() * size_of::<T>()).max(1)).clamp(1, n);
+    let groups_of_images = n.div_ceil((GROUP / (from.image() * size_of::<T>()).max(1)).max(1));
+    let work = correlations.iter().map(Correlation::products).sum::<usize>().saturating_mul(n);
+    let tasks = if work < WORTH * SMALL_TASKS { groups_of_images } else { groups_of_images.next_multiple_of(SMALL_TASKS) };
+    let group = n.div_ceil(tasks);
     x.par_chunks(group * from.inside()).zip(to.par_chunks_mut(group * to_image)).for_each(|(x, to)| {
         from.with(cx, x, false, |padded| {
             let to = Shared::of(to);
@@ -202,6 +210,11 @@ fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: 
 }
 
 impl<T: Real> Correlation<'_, T> {
+    /// Multiplications for an image.
+    fn products(&self) -> usize {
+        self.result.iter().chain(&self.window).product()
+    }
+
     /// Rows of a window that are summed at once, and parts of their numbers: all of it, or parts of one row.
     fn runs(&self) -> (usize, impl Iterator<Item = (usize, usize)> + Clone) {
         let [rows, numbers] = self.window;
