@@ -1,7 +1,8 @@
 //! What the iterations of a replica draw: which samples they see, and noise.
 
 use handgrad_kernels::Context;
-use handgrad_kernels::permutation::permutation_fill;
+use handgrad_kernels::order::{self, Draw, order_fill};
+use handgrad_kernels::philox::Words;
 
 use crate::error::{Result, refuse};
 use crate::optim::{Batch, Sampling};
@@ -139,6 +140,15 @@ impl Order {
         }
     }
 
+    /// How an order that is drawn is drawn, and from which words.
+    pub(crate) fn drawn(&self) -> Option<(Draw, Words)> {
+        match self {
+            Order::Replacement { stream, n } => Some((Draw { sampling: order::Sampling::Replacement, n: *n }, stream.integers())),
+            Order::Shuffled { stream, n } => Some((Draw { sampling: order::Sampling::Shuffled, n: *n }, stream.permutations())),
+            Order::Full | Order::Listed(_) | Order::Fixed { .. } => None,
+        }
+    }
+
     /// Indices at the positions from `start` on; of a list, never more than it holds.
     ///
     /// # Errors
@@ -147,20 +157,13 @@ impl Order {
         match self {
             Order::Full => {}
             Order::Listed(list) => out.copy_from_slice(&list[start as usize..][..out.len()]),
-            Order::Replacement { stream, n } => stream.fill_below(cx, start, *n, out)?,
+            Order::Replacement { .. } | Order::Shuffled { .. } => {
+                if let Some((draw, words)) = self.drawn() {
+                    order_fill(cx, draw, &words, start, out)?;
+                }
+            }
             Order::Fixed { n } => {
                 out.iter_mut().zip(start..).for_each(|(index, position)| *index = (position % u64::from(*n)) as u32);
-            }
-            Order::Shuffled { stream, n } => {
-                let n64 = u64::from(*n);
-                let (mut position, mut left) = (start, out);
-                while !left.is_empty() {
-                    let place = position % n64;
-                    let (now, later) = left.split_at_mut(left.len().min((n64 - place) as usize));
-                    permutation_fill(cx, &stream.permutation(position / n64, *n), place as u32, now.into())?;
-                    position += now.len() as u64;
-                    left = later;
-                }
             }
         }
         Ok(())

@@ -1,11 +1,13 @@
 //! Training on a CUDA device, a real one or the emulated one, against the CPU.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use handgrad::Result;
 use handgrad::data::Dataset;
-use handgrad::draws::Draws;
+use handgrad::draws::{Draws, Order};
+use handgrad::ensemble::{Ensemble, Measure, Member, Samples, Start};
 use handgrad::kernels::testing::{Cases, is_emulated};
 use handgrad::kernels::{Context, Isa, Real, cuda};
 use handgrad::loss::Loss;
@@ -30,7 +32,11 @@ struct Problem {
 }
 
 fn problem(net: Architecture, d: usize, loss: Loss, optimiser: Optimiser) -> Problem {
-    let (n, mut cases) = (12, Cases::new(5));
+    problem_of(net, d, loss, optimiser, 5)
+}
+
+fn problem_of(net: Architecture, d: usize, loss: Loss, optimiser: Optimiser, seed: u64) -> Problem {
+    let (n, mut cases) = (12, Cases::new(seed));
     let outputs = match &net {
         Architecture::Mlp { widths, .. } if loss.squared().is_some() => widths[widths.len() - 1],
         _ => 1,
@@ -215,6 +221,73 @@ fn a_diverging_run_stops_where_the_cpus_does() {
             assert!(got.iter().zip(want).all(|(&got, &want)| same(got, want)), "{got:?} {want:?}");
         }
     }
+}
+
+/// The same draws with the samples of so many steps written down.
+fn listed(cx: &Context, draws: &Draws, batch: usize, steps: u64) -> Draws {
+    let mut list = vec![0; steps as usize * batch];
+    draws.order.fill(cx.host(), 0, &mut list).unwrap();
+    Draws { order: Order::Listed(list), ..draws.clone() }
+}
+
+/// A device draws the orders of fused steps itself, except those that were written down.
+#[test]
+fn drawn_orders_train_to_the_bits_of_listed_ones() {
+    let Some(cx) = device() else { return };
+    let seeds = [Seed::Own(7), Seed::Own(1 << 40), Seed::Own(2)];
+    for Problem { net, data, loss, optimiser } in fused() {
+        let Batch::Random { size, .. } = optimiser.batch else { continue };
+        let mut ends = Vec::new();
+        for sampling in [Sampling::Replacement, Sampling::Shuffled] {
+            let optimiser = Optimiser { batch: Batch::Random { size, sampling }, ..optimiser.clone() };
+            let schedule = Schedule::Constant { peak: 0.02 };
+            let training = Training::<f32>::new(&cx, &net, &data, loss, schedule, optimiser.clone(), STEPS).unwrap();
+            let trained = |draws: &[Draws]| {
+                let mut state = State::<f32>::new(&seeds, |seed| net.initial(data.d, seed), &optimiser);
+                for until in [3, STEPS] {
+                    training.advance(&cx, &mut state, draws, until).unwrap();
+                }
+                assert_eq!(state.diverged, [None; 3]);
+                state.params
+            };
+            let drawn = seeds.map(|seed| Draws::new(optimiser.batch, seed, 0, data.n(), STEPS).unwrap());
+            let all = drawn.each_ref().map(|draws| listed(&cx, draws, size, STEPS));
+            let some = [all[0].clone(), drawn[1].clone(), all[2].clone()];
+            let end = trained(&drawn);
+            assert!(trained(&all) == end && trained(&some) == end, "{net:?} {sampling:?}");
+            ends.push(end);
+        }
+        assert!(ends[0] != ends[1], "{net:?}: two ways to draw");
+    }
+}
+
+/// Every member of an ensemble on a device sees its own data in its own order.
+#[test]
+fn members_have_the_bits_of_runs_on_their_data_in_their_order() {
+    let Some(cx) = device() else { return };
+    let (net, loss, optimiser) = (Architecture::Diagonal { u: 0.3, v: 0.2 }, Loss::HalfMse, Optimiser::sgd());
+    let data = |seed| Arc::new(problem_of(net.clone(), 7, loss, optimiser.clone(), seed).data);
+    let sets: Vec<Arc<Dataset>> = (5..8).map(data).collect();
+    let member = |index: u64| Member {
+        schedule: Schedule::Constant { peak: if index == 11 { 1e9 } else { 0.01 * (index + 1) as f64 } },
+        seed: index / 2,
+        start: Start::Seed(0),
+        samples: Samples::Set(index as usize % 3),
+        noise: 0.0,
+    };
+    let members: Vec<Member> = (0..21).map(member).collect();
+    let ensemble = Ensemble { net, loss, optimiser, sets, steps: STEPS, points: vec![], keep: true };
+    let trained = ensemble.train::<f64>(&cx, &members, Measure { count: 0, of: &|_| Ok(vec![]) }, &()).unwrap();
+    let Ensemble { net, loss, optimiser, sets, .. } = ensemble;
+    for (index, member) in members.iter().enumerate() {
+        let (data, schedule) = (&sets[index % 3], member.schedule.clone());
+        let training = Training::<f64>::new(&cx, &net, data, loss, schedule, optimiser.clone(), STEPS).unwrap();
+        let draws = Draws::new(optimiser.batch, Seed::Own(member.seed), 0, data.n(), STEPS).unwrap();
+        let mut alone = State::<f64>::new(&SEEDS[..1], |seed| net.initial(data.d, seed), &optimiser);
+        training.advance(&cx, &mut alone, &[listed(&cx, &draws, 1, STEPS)], STEPS).unwrap();
+        assert_eq!((trained.diverged[index], &trained.params[index]), (alone.diverged[0], &alone.params), "member {index}");
+    }
+    assert_eq!(trained.diverged.iter().flatten().count(), 1);
 }
 
 /// Killed at a checkpoint and resumed, the command leaves the files of one run straight through; a checkpoint of a device is not

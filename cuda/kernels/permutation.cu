@@ -1,36 +1,9 @@
-// Places of a random permutation of 0 .. n, bit for bit those of the CPU: kernels/src/permutation has the formula. Items are
-// pairs row + rows * column.
+// Places of a random permutation of 0 .. n, bit for bit those of the CPU: kernels/src/permutation.
 //
 // Any grid of one dimension, blocks of at most 256 threads, no shared memory; writes out[0 .. count), the items in the places
 // from `first` on, which count modulo n. `keys`: one for each of the rounds.
-#include "uniform.cuh"
-
-constexpr u32 ROUNDS = 12;
-
-// A word whose upper bits depend on all of x and key.
-DEVICE u32 mix(u32 x, u32 key) {
-    u32 product = (x ^ key) * 0x85EBCA6B;
-    return (product ^ product >> 13) * 0xC2B2AE35;
-}
-
-DEVICE u32 add_modulo(u32 x, u32 word, u32 size) {
-    u32 sum = x + scaled(word, size);
-    return sum < size ? sum : sum - size;
-}
+#include "permutation.cuh"
 
 KERNEL(permutation_fill, 256, u32* out, const u32* keys, u64 count, u32 n, u32 rows, u32 columns, u32 first) {
-    FOR_ELEMENTS(i, count) {
-        u32 item = u32((first % n + i) % n);
-        // Results that are no item go through the rounds again.
-        do {
-            u32 row = item % rows, column = item / rows;
-            UNROLL
-            for (u32 round = 0; round < ROUNDS; round += 2) {
-                row = add_modulo(row, mix(column, keys[round]), rows);
-                column = add_modulo(column, mix(row, keys[round + 1]), columns);
-            }
-            item = row + rows * column;
-        } while (item >= n);
-        out[i] = item;
-    }
+    FOR_ELEMENTS(i, count) out[i] = permuted(u32((first % n + i) % n), n, rows, columns, keys);
 }

@@ -42,7 +42,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             let name = BenchmarkId::new(cx.isa().name(), format!("batch={batch} replicas={replicas}"));
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch, lr: StepSizes::Shared(&lr) };
+                    let steps = Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
                     deep_linear_sgd(&cx, &problem.shape, &clipped(), x, y, steps, params, &mut diverged)
                         .expect("valid arguments");

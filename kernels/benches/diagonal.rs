@@ -34,7 +34,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             group.throughput(Throughput::Elements((replicas * STEPS) as u64));
             group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
+                    let steps = Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (problem.x.view(), (&problem.y).into(), (&mut problem.params).into());
                     diagonal_sgd(&cx, &problem.shape, x, y, steps, params, &mut diverged).expect("valid arguments");
                 });

@@ -39,7 +39,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
                 group.throughput(Throughput::Elements((replicas * STEPS) as u64));
                 group.bench_function(BenchmarkId::new(cx.isa().name(), format!("replicas={replicas}")), |bencher| {
                     bencher.iter(|| {
-                        let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
+                        let steps = Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) };
                         let (y, params) = ((&y).into(), (&mut params).into());
                         mlp_sgd(&cx, &shape, &rule, x.view(), y, steps, params, &mut diverged).expect("valid arguments");
                     });

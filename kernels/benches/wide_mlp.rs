@@ -26,7 +26,7 @@ fn sgd<T: Real>(c: &mut Criterion) {
             let mut diverged = [None];
             group.bench_function(BenchmarkId::new(cx.isa().name(), format!("{activation:?}")), |bencher| {
                 bencher.iter(|| {
-                    let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
+                    let steps = Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) };
                     let (x, y, params) = (x.view(), (&y).into(), (&mut params).into());
                     wide_mlp_sgd(&cx, &shape, MseScale::Full, x, y, steps, params, &mut diverged).expect("valid arguments");
                 });

@@ -56,6 +56,7 @@ pub mod logistic;
 pub mod mlp;
 pub mod mse;
 pub mod norm;
+pub mod order;
 pub mod permutation;
 pub mod philox;
 pub mod sgd;
@@ -70,6 +71,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "cuda")]
 pub use handgrad_cuda as cuda;
 pub use isa::Isa;
+pub use order::Order;
 pub use precision::Precision;
 pub use real::{Dtype, Real};
 pub use recorded::Recorded;
@@ -127,6 +129,7 @@ pub const OPERATORS: &[Variants] = &[
     mlp::VARIANTS,
     mse::VARIANTS,
     norm::VARIANTS,
+    order::VARIANTS,
     permutation::VARIANTS,
     philox::VARIANTS,
     sgd::VARIANTS,

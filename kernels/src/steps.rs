@@ -6,17 +6,25 @@ pub(crate) mod cuda;
 use crate::clip::coefficient;
 use crate::error::exact;
 use crate::mse::MseScale;
-use crate::{Error, Real, Result};
+use crate::{Error, Order, Real, Result};
 
 /// What one call of a fused SGD operator does: which samples each step takes, and with which step size.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps<'a, T> {
-    /// Sample indices, replica by replica: replicas x steps x batch.
-    pub order: &'a [u32],
+    /// Sample indices, replica by replica: replicas x steps x batch. Slices convert to it.
+    pub order: Order<'a>,
     /// Samples per step.
     pub batch: usize,
     /// Step size of each step.
     pub lr: StepSizes<'a, T>,
+}
+
+/// [`Steps`] of an operator that runs on the CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct HostSteps<'a, T> {
+    pub(crate) order: &'a [u32],
+    pub(crate) batch: usize,
+    lr: StepSizes<'a, T>,
 }
 
 /// The step sizes of one call of a fused operator, which say how many steps there are.
@@ -60,14 +68,7 @@ impl<'a, T> Steps<'a, T> {
         }
         let steps = self.lr.check(op, replicas)?;
         exact(op, "order", self.order.len(), replicas * steps * self.batch, "replicas * steps * batch")?;
-        // The largest first: unlike a search, that takes many indices at once.
-        if self.order.iter().copied().max().is_none_or(|largest| (largest as usize) < n) {
-            return Ok(());
-        }
-        match self.order.iter().position(|&index| index as usize >= n) {
-            Some(position) => Err(Error::Index { op, argument: "order", position, got: self.order[position] as usize, limit: n }),
-            None => Ok(()),
-        }
+        self.order.check_below(op, n)
     }
 
     /// As [`Steps::check`], for operators that take one sample a step.
@@ -78,6 +79,13 @@ impl<'a, T> Steps<'a, T> {
         }
     }
 
+    /// The same with the samples at hand.
+    pub(crate) fn on_host(self, op: &'static str) -> Result<HostSteps<'a, T>> {
+        Ok(HostSteps { order: self.order.on_host(op)?, batch: self.batch, lr: self.lr })
+    }
+}
+
+impl<'a, T> HostSteps<'a, T> {
     /// The samples, steps x batch, and the step sizes of one of so many replicas.
     pub(crate) fn of(&self, replica: usize, replicas: usize) -> (&'a [u32], &'a [T]) {
         let per_replica = self.order.len() / replicas;
@@ -203,7 +211,7 @@ mod tests {
         let (x, y) = (on(cx, &x), on(cx, &y));
         let done = match order {
             Some(order) => {
-                let steps = Steps { order, batch: 1, lr };
+                let steps = Steps { order: order.into(), batch: 1, lr };
                 diagonal_sgd(cx, &shape, x.view(), y.view(), steps, on_mut(cx, &mut params).view_mut(), &mut diverged)
             }
             None => diagonal_gd(cx, &shape, x.view(), y.view(), lr, on_mut(cx, &mut params).view_mut(), &mut diverged),
@@ -217,8 +225,8 @@ mod tests {
         let lr = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         assert_eq!([0, 1, 2].map(|replica| StepSizes::Each(&lr).of(replica, 3)), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!([0, 2].map(|replica| StepSizes::Shared(&lr).of(replica, 3)), [lr; 2]);
-        let steps = Steps { order: &[7, 8, 9, 10], batch: 2, lr: StepSizes::Each(&lr[..2]) };
-        assert_eq!(steps.of(1, 2), (&[9, 10][..], &[2.0][..]));
+        let steps = Steps { order: (&[7, 8, 9, 10]).into(), batch: 2, lr: StepSizes::Each(&lr[..2]) };
+        assert_eq!(steps.on_host("op").unwrap().of(1, 2), (&[9, 10][..], &[2.0][..]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Networks in training: the fused kernels where the update is plain, [`super::stepper`] where it is not.
 
+mod order;
+
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +10,7 @@ use handgrad_kernels::deep_linear::{DeepLinearShape, deep_linear_gd, deep_linear
 use handgrad_kernels::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
 use handgrad_kernels::mlp::{MlpShape, mlp_sgd};
 use handgrad_kernels::wide_mlp::{WideMlpShape, wide_mlp_sgd};
-use handgrad_kernels::{Buffer, Context, Device, Real, StepRule, StepSizes, Steps, ViewMut};
+use handgrad_kernels::{self as kernels, Buffer, Context, Device, Real, StepRule, StepSizes, Steps, ViewMut};
 
 use super::method::{Fused, Method};
 use super::resident::Resident;
@@ -300,19 +302,20 @@ impl<T: Real> Training<T> {
                 Replicas::Alike(_) => StepSizes::Shared(&rates[..]),
                 Replicas::Own(_) => StepSizes::Each(&rates[..]),
             };
-            order.resize(if full { 0 } else { replicas * count as usize * batches.size }, 0);
-            for (replica, order) in order.chunks_exact_mut(count as usize * batches.size).enumerate() {
+            let samples = count as usize * batches.size;
+            let drawn = self.drawn(cx, draws, batches.start, samples)?;
+            order.resize(if full || drawn.is_some() { 0 } else { replicas * samples }, 0);
+            for (replica, order) in order.chunks_exact_mut(samples).enumerate() {
                 // What a diverged replica had is below n as well, and nobody trains on it.
                 if state.diverged[replica].is_none() {
-                    draws[replica].order.fill(cx.host(), batches.start, order)?;
-                    let first = self.first_row(replica);
-                    order.iter_mut().for_each(|index| *index += first);
+                    self.fill(cx, draws, replica, batches.start, order)?;
                 }
             }
             let mut diverged: Vec<Option<usize>> = state.diverged.iter().map(|at| at.map(|_| 0)).collect();
             match &self.method {
                 Method::Fused(fused) => {
-                    let steps = Steps { order: &order, batch: batches.size, lr };
+                    let order = drawn.as_ref().map_or_else(|| (&order).into(), kernels::Order::from);
+                    let steps = Steps { order, batch: batches.size, lr };
                     self.fused(cx, fused, full, steps, resident.memory(state).params, &mut diverged)?;
                 }
                 Method::Composed => {
@@ -335,14 +338,6 @@ impl<T: Real> Training<T> {
         resident.back(state)?;
         state.step = until.max(state.step);
         Ok(())
-    }
-
-    /// Where the samples of a replica's data set begin.
-    fn first_row(&self, replica: usize) -> u32 {
-        match &self.replicas {
-            Replicas::Alike(_) => 0,
-            Replicas::Own(own) => (own[replica].set * self.n) as u32,
-        }
     }
 
     /// The working memory that the last call left.

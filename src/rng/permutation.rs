@@ -1,18 +1,19 @@
 //! Shuffling without a stored permutation: a run resumes in the middle of an epoch from its step number alone.
 
-use handgrad_kernels::permutation::{Permutation, ROUNDS};
+use handgrad_kernels::permutation::Permutation;
 
-use super::{Counter, Kind};
-
-const KEY_BLOCKS: usize = ROUNDS / 4;
+use super::{Counter, Kind, Words};
 
 impl Counter {
     /// The permutation of `0..n` for one epoch (an n of 0 is taken as 1). Its keys are three blocks of kind 3.
     #[must_use]
     pub fn permutation(&self, epoch: u64, n: u32) -> Permutation {
-        let first = epoch.wrapping_mul(KEY_BLOCKS as u64);
-        let blocks: [[u32; 4]; KEY_BLOCKS] = std::array::from_fn(|i| self.block(Kind::Permutation, first.wrapping_add(i as u64)));
-        Permutation::new(n, std::array::from_fn(|i| blocks[i / 4][i % 4]))
+        Permutation::of_epoch(&self.permutations(), epoch, n)
+    }
+
+    /// The words of [`Counter::permutation`], for kernels.
+    pub(crate) fn permutations(&self) -> Words {
+        self.words(Kind::Permutation)
     }
 }
 

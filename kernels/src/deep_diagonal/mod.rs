@@ -85,6 +85,7 @@ pub fn deep_diagonal_sgd<T: Real>(
     steps.check_singles(OP, n, replicas)?;
     cx.require_cpu(OP)?;
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
+    let steps = steps.on_host(OP)?;
     let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
     let task = Task { shape: *shape, scale: scale.factor(), x, y };
     match VARIANTS.runs_under(cx.isa()) {

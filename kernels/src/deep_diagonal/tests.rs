@@ -34,7 +34,7 @@ impl<T: Real> Case<T> {
     /// The parameters after these steps, and where each replica diverged.
     fn trained(&self, cx: &Context, order: &[u32], lr: StepSizes<'_, T>) -> (Vec<T>, Vec<Option<usize>>) {
         let (mut params, mut diverged) = (self.params.clone(), vec![None; self.shape.replicas]);
-        let (steps, x, y) = (Steps { order, batch: 1, lr }, (&self.x).into(), (&self.y).into());
+        let (steps, x, y) = (Steps { order: order.into(), batch: 1, lr }, (&self.x).into(), (&self.y).into());
         deep_diagonal_sgd(cx, &self.shape, MseScale::Full, x, y, steps, (&mut params).into(), &mut diverged).unwrap();
         (params, diverged)
     }
@@ -155,7 +155,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
             assert_eq!((bits(&want), none), (bits(&params[replica * count..][..count]), vec![None]), "{}", variant(cx));
         }
         let mut untouched = case.params[..count].to_vec();
-        let (mut entry, steps) = ([Some(7)], Steps { order: &[1], batch: 1, lr: StepSizes::Shared(&[0.1]) });
+        let (mut entry, steps) = ([Some(7)], Steps { order: (&[1]).into(), batch: 1, lr: StepSizes::Shared(&[0.1]) });
         let (shape, params) = (DeepDiagonalShape { replicas: 1, ..case.shape }, (&mut untouched).into());
         deep_diagonal_sgd(cx, &shape, MseScale::Half, (&case.x).into(), (&case.y).into(), steps, params, &mut entry).unwrap();
         assert_eq!((entry, &untouched[..]), ([Some(7)], &case.params[..count]), "a diverged replica is left alone");
@@ -167,7 +167,7 @@ fn wrong_arguments_are_refused() {
     let cx = Context::cpu().unwrap();
     let right = DeepDiagonalShape { depth: 2, d: 3, activation: Activation::Tanh, n: 5, stride: 3, replicas: 1 };
     let attempt = |shape: DeepDiagonalShape, [x, y, params]: [usize; 3], batch: usize, order: &[u32]| {
-        let steps = Steps { order, batch, lr: StepSizes::Shared(&[0.1f32]) };
+        let steps = Steps { order: order.into(), batch, lr: StepSizes::Shared(&[0.1f32]) };
         let (x, y, mut params) = (vec![0.0; x], vec![0.0; y], vec![0.0; params]);
         let (x, y, params) = ((&x).into(), (&y).into(), (&mut params).into());
         deep_diagonal_sgd(&cx, &shape, MseScale::Half, x, y, steps, params, &mut [None]).map_err(|error| error.to_string())

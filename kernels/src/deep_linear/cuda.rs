@@ -1,9 +1,9 @@
-use handgrad_cuda::{Buffer, Context};
+use handgrad_cuda::Context;
 
 use super::DeepLinearShape;
 use crate::device::{on, on_mut, size};
 use crate::steps::cuda::{FLAG_BYTES, RESIDUALS, Replicas, SCRATCH, Weights, parts, training};
-use crate::{Real, Result, StepRule, StepSizes, View, ViewMut};
+use crate::{Order, Real, Result, StepRule, StepSizes, View, ViewMut};
 
 /// Steps of `batch` samples in this order, or, without one, of all samples; the arguments are checked.
 #[expect(clippy::too_many_arguments, reason = "those of the operators, unpacked")]
@@ -13,7 +13,7 @@ pub(super) fn train<T: Real>(
     shape: &DeepLinearShape<'_>,
     rule: &StepRule<T>,
     [x, y]: [View<T>; 2],
-    order: Option<(&[u32], usize)>,
+    order: Option<(Order<'_>, usize)>,
     lr: StepSizes<'_, T>,
     params: ViewMut<T>,
     diverged: &mut [Option<usize>],
@@ -23,7 +23,7 @@ pub(super) fn train<T: Real>(
     let weights = Weights::new(device, op, shape.widths, shape.params())?;
     let (clipped, scale, clip, weight_decay) = parts(rule);
     let (batch, order) = match order {
-        Some((order, batch)) => (batch, Some(Buffer::from_host(device, order)?)),
+        Some((order, batch)) => (batch, Some(order.on(device)?)),
         None => (shape.n, None),
     };
 

@@ -93,6 +93,7 @@ pub fn deep_linear_sgd<T: Real>(
         return cuda::train(device, OP, shape, rule, [x, y], Some((steps.order, steps.batch)), steps.lr, params, diverged);
     }
     let (task, params) = operands(OP, shape, rule, x, y, params)?;
+    let steps = steps.on_host(OP)?;
     let replicas = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
     train(cx, &task, Some(steps.batch), replicas);
     Ok(())

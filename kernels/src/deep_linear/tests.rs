@@ -141,7 +141,13 @@ fn the_oracle_is_backpropagation_with_clipping_and_decay() {
                 let order = Cases::new(7).indices(5 * batch, 20);
                 clipped += usize::from(clips(&case, &rule, &order[..batch]));
                 let (mut got, mut want) = (case.params.clone(), case.params.clone());
-                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: StepSizes::Shared(&rates) }, &mut got, &mut [None]);
+                case.sgd(
+                    &cx,
+                    &rule,
+                    Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&rates) },
+                    &mut got,
+                    &mut [None],
+                );
                 for (samples, lr) in order.chunks_exact(batch).zip(rates) {
                     backpropagated(&case, &rule, samples, lr, &mut want);
                 }
@@ -201,7 +207,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             wide.sgd(
                 &oracle,
                 &wide_rule,
-                Steps { order: &order, batch, lr: StepSizes::Shared(&wide_lr) },
+                Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&wide_lr) },
                 &mut sgd,
                 &mut diverged,
             );
@@ -211,7 +217,13 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             for cx in contexts() {
                 let what = |op: &str| format!("{op} {} {} {widths:?} B={batch} R={replicas}", variant(&cx), T::DTYPE.name());
                 let mut params = case.params.clone();
-                case.sgd(&cx, &rule, Steps { order: &order, batch, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
+                case.sgd(
+                    &cx,
+                    &rule,
+                    Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&lr) },
+                    &mut params,
+                    &mut diverged,
+                );
                 assert_close(&what("sgd"), &params, &sgd, tolerance);
                 let mut params = case.params.clone();
                 case.gd(&cx, &rule, &lr, &mut params, &mut diverged);
@@ -236,7 +248,7 @@ fn weights_beyond_shared_memory_train_where_they_are() {
     let rule = StepRule { clip: Some(0.25), ..plain(MseScale::Half) };
     let train = |cx: &Context| {
         let mut params = case.params.clone();
-        case.sgd(cx, &rule, Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut [None; 2]);
+        case.sgd(cx, &rule, Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut [None; 2]);
         params
     };
     let want = train(&Context::cpu_with(Isa::Scalar).unwrap());
@@ -252,9 +264,9 @@ fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &StepRule<T>, replica: usi
     let shape = DeepLinearShape { replicas: 1, ..case.shape };
     let one = Case { shape, x: case.x.clone(), y: case.y.clone(), params: vec![] };
     let mut params = case.params[replica * size..][..size].to_vec();
-    let (order, lr) = steps.of(replica, case.shape.replicas);
+    let (order, lr) = steps.on_host("alone").unwrap().of(replica, case.shape.replicas);
     for (order, lr) in order.chunks_exact(steps.batch).zip(lr.chunks_exact(1)) {
-        one.sgd(cx, rule, Steps { order, batch: steps.batch, lr: StepSizes::Shared(lr) }, &mut params, &mut [None]);
+        one.sgd(cx, rule, Steps { order: order.into(), batch: steps.batch, lr: StepSizes::Shared(lr) }, &mut params, &mut [None]);
     }
     params
 }
@@ -270,7 +282,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                     continue;
                 }
                 let lr = StepSizes::Each(&lr);
-                let steps = Steps { order: &order, batch, lr };
+                let steps = Steps { order: (&order).into(), batch, lr };
                 let mut params = case.params.clone();
                 case.sgd(cx, &rule, steps, &mut params, &mut vec![None; replicas]);
                 for (r, got) in params.chunks_exact(case.shape.params()).enumerate() {
@@ -296,7 +308,7 @@ fn no_step_changes_no_bit() {
         case.sgd(
             &cx,
             &plain(MseScale::Full),
-            Steps { order: &[], batch: 1, lr: StepSizes::Shared(&[]) },
+            Steps { order: (&[]).into(), batch: 1, lr: StepSizes::Shared(&[]) },
             &mut params,
             &mut [None; 2],
         );
@@ -362,27 +374,27 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
             let lr = vec![0.02; count];
             let rule = plain(MseScale::Full);
             let (mut params, mut diverged) = (start.clone(), [None; 3]);
-            let steps = Steps { order: &order, batch, lr: StepSizes::Shared(&lr) };
+            let steps = Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&lr) };
             case.sgd(&cx, &rule, steps, &mut params, &mut diverged);
             let step = diverged[1].expect("a start far beyond stability");
             assert_eq!((diverged[0], diverged[2]), (None, None));
             assert!(params[..size].iter().chain(&params[2 * size..]).all(|w| w.is_finite()));
 
-            let (order, _) = steps.of(1, 3);
+            let (order, _) = steps.on_host("alone").unwrap().of(1, 3);
             let one = Case { shape: DeepLinearShape { replicas: 1, ..case.shape }, ..case };
             let oracle = Context::cpu_with(Isa::Scalar).unwrap();
             let mut found = [None];
             one.sgd(
                 &oracle,
                 &rule,
-                Steps { order, batch, lr: StepSizes::Shared(&lr) },
+                Steps { order: order.into(), batch, lr: StepSizes::Shared(&lr) },
                 &mut start.clone()[size..2 * size],
                 &mut found,
             );
             assert_eq!(found, [Some(step)], "{} {widths:?}", variant(&cx));
 
             let mut before = start[size..2 * size].to_vec();
-            let shorter = Steps { order: &order[..step * batch], batch, lr: StepSizes::Shared(&lr[..step]) };
+            let shorter = Steps { order: (&order[..step * batch]).into(), batch, lr: StepSizes::Shared(&lr[..step]) };
             one.sgd(&cx, &rule, shorter, &mut before, &mut [None]);
             let bits = |params: &[f64]| params.iter().map(|w| w.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&before), bits(&params[size..2 * size]), "as it was before the diverging step");
@@ -391,7 +403,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
             one.sgd(
                 &cx,
                 &rule,
-                Steps { order: &order[..batch], batch, lr: StepSizes::Shared(&lr[..1]) },
+                Steps { order: (&order[..batch]).into(), batch, lr: StepSizes::Shared(&lr[..1]) },
                 &mut untouched,
                 &mut entry,
             );
@@ -412,7 +424,7 @@ fn a_single_bad_row_stops_the_batch_that_has_it() {
             case.sgd(
                 &cx,
                 &plain(MseScale::Half),
-                Steps { order: &order, batch: 20, lr: StepSizes::Shared(&[0.1; 2]) },
+                Steps { order: (&order).into(), batch: 20, lr: StepSizes::Shared(&[0.1; 2]) },
                 &mut params,
                 &mut diverged,
             );
@@ -431,7 +443,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(&[4, 3, 1], 3, 1, 0);
     let attempt = |shape: DeepLinearShape<'_>, y: &[f32], order: &[u32], batch: usize, count: usize| {
         let mut params = case.params.clone();
-        let (steps, rule) = (Steps { order, batch, lr: StepSizes::Shared(&[0.1]) }, plain(MseScale::Half));
+        let (steps, rule) = (Steps { order: order.into(), batch, lr: StepSizes::Shared(&[0.1]) }, plain(MseScale::Half));
         let (x, mut diverged) = ((&case.x).into(), vec![None; count]);
         let result = deep_linear_sgd(&cx, &shape, &rule, x, y.into(), steps, (&mut params).into(), &mut diverged);
         assert_eq!(params, case.params);

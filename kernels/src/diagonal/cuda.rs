@@ -1,4 +1,4 @@
-use handgrad_cuda::{Buffer, Context, Launch, Slice};
+use handgrad_cuda::{Context, Launch, Slice};
 
 use super::{DiagonalShape, StepSizes, Steps};
 use crate::device::{THREADS, adds, elementwise, kernel, on, on_mut, size};
@@ -48,7 +48,7 @@ pub(super) fn diagonal_sgd<T: Real>(
     diverged: &mut [Option<usize>],
 ) -> Result<()> {
     let (x, y) = (on(device, op, "x", x)?, on(device, op, "y", y)?);
-    let order = Buffer::from_host(device, steps.order)?;
+    let order = steps.order.on(device)?;
     train(device, op, shape, [x, y], Some(order.as_slice()), steps.batch, steps.lr, params, diverged)
 }
 

@@ -32,6 +32,7 @@ pub fn diagonal_sgd<T: Real>(
         return cuda::diagonal_sgd(device, OP, shape, [x, y], steps, params, diverged);
     }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
+    let steps = steps.on_host(OP)?;
     match VARIANTS.runs_under(cx.isa()) {
         Isa::Scalar => {
             for (replica, (params, diverged)) in params.chunks_exact_mut(2 * shape.d).zip(diverged).enumerate() {

@@ -185,7 +185,7 @@ fn steps_against_the_oracle<T: Real>(tolerance: f64) {
             for cx in contexts() {
                 let what = |op: &str| format!("{op} {} {} d={d} R={replicas} B={batch}", variant(&cx), T::DTYPE.name());
                 let (mut params, mut diverged) = (case.params.clone(), vec![None; replicas]);
-                case.sgd(&cx, Steps { order: &order, batch, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
+                case.sgd(&cx, Steps { order: (&order).into(), batch, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
                 assert_close(&what("sgd"), &params, &sgd.params, tolerance * d as f64);
                 let mut params = case.params.clone();
                 let (x, y) = (on(&cx, &case.x), on(&cx, &case.y));
@@ -235,7 +235,12 @@ fn one_step_is_the_gradient_step() {
         .unwrap();
         assert_close("gd", &by_gd, &want, 1e-15);
         let mut by_sgd = case.params.clone();
-        case.sgd(&cx, Steps { order: &[4, 2, 0, 1, 3], batch: 5, lr: StepSizes::Shared(&[0.3]) }, &mut by_sgd, &mut [None]);
+        case.sgd(
+            &cx,
+            Steps { order: (&[4, 2, 0, 1, 3]).into(), batch: 5, lr: StepSizes::Shared(&[0.3]) },
+            &mut by_sgd,
+            &mut [None],
+        );
         assert_close("sgd on all samples", &by_sgd, &want, 1e-14);
     }
 }
@@ -246,7 +251,12 @@ fn alone<T: Real>(cx: &Context, case: &Case<T>, replica: usize, order: &[u32], l
     let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, x: case.x.clone(), y: case.y.clone(), params: vec![] };
     let mut params = case.params[replica * two_d..][..two_d].to_vec();
     for t in 0..lr.len() {
-        one.sgd(cx, Steps { order: &order[t..=t], batch: 1, lr: StepSizes::Shared(&lr[t..=t]) }, &mut params, &mut [None]);
+        one.sgd(
+            cx,
+            Steps { order: (&order[t..=t]).into(), batch: 1, lr: StepSizes::Shared(&lr[t..=t]) },
+            &mut params,
+            &mut [None],
+        );
     }
     params
 }
@@ -260,7 +270,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
             for cx in contexts() {
                 let lr = StepSizes::Each(&own);
                 let mut params = case.params.clone();
-                case.sgd(&cx, Steps { order: &order, batch: 1, lr }, &mut params, &mut vec![None; replicas]);
+                case.sgd(&cx, Steps { order: (&order).into(), batch: 1, lr }, &mut params, &mut vec![None; replicas]);
                 for r in 0..replicas {
                     let want = alone(&cx, &case, r, &order[r * 30..][..30], lr.of(r, replicas));
                     assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", variant(&cx));
@@ -308,7 +318,7 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
         let start = params.clone();
         let lr = vec![0.02; 200];
         let mut diverged = [None; 3];
-        case.sgd(&cx, Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
+        case.sgd(&cx, Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) }, &mut params, &mut diverged);
         let step = diverged[1].expect("a step size far beyond stability");
         assert_eq!((diverged[0], diverged[2]), (None, None));
         assert!(params[..80].iter().chain(&params[160..]).all(|p| p.is_finite()));
@@ -321,14 +331,19 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
         let one = Case { shape: DiagonalShape { replicas: 1, ..case.shape }, ..case };
         one.sgd(
             &cx,
-            Steps { order: &order[200..200 + step], batch: 1, lr: StepSizes::Shared(&lr[..step]) },
+            Steps { order: (&order[200..200 + step]).into(), batch: 1, lr: StepSizes::Shared(&lr[..step]) },
             &mut before[80..160],
             &mut [None],
         );
         assert_eq!(before[80..160], params[80..160], "the replica stays as it was before the diverging step");
 
         let mut entry = [Some(7)];
-        one.sgd(&cx, Steps { order: &order[..1], batch: 1, lr: StepSizes::Shared(&lr[..1]) }, &mut before[..80], &mut entry);
+        one.sgd(
+            &cx,
+            Steps { order: (&order[..1]).into(), batch: 1, lr: StepSizes::Shared(&lr[..1]) },
+            &mut before[..80],
+            &mut entry,
+        );
         assert_eq!((entry, &before[..80]), ([Some(7)], &start[..80]), "a diverged replica is left alone");
     }
 }
@@ -339,7 +354,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(3, 4, 1, 0);
     let attempt = |shape: DiagonalShape, y: &[f32], order: &[u32], batch: usize, count: usize| {
         let mut params = case.params.clone();
-        let steps = Steps { order, batch, lr: StepSizes::Shared(&[0.1]) };
+        let steps = Steps { order: order.into(), batch, lr: StepSizes::Shared(&[0.1]) };
         let result = diagonal_sgd(&cx, &shape, (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
         assert_eq!(params, case.params);
         result.unwrap_err().to_string()

@@ -1,4 +1,4 @@
-use handgrad_cuda::{Buffer, Context};
+use handgrad_cuda::Context;
 
 use super::{Bias, Hidden, MlpShape};
 use crate::device::{on, on_mut, size};
@@ -20,7 +20,7 @@ pub(super) fn mlp_sgd<T: Real>(
     let (x, y, mut params) = (on(device, op, "x", x)?, on(device, op, "y", y)?, on_mut(device, op, "params", params)?);
     let mut replicas = Replicas::new(device, op, steps.lr, diverged)?;
     let weights = Weights::new(device, op, shape.widths, shape.params())?;
-    let order = Buffer::from_host(device, steps.order)?;
+    let order = steps.order.on(device)?;
     let (clipped, scale, clip, weight_decay) = parts(rule);
     // As mlp.cu counts them.
     let bias: u32 = match shape.bias {

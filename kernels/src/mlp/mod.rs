@@ -142,6 +142,7 @@ pub fn mlp_sgd<T: Real>(
         return cuda::mlp_sgd(device, OP, shape, rule, [x, y], steps, params, diverged);
     }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
+    let steps = steps.on_host(OP)?;
     let mut live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
     let task = Task { shape: *shape, rule: *rule, x, y };
     match VARIANTS.runs_under(cx.isa()) {

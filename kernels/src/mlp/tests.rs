@@ -85,7 +85,7 @@ impl<T: Real> Case<T> {
     }
 
     fn sgd(&mut self, cx: &Context, rule: StepRule<T>, order: &[u32], lr: &[T]) -> Vec<Option<usize>> {
-        self.train(cx, rule, Steps { order, batch: 1, lr: StepSizes::Shared(lr) })
+        self.train(cx, rule, Steps { order: order.into(), batch: 1, lr: StepSizes::Shared(lr) })
     }
 
     fn train(&mut self, cx: &Context, rule: StepRule<T>, steps: Steps<'_, T>) -> Vec<Option<usize>> {
@@ -300,7 +300,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 }
                 let mut together = case.clone();
                 let lr = StepSizes::Each(&own);
-                together.train(&cx, rule, Steps { order: &order, batch: 1, lr });
+                together.train(&cx, rule, Steps { order: (&order).into(), batch: 1, lr });
                 for r in 0..replicas {
                     let (mut one, lr) = (case.replica(r), lr.of(r, replicas));
                     let order = &order[r * STEPS..][..STEPS];
@@ -341,7 +341,7 @@ fn divergence<T: Real>(widths: &'static [usize], activation: Hidden, rule: StepR
             assert_eq!(got.replica(r).params, one.params, "{what} replica {r}: as before the step it stopped at");
         }
         let (mut again, mut entries) = (got.clone(), [Some(9); 5]);
-        let steps = Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) };
+        let steps = Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) };
         let (x, y, mut params) = (on(&cx, &case.x), on(&cx, &case.y), on_mut(&cx, &mut again.params));
         mlp_sgd(&cx, &case.shape, &rule, x.view(), y.view(), steps, params.view_mut(), &mut entries).unwrap();
         drop(params);
@@ -396,7 +396,7 @@ fn wrong_arguments_are_refused_and_change_nothing() {
     let case = Case::<f32>::new(&[2, 3, 1], Bias::First, Hidden::Relu, 1);
     let attempt = |shape: MlpShape<'_>, y: &[f32], order: &[u32], count: usize| {
         let mut params = case.params.clone();
-        let steps = Steps { order, batch: 1, lr: StepSizes::Shared(&[0.1]) };
+        let steps = Steps { order: order.into(), batch: 1, lr: StepSizes::Shared(&[0.1]) };
         let result =
             mlp_sgd(&cx, &shape, &plain(), (&case.x).into(), y.into(), steps, (&mut params).into(), &mut vec![None; count]);
         assert_eq!(params, case.params);

@@ -12,7 +12,7 @@ mod scalar;
 mod simd;
 
 use crate::context::host_mut;
-use crate::philox::scale;
+use crate::philox::{Words, scale};
 use crate::{Context, Isa, Result, Variants, ViewMut};
 
 /// The instruction sets with a variant of their own.
@@ -24,6 +24,8 @@ pub const VARIANTS: Variants = Variants { op: "permutation", isas: &[Isa::Scalar
 /// they do. Six pairs, on sides of 8 or more, let 8^-6 = 4e-6 of that through.
 pub const ROUNDS: usize = 12;
 const SMALLEST_SIDE: u32 = 8;
+/// Blocks of random words that are the keys of one permutation.
+const KEY_BLOCKS: usize = ROUNDS / 4;
 
 /// A random permutation of `0..n`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,20 @@ impl Permutation {
         // An even number of rows: with both numbers odd, every round would be an even permutation.
         let rows = ((n - 1).isqrt() + 1).next_multiple_of(2).max(SMALLEST_SIDE);
         Permutation { n, rows, columns: n.div_ceil(rows).max(SMALLEST_SIDE), keys }
+    }
+
+    /// The permutation of `0..n` of an epoch of a sequence of random words, whose blocks in order are the keys of its epochs.
+    #[must_use]
+    pub fn of_epoch(words: &Words, epoch: u64, n: u32) -> Permutation {
+        let first = epoch.wrapping_mul(KEY_BLOCKS as u64);
+        let blocks: [[u32; 4]; KEY_BLOCKS] = std::array::from_fn(|i| words.block(first.wrapping_add(i as u64)));
+        Permutation::new(n, std::array::from_fn(|i| blocks[i / 4][i % 4]))
+    }
+
+    /// Both sides of the network.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn sides(&self) -> [u32; 2] {
+        [self.rows, self.columns]
     }
 
     /// The item in place `i`, which counts modulo n.

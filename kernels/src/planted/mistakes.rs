@@ -107,14 +107,27 @@ mistakes! {
 
     permutation::tests::every_variant_gives_the_same_items_wherever_it_starts {
         Bounds "permutation.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";
-        Value "permutation.cu": "keys[round + 1]" => "keys[round]";
-        Value "permutation.cu": "product >> 13" => "product >> 12";
+        Value "permutation.cuh in permutation.cu": "keys[round + 1]" => "keys[round]";
+        Value "permutation.cuh in permutation.cu": "product >> 13" => "product >> 12";
         Value "permutation.cu": "u32((first % n + i) % n)" => "u32((first / 2 + i) % n)";
         Value "uniform.cuh in permutation.cu": "u32(u64(word) * n >> 32)" => "u32(u64(word) * n >> 33)";
     }
     permutation::tests::every_item_appears_once {
-        Value "permutation.cu": "while (item >= n)" => "while (false)";
-        Value "permutation.cu": "item = row + rows * column" => "item = row + columns * column";
+        Value "permutation.cuh in permutation.cu": "while (item >= n)" => "while (false)";
+        Value "permutation.cuh in permutation.cu": "item = row + rows * column" => "item = row + columns * column";
+    }
+    order::tests::every_device_draws_the_orders_of_the_definition {
+        Bounds "order.cu": "FOR_ELEMENTS(i, elements)" => "FOR_ELEMENTS(i, elements + 1)";
+        Bounds "order.cu": "SOURCE = 5" => "SOURCE = 6";
+        Value "order.cu": "sources + i / count * SOURCE" => "sources";
+        Value "order.cu": "source[4] + index" => "index";
+        Value "order.cu": "source[2], source[3]}" => "source[2], sources[3]}";
+        Value "order.cu": "start + i % count" => "start + i";
+        Value "order.cu": "u64 position = start" => "u64 position = u32(start)";
+        Value "order.cu": "position / n * (ROUNDS / 4)" => "position / n";
+        Value "order.cu": "u32(position % n)" => "u32(position) % n";
+        Value "order.cu": "block.at[word]" => "block.at[3 - word]";
+        Value "permutation.cuh in order.cu": "while (item >= n)" => "while (false)";
     }
     philox::tests::every_variant_draws_the_same_integers_wherever_it_starts {
         Bounds "philox.cu": "FOR_ELEMENTS(i, count)" => "FOR_ELEMENTS(i, count + 1)";

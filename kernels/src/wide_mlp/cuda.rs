@@ -1,4 +1,4 @@
-use handgrad_cuda::{Buffer, Context};
+use handgrad_cuda::Context;
 
 use super::WideMlpShape;
 use crate::activation;
@@ -55,7 +55,7 @@ pub(super) fn wide_mlp_sgd<T: Real>(
 ) -> Result<()> {
     let (x, y, mut params) = (on(device, op, "x", x)?, on(device, op, "y", y)?, on_mut(device, op, "params", params)?);
     let mut replicas = Replicas::new(device, op, steps.lr, diverged)?;
-    let order = Buffer::from_host(device, steps.order)?;
+    let order = steps.order.on(device)?;
     // The kernels count a replica's weights in 32 bits.
     size(op, "the number of parameters", shape.params())?;
 

@@ -111,6 +111,7 @@ pub fn wide_mlp_sgd<T: Real>(
         return cuda::wide_mlp_sgd(device, OP, shape, gain, [x, y], steps, params, diverged);
     }
     let (x, y, params) = (host(OP, "x", x)?, host(OP, "y", y)?, host_mut(OP, "params", params)?);
+    let steps = steps.on_host(OP)?;
     let live = live(shape.params(), params, diverged, |replica, replicas| steps.of(replica, replicas));
     let task = Task { shape: *shape, gain, x, y };
     match VARIANTS.runs_under(cx.isa()) {

@@ -31,7 +31,7 @@ impl<T: Real> Case<T> {
 
     /// The parameters after these steps, and where each replica diverged.
     fn trained(&self, cx: &Context, order: &[u32], lr: &[T]) -> (Vec<T>, Vec<Option<usize>>) {
-        self.trained_by(cx, Steps { order, batch: 1, lr: StepSizes::Shared(lr) })
+        self.trained_by(cx, Steps { order: order.into(), batch: 1, lr: StepSizes::Shared(lr) })
     }
 
     fn trained_by(&self, cx: &Context, steps: Steps<'_, T>) -> (Vec<T>, Vec<Option<usize>>) {
@@ -146,7 +146,7 @@ fn replicas_bits_are_their_own<T: Real>() {
     let order = Cases::new(1).indices(7 * steps, case.shape.n);
     let own: Vec<T> = (0..7 * steps).map(|k| T::from_f64(0.1 / (1 + k / steps) as f64)).collect();
     for cx in contexts() {
-        let (together, _) = case.trained_by(&cx, Steps { order: &order, batch: 1, lr: StepSizes::Each(&own) });
+        let (together, _) = case.trained_by(&cx, Steps { order: (&order).into(), batch: 1, lr: StepSizes::Each(&own) });
         // Where bits do not depend on it, stretches end anywhere.
         let stretch = if cx.device() == Device::Cpu { DELAY } else { 5 };
         for replica in 0..7 {
@@ -197,7 +197,7 @@ fn bad_samples_stop_their_replicas<T: Real>(activation: Activation) {
             assert_eq!(bits(got), bits(&before), "{what} replica {r}: as before the step it stopped at");
         }
         let (mut again, entries) = (params.clone(), diverged.clone());
-        case.train(&cx, Steps { order: &order, batch: 1, lr: StepSizes::Shared(&lr) }, &mut again, &mut diverged);
+        case.train(&cx, Steps { order: (&order).into(), batch: 1, lr: StepSizes::Shared(&lr) }, &mut again, &mut diverged);
         assert_eq!(diverged, entries, "{what}");
         for r in [1, 3] {
             let of_it = r * case.shape.params()..(r + 1) * case.shape.params();
@@ -247,7 +247,7 @@ fn wrong_arguments_are_refused() {
     let cx = Context::cpu().unwrap();
     let right = WideMlpShape { inputs: 3, hidden: 4, outputs: 2, activation: Activation::Relu, n: 5, stride: 3, replicas: 1 };
     let attempt = |shape: WideMlpShape, [x, y, params]: [usize; 3], batch: usize, order: &[u32]| {
-        let steps = Steps { order, batch, lr: StepSizes::Shared(&[0.1f32]) };
+        let steps = Steps { order: order.into(), batch, lr: StepSizes::Shared(&[0.1f32]) };
         let (x, y, mut params) = (vec![0.0; x], vec![0.0; y], vec![0.0; params]);
         let (x, y, params) = ((&x).into(), (&y).into(), (&mut params).into());
         wide_mlp_sgd(&cx, &shape, MseScale::Half, x, y, steps, params, &mut [None]).map_err(|error| error.to_string())

@@ -6,9 +6,9 @@
 //! Both add in the same order.
 
 use super::rows::descend;
-use crate::diagonal::{DiagonalShape, Steps};
+use crate::diagonal::DiagonalShape;
 use crate::simd::{Kernel, Lanes, run};
-use crate::steps::{Replica, live};
+use crate::steps::{HostSteps, Replica, live};
 use crate::{Isa, Real};
 
 /// Independent sums of a prediction; vector k of a row goes to sum k mod 4.
@@ -28,7 +28,7 @@ pub(in crate::diagonal) fn diagonal_sgd<T: Real>(
     shape: &DiagonalShape,
     x: &[T],
     y: &[T],
-    steps: Steps<'_, T>,
+    steps: HostSteps<'_, T>,
     params: &mut [T],
     diverged: &mut [Option<usize>],
     scratch: &mut [T],
