@@ -38,7 +38,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use handgrad_kernels::{Context, Real};
+use handgrad_kernels::{Context, Device, Real};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::data::Dataset;
@@ -54,6 +54,8 @@ pub use metrics::Named;
 const GROUP: usize = 16;
 /// Most replicas that kernels interleave.
 const TURNS: usize = 4;
+/// Most members of a group on a device, which trains them at once: as many as fill it several times.
+const DEVICE_GROUP: usize = 1 << 14;
 /// Groups for each thread, if there are members enough: groups whose members diverge are done early.
 const GROUPS_PER_THREAD: usize = 4;
 
@@ -161,7 +163,7 @@ impl Ensemble {
         progress: &dyn Progress,
     ) -> Result<Trained> {
         self.check(members)?;
-        let groups = self.groups(members).into_par_iter();
+        let groups = self.groups(cx, members).into_par_iter();
         let done = groups.map(|group| self.train_group::<T>(cx, members, group, measure, progress));
         let count = measure.count;
         let mut trained = Trained {
@@ -185,9 +187,14 @@ impl Ensemble {
     }
 
     /// Members that train together, by number: those with data of one size, unless they gain nothing from company.
-    fn groups(&self, members: &[Member]) -> Vec<Vec<usize>> {
+    fn groups(&self, cx: &Context, members: &[Member]) -> Vec<Vec<usize>> {
         let threads = rayon::current_num_threads();
-        let most = (members.len() / (GROUPS_PER_THREAD * threads)).clamp(TURNS, GROUP).min(members.len().div_ceil(threads));
+        let most = match cx.device() {
+            Device::Cpu => {
+                (members.len() / (GROUPS_PER_THREAD * threads)).clamp(TURNS, GROUP).min(members.len().div_ceil(threads))
+            }
+            Device::Cuda(_) => DEVICE_GROUP,
+        };
         let (mut groups, mut together) = (Vec::new(), BTreeMap::<_, Vec<usize>>::new());
         for (index, member) in members.iter().enumerate() {
             match self.set_of(member) {
