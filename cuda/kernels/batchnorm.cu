@@ -1,4 +1,5 @@
-// Batch normalisation: kernels/src/batchnorm. x, y, dy and dx rows x c; mean, variance, w, b, dw and db c.
+// Batch normalisation: kernels/src/batchnorm. x, y, dy, dx, residual and ds rows x c; mean, variance, w, b, dw and db c. Null:
+// `residual` and `ds` where there is none, `gate_w`, `gate_b` and `gate_y` where the gate is another.
 //
 // Blocks of 256 threads: a warp's lanes take neighbouring channels, along y of the grid 32 for a block, its warps every eighth row.
 //
@@ -6,7 +7,7 @@
 // _partial with rows/256 blocks along x, rounded up, each of which writes c elements to `partial`; _total with one. Sums within
 // a thread are in T, of at most 32 terms, those over threads and blocks in f64 and in their order.
 // The others: any number of blocks along x, no shared memory. `add`: 1 accumulates, 0 sets and does not read.
-#include "dev.cuh"
+#include "activation.cuh"
 
 constexpr u32 ROWS_OF_BLOCK = 256, WARPS = 8, ROWS_OF_THREAD = ROWS_OF_BLOCK / WARPS;
 
@@ -112,35 +113,63 @@ template <class T> DEVICE T scale_of(T variance, double epsilon) { return T(1.0 
 
 #define FORWARD(T, suffix)                                                                                                       \
     KERNEL(batchnorm_forward_##suffix, 256, const T* x, const T* mean, const T* variance, const T* w, const T* b, T* y,          \
-           u64 rows, u32 c, double epsilon) {                                                                                    \
+           u64 rows, u32 c, double epsilon, const T* residual, u32 relu) {                                                       \
         u32 channel = channel_of_thread();                                                                                       \
         if (channel >= c) return;                                                                                                \
         T middle = mean[channel], scale = w[channel] * scale_of(variance[channel], epsilon), shift = b[channel];                 \
-        FOR_ROWS(i, rows, c) y[i] = fused(x[i] - middle, scale, shift);                                                          \
+        FOR_ROWS(i, rows, c) {                                                                                                   \
+            T sum = fused(x[i] - middle, scale, shift);                                                                          \
+            if (residual) sum += residual[i];                                                                                    \
+            y[i] = relu ? where_on(sum, sum) : sum;                                                                              \
+        }                                                                                                                        \
     }
 FOR_REALS(FORWARD)
 
+// The gradient by what a ReLU took, in a channel: dy where it was on.
+template <class T> struct Gated {
+    const T *dy, *y;
+    bool normalised;
+    T middle, scale, shift;
+
+    __device__ Gated(const T* mean, const T* variance, const T* dy, const T* w, const T* b, const T* y, u32 channel, double epsilon)
+        : dy(dy), y(y), normalised(w), middle(mean[channel]), scale(0), shift(0) {
+        if (normalised) scale = w[channel] * scale_of(variance[channel], epsilon), shift = b[channel];
+    }
+
+    __device__ T at(u64 i, T x) const {
+        T gradient = dy[i];
+        if (y) return where_on(y[i], gradient);
+        return normalised ? where_on(fused(x - middle, scale, shift), gradient) : gradient;
+    }
+};
+
 template <class T>
-DEVICE Gradients gradients_of_thread(const T* x, const T* mean, const T* variance, const T* dy, u64 rows, u32 c, double epsilon) {
+DEVICE Gradients gradients_of_thread(const T* x, const T* mean, const T* variance, const T* dy_of_y, const T* gate_w,
+                                     const T* gate_b, const T* gate_y, u64 rows, u32 c, double epsilon, T* ds, u32 add) {
     u32 channel = channel_of_thread();
     u64 first = blockIdx.x * u64(ROWS_OF_BLOCK) + warp_of_thread();
     if (channel >= c) return {};
+    Gated<T> dy(mean, variance, dy_of_y, gate_w, gate_b, gate_y, channel, epsilon);
     T middle = mean[channel], dw = 0, db = 0;
-    UNROLL
     for (u32 i = 0; i < ROWS_OF_THREAD; i++) {
         u64 row = first + i * WARPS;
         if (row >= rows) break;
-        T gradient = dy[row * c + channel];
-        dw = fused(gradient, x[row * c + channel] - middle, dw);
+        u64 at = row * c + channel;
+        T gradient = dy.at(at, x[at]);
+        dw = fused(gradient, x[at] - middle, dw);
         db += gradient;
+        if (ds) put(ds + at, gradient, add);
     }
     return {double(dw) * double(scale_of(variance[channel], epsilon)), double(db)};
 }
 
 #define BACKWARD_AFFINE_PARTIAL(T, suffix)                                                                                       \
     KERNEL(batchnorm_backward_affine_partial_##suffix, 256, const T* x, const T* mean, const T* variance, const T* dy,           \
-           double* partial, u64 rows, u32 c, double epsilon) {                                                                   \
-        leave(partial, joined(gradients_of_thread(x, mean, variance, dy, rows, c, epsilon)), c);                                 \
+           const T* gate_w, const T* gate_b, const T* gate_y, double* partial, u64 rows, u32 c, double epsilon, T* ds,           \
+           u32 add) {                                                                                                            \
+        Gradients gradients =                                                                                                    \
+            gradients_of_thread(x, mean, variance, dy, gate_w, gate_b, gate_y, rows, c, epsilon, ds, add);                       \
+        leave(partial, joined(gradients), c);                                                                                    \
     }
 FOR_REALS(BACKWARD_AFFINE_PARTIAL)
 
@@ -156,20 +185,22 @@ FOR_REALS(BACKWARD_AFFINE_PARTIAL)
 FOR_REALS(BACKWARD_AFFINE_TOTAL)
 
 template <class T>
-DEVICE void backward_data(const T* x, const T* mean, const T* variance, const T* w, const T* dw, const T* db, const T* dy, T* dx,
-                          u64 rows, u32 c, double epsilon, u32 add) {
+DEVICE void backward_data(const T* x, const T* mean, const T* variance, const T* w, const T* dw, const T* db, const T* dy_of_y,
+                          const T* gate_w, const T* gate_b, const T* gate_y, T* dx, u64 rows, u32 c, double epsilon, u32 add) {
     u32 channel = channel_of_thread();
     if (channel >= c) return;
+    Gated<T> dy(mean, variance, dy_of_y, gate_w, gate_b, gate_y, channel, epsilon);
     // dx = slope dy + tilt (x - mean) + shift.
     double scale = scale_of(variance[channel], epsilon), slope = double(w[channel]) * scale;
     T tilt = T(-slope * scale * double(dw[channel]) / double(rows)), shift = T(-slope * double(db[channel]) / double(rows));
     T middle = mean[channel];
-    FOR_ROWS(i, rows, c) put(dx + i, fused(T(slope), dy[i], fused(tilt, x[i] - middle, shift)), add);
+    FOR_ROWS(i, rows, c) put(dx + i, fused(T(slope), dy.at(i, x[i]), fused(tilt, x[i] - middle, shift)), add);
 }
 
 #define BACKWARD_DATA(T, suffix)                                                                                                 \
     KERNEL(batchnorm_backward_data_##suffix, 256, const T* x, const T* mean, const T* variance, const T* w, const T* dw,         \
-           const T* db, const T* dy, T* dx, u64 rows, u32 c, double epsilon, u32 add) {                                          \
-        backward_data(x, mean, variance, w, dw, db, dy, dx, rows, c, epsilon, add);                                              \
+           const T* db, const T* dy, const T* gate_w, const T* gate_b, const T* gate_y, T* dx, u64 rows, u32 c, double epsilon,  \
+           u32 add) {                                                                                                            \
+        backward_data(x, mean, variance, w, dw, db, dy, gate_w, gate_b, gate_y, dx, rows, c, epsilon, add);                      \
     }
 FOR_REALS(BACKWARD_DATA)

@@ -5,7 +5,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
-use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View, ViewMut};
+use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
 use super::gradients::{Gradients, Keep};
 use super::net::{Net, Source};
@@ -68,14 +68,14 @@ pub struct Objective<'a, T: Real> {
 }
 
 impl<T: Real> Plan<T> {
-    /// Memory for batches of at most `batch` samples on the context's device, which all calls must have. On the CPU a batch
+    /// Memory for batches of at most `batch` samples on the context's device, which all calls must have. A batch
     /// normalisation, a residual and the ReLU that follow it are one operation where nobody else takes what is between them, and
     /// the network names none of it as hidden features; the numbers are those of [`Plan::unfused`].
     ///
     /// # Errors
     /// If the batch is empty or the device has no room.
     pub fn new(cx: &Context, net: Arc<Net<T>>, batch: usize) -> Result<Plan<T>> {
-        let program = if cx.device() == Device::Cpu { Program::fused(&net) } else { Program::plain(&net) };
+        let program = Program::fused(&net);
         Plan::of(cx, net, program, batch)
     }
 

@@ -1,6 +1,6 @@
 use handgrad_cuda::{Buffer, Context, Launch, Slice, SliceMut};
 
-use super::{BatchNormShape, Moments};
+use super::{After, BatchNormShape, Gate, Gated, Moments};
 use crate::device::{THREADS, adds, kernel, on, on_mut, size};
 use crate::{Acc, Real, Result, View, ViewMut};
 
@@ -26,6 +26,7 @@ pub(super) fn batchnorm_moments<T: Real>(
     unsafe { sum::<T>(device, (op, 3), shape, partial, |launch| launch, out) }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the operator's own, after its name")]
 pub(super) fn batchnorm_forward<T: Real>(
     device: &Context,
     op: &'static str,
@@ -33,48 +34,72 @@ pub(super) fn batchnorm_forward<T: Real>(
     x: View<T>,
     moments: Moments<T>,
     [w, b]: [View<T>; 2],
+    after: After<T>,
     y: ViewMut<T>,
 ) -> Result<()> {
     let ([mean, variance], mut y) = (normal(device, op, moments)?, on_mut(device, op, "y", y)?);
     let launch = launch::<T>(device, op, op, shape, FEW_ROWS)?.read(on(device, op, "x", x)?).read(mean).read(variance);
     let launch = launch.read(on(device, op, "w", w)?).read(on(device, op, "b", b)?).write(&mut y);
     let launch = sizes(launch, op, shape)?.value(moments.epsilon);
+    let launch = match after.residual {
+        None => launch.null(),
+        Some(residual) => launch.read(on(device, op, "residual", residual)?),
+    };
     // SAFETY: the caller checked all lengths against the shape.
-    Ok(unsafe { launch.queue() }?)
+    Ok(unsafe { launch.value(u32::from(after.relu)).queue() }?)
 }
 
+#[expect(clippy::too_many_arguments, reason = "the operator's own, after its name")]
 pub(super) fn batchnorm_backward_affine<T: Real>(
     device: &Context,
     op: &'static str,
     shape: &BatchNormShape,
     x: View<T>,
     moments: Moments<T>,
-    dy: View<T>,
+    dy: Gated<T>,
+    ds: Option<(ViewMut<T>, Acc)>,
     [dw, db]: [ViewMut<T>; 2],
 ) -> Result<()> {
     let (out, [mean, variance]) = ([on_mut(device, op, "dw", dw)?, on_mut(device, op, "db", db)?], normal(device, op, moments)?);
     let partial = launch::<T>(device, "batchnorm_backward_affine_partial", op, shape, ROWS)?.read(on(device, op, "x", x)?);
-    let partial = partial.read(mean).read(variance).read(on(device, op, "dy", dy)?);
+    let partial = gated(device, op, partial.read(mean).read(variance), dy)?;
+    let mut ds = ds.map(|(ds, acc)| on_mut(device, op, "ds", ds).map(|ds| (ds, acc))).transpose()?;
+    let rest = |launch| match (Launch::value(launch, moments.epsilon), &mut ds) {
+        (launch, None) => launch.null().value(0_u32),
+        (launch, Some((ds, acc))) => launch.write(ds).value(adds(*acc)),
+    };
     // SAFETY: the caller checked all lengths against the shape.
-    unsafe { sum::<T>(device, (op, 2), shape, partial, |launch| launch.value(moments.epsilon), out) }
+    unsafe { sum::<T>(device, (op, 2), shape, partial, rest, out) }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the operator's own, after its name")]
 pub(super) fn batchnorm_backward_data<T: Real>(
     device: &Context,
     op: &'static str,
     shape: &BatchNormShape,
-    [x, dy]: [View<T>; 2],
+    x: View<T>,
     moments: Moments<T>,
     [w, dw, db]: [View<T>; 3],
+    dy: Gated<T>,
     (dx, acc): (ViewMut<T>, Acc),
 ) -> Result<()> {
     let ([mean, variance], mut dx) = (normal(device, op, moments)?, on_mut(device, op, "dx", dx)?);
     let launch = launch::<T>(device, op, op, shape, FEW_ROWS)?.read(on(device, op, "x", x)?).read(mean).read(variance);
     let launch = launch.read(on(device, op, "w", w)?).read(on(device, op, "dw", dw)?).read(on(device, op, "db", db)?);
-    let launch = sizes(launch.read(on(device, op, "dy", dy)?).write(&mut dx), op, shape)?;
+    let launch = sizes(gated(device, op, launch, dy)?.write(&mut dx), op, shape)?;
     let launch = launch.value(moments.epsilon).value(adds(acc));
     // SAFETY: the caller checked all lengths against the shape.
     Ok(unsafe { launch.queue() }?)
+}
+
+/// A gradient and its gate, as kernels take them.
+fn gated<'a, T: Real>(device: &Context, op: &'static str, launch: Launch<'a>, dy: Gated<T>) -> Result<Launch<'a>> {
+    let launch = launch.read(on(device, op, "dy", dy.dy)?);
+    Ok(match dy.gate {
+        Gate::Open => launch.null().null().null(),
+        Gate::Normalised([w, b]) => launch.read(on(device, op, "w", w)?).read(on(device, op, "b", b)?).null(),
+        Gate::Outputs(y) => launch.null().null().read(on(device, op, "y", y)?),
+    })
 }
 
 fn normal<'a, T: Real>(device: &Context, op: &'static str, moments: Moments<'a, T>) -> Result<[Slice<'a, T>; 2]> {
@@ -103,12 +128,12 @@ fn sizes<'a>(launch: Launch<'a>, op: &'static str, shape: &BatchNormShape) -> Re
 ///
 /// # Safety
 /// The inputs of `partial` must have the lengths of the shape, and `out` c elements each.
-unsafe fn sum<T: Real>(
-    device: &Context,
+unsafe fn sum<'a, T: Real>(
+    device: &'a Context,
     (op, numbers): (&'static str, usize),
     shape: &BatchNormShape,
-    partial: Launch<'_>,
-    rest: impl FnOnce(Launch<'_>) -> Launch<'_>,
+    partial: Launch<'a>,
+    rest: impl FnOnce(Launch<'a>) -> Launch<'a>,
     mut out: [SliceMut<'_, T>; 2],
 ) -> Result<()> {
     let (chunks, shared_bytes) = (shape.rows.div_ceil(ROWS), THREADS * numbers * size_of::<f64>());

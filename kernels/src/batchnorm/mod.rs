@@ -177,12 +177,6 @@ struct Line<'a, T> {
     c: &'a [T],
 }
 
-/// What has kernels on a device only one operator at a time.
-#[cfg(feature = "cuda")]
-fn alone(cx: &Context, op: &'static str) -> crate::Error {
-    crate::Error::Unsupported { op, device: cx.device().to_string() }
-}
-
 /// μ and σ² of every channel of x. `x`: rows x c; `mean`, `variance`: c.
 ///
 /// # Errors
@@ -227,10 +221,7 @@ pub fn batchnorm_forward<T: Real>(
     after.residual.map_or(Ok(()), |residual| shape.check(OP, &[("residual", residual.len())], &[]))?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
-        if after.residual.is_some() || after.relu {
-            return Err(alone(cx, "batchnorm_forward with a residual or a ReLU"));
-        }
-        return cuda::batchnorm_forward(device, OP, shape, x, moments, [w, b], y);
+        return cuda::batchnorm_forward(device, OP, shape, x, moments, [w, b], after, y);
     }
     let normal = Normal::new(OP, moments)?;
     let slope = normal.slope(host(OP, "w", w)?);
@@ -265,10 +256,7 @@ pub fn batchnorm_backward_affine<T: Real>(
     ds.as_ref().map_or(Ok(()), |(ds, _)| shape.check(OP, &[("ds", ds.len())], &[]))?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
-        return match (dy.gate, ds) {
-            (Gate::Open, None) => cuda::batchnorm_backward_affine(device, OP, shape, x, moments, dy.dy, [dw, db]),
-            _ => Err(alone(cx, "batchnorm_backward_affine with a residual or a ReLU")),
-        };
+        return cuda::batchnorm_backward_affine(device, OP, shape, x, moments, dy, ds, [dw, db]);
     }
     let normal = Normal::new(OP, moments)?;
     let slope = dy.slope(OP, &normal)?;
@@ -305,10 +293,7 @@ pub fn batchnorm_backward_data<T: Real>(
     dy.check(OP, shape)?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
-        return match dy.gate {
-            Gate::Open => cuda::batchnorm_backward_data(device, OP, shape, [x, dy.dy], moments, [w, dw, db], (dx, acc)),
-            _ => Err(alone(cx, "batchnorm_backward_data with a ReLU")),
-        };
+        return cuda::batchnorm_backward_data(device, OP, shape, x, moments, [w, dw, db], dy, (dx, acc));
     }
     let normal = Normal::new(OP, moments)?;
     let slope = dy.slope(OP, &normal)?;

@@ -1,8 +1,7 @@
 use super::*;
-use crate::Device;
 use crate::activation::{Activation, activation_backward, activation_forward};
 use crate::combine::combine;
-use crate::testing::{Cases, assert_close, contexts, cpu_contexts, on, on_mut, variant};
+use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
 /// One row, fewer channels than a vector has lanes, more rows than a task takes, channels that do not fill vectors or blocks.
 const SHAPES: [[usize; 2]; 9] = [[1, 1], [3, 5], [2, 16], [17, 33], [64, 8], [9, 130], [40_000, 1], [5_000, 19], [500, 70]];
@@ -23,11 +22,6 @@ struct Case<T> {
 
 /// What the passes give, by name.
 type Passes<T> = Vec<(&'static str, Vec<T>)>;
-
-/// Where a form of the operator has kernels.
-fn contexts_for(following: [bool; 2]) -> Vec<Context> {
-    if following == [false, false] { contexts() } else { cpu_contexts() }
-}
 
 fn nan<T: Real>(len: usize) -> Vec<T> {
     vec![T::NAN; len]
@@ -57,15 +51,7 @@ impl<T: Real> Case<T> {
         Case { x, w, b, s, dy, residual: self.residual, relu: self.relu }
     }
 
-    fn gate<'a>(&'a self, y: &'a [T]) -> Gate<'a, T> {
-        match (self.relu, self.residual) {
-            (false, _) => Gate::Open,
-            (true, false) => Gate::Normalised([(&self.w).into(), (&self.b).into()]),
-            (true, true) => Gate::Outputs(y.into()),
-        }
-    }
-
-    /// All passes with everything in them, with gradients set and added to dy; on a device without those of a residual.
+    /// All passes with everything in them, with gradients set and added to dy.
     fn passes(&self, cx: &Context, shape: &BatchNormShape) -> Passes<T> {
         let [mut mean, mut variance, mut dw, mut db] = [(); 4].map(|()| nan(shape.c));
         let [mut y, mut dx, mut ds] = [(); 3].map(|()| nan(self.x.len()));
@@ -77,11 +63,18 @@ impl<T: Real> Case<T> {
         let after = After { residual: self.residual.then(|| s.view()), relu: self.relu };
         batchnorm_forward(cx, shape, x.view(), moments(), [w.view(), b.view()], after, on_mut(cx, &mut y).view_mut()).unwrap();
 
-        let gated = || Gated { dy: dy.view(), gate: self.gate(&y) };
+        let y_there = on(cx, &y);
+        let gate = || match (self.relu, self.residual) {
+            (false, _) => Gate::Open,
+            (true, false) => Gate::Normalised([w.view(), b.view()]),
+            (true, true) => Gate::Outputs(y_there.view()),
+        };
+        let gated = || Gated { dy: dy.view(), gate: gate() };
         let mut affine = |ds: Option<(&mut Vec<T>, Acc)>| {
             (dw, db) = (nan(shape.c), nan(shape.c));
-            let ds = ds.map(|(ds, acc)| (ds.into(), acc));
             {
+                let mut ds = ds.map(|(ds, acc)| (on_mut(cx, ds), acc));
+                let ds = ds.as_mut().map(|(ds, acc)| (ds.view_mut(), *acc));
                 let (mut dw, mut db) = (on_mut(cx, &mut dw), on_mut(cx, &mut db));
                 let gradients = [dw.view_mut(), db.view_mut()];
                 batchnorm_backward_affine(cx, shape, x.view(), moments(), gated(), ds, gradients).unwrap();
@@ -89,11 +82,8 @@ impl<T: Real> Case<T> {
             [dw.clone(), db.clone()]
         };
         let alone = affine(None);
-        let on_cpu = cx.device() == Device::Cpu;
-        if on_cpu {
-            assert_eq!(alone, affine(Some((&mut ds, Acc::Set))));
-            assert_eq!(alone, affine(Some((&mut ds_added, Acc::Add))));
-        }
+        assert_eq!(alone, affine(Some((&mut ds, Acc::Set))));
+        assert_eq!(alone, affine(Some((&mut ds_added, Acc::Add))));
         let [dw, db] = alone;
         let (dw_there, db_there) = (on(cx, &dw), on(cx, &db));
         let data = |dy: Gated<T>, dx: &mut Vec<T>, acc| {
@@ -102,17 +92,11 @@ impl<T: Real> Case<T> {
         };
         data(gated(), &mut dx, Acc::Set);
         data(gated(), &mut added, Acc::Add);
-        if on_cpu {
-            let mut from_set = nan(self.x.len());
-            data(View::from(&ds).into(), &mut from_set, Acc::Set);
-            assert_eq!(from_set, dx, "what affine has set is what the gate lets through");
-        }
-        let mut passes: Passes<T> =
-            vec![("mean", mean), ("variance", variance), ("y", y), ("dw", dw), ("db", db), ("dx", dx), ("added dx", added)];
-        if on_cpu {
-            passes.extend([("ds", ds), ("added ds", ds_added)]);
-        }
-        passes
+        let mut from_set = nan(self.x.len());
+        data(on(cx, &ds).view().into(), &mut from_set, Acc::Set);
+        assert_eq!(from_set, dx, "what affine has set is what the gate lets through");
+        let sums = [("mean", mean), ("variance", variance), ("y", y), ("dw", dw), ("db", db)];
+        sums.into_iter().chain([("dx", dx), ("added dx", added), ("ds", ds), ("added ds", ds_added)]).collect()
     }
 
     /// y, ds, dw, db and dx, one operator after the other.
@@ -122,14 +106,17 @@ impl<T: Real> Case<T> {
         let (one, len) = (T::ONE, self.x.len());
         if self.residual {
             let mut sum = nan(len);
-            combine(cx, [(one, (&y).into()), (one, (&self.s).into())], (&mut sum).into(), Acc::Set).unwrap();
+            let terms = [&y, &self.s].map(|values| on(cx, values));
+            let terms = [(one, terms[0].view()), (one, terms[1].view())];
+            combine(cx, terms, on_mut(cx, &mut sum).view_mut(), Acc::Set).unwrap();
             y = sum;
         }
         let mut ds = self.dy.clone();
         if self.relu {
-            activation_backward(cx, Activation::Relu, (&y).into(), (&self.dy).into(), (&mut ds).into()).unwrap();
             let before = y.clone();
-            activation_forward(cx, Activation::Relu, (&before).into(), (&mut y).into()).unwrap();
+            let (x, dy) = (on(cx, &before), on(cx, &self.dy));
+            activation_backward(cx, Activation::Relu, x.view(), dy.view(), on_mut(cx, &mut ds).view_mut()).unwrap();
+            activation_forward(cx, Activation::Relu, x.view(), on_mut(cx, &mut y).view_mut()).unwrap();
         }
         let passes = Case { dy: ds.clone(), ..plain }.passes(cx, shape);
         ["dw", "db", "dx"].into_iter().map(|name| (name, of(&passes, name))).chain([("y", y), ("ds", ds)]).collect()
@@ -142,7 +129,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
         let shape = BatchNormShape { rows, c };
         let case = Case::<T>::new(&shape, following);
         let want = case.wide().passes(&oracle, &shape);
-        for cx in contexts_for(following) {
+        for cx in contexts() {
             for ((name, got), (_, want)) in case.passes(&cx, &shape).iter().zip(&want) {
                 let what = format!("batchnorm {following:?} {name} {} {rows} x {c}", variant(&cx));
                 // Means of 60 round deviations of 1 by so much more; sums over rows round once per row.
@@ -165,7 +152,7 @@ fn fused_passes_give_what_the_operators_give_one_by_one() {
         for ([rows, c], following) in SHAPES.into_iter().flat_map(|shape| FOLLOWING.map(|following| (shape, following))) {
             let shape = BatchNormShape { rows, c };
             let case = Case::<T>::new(&shape, following);
-            for cx in cpu_contexts() {
+            for cx in contexts() {
                 let passes = case.passes(&cx, &shape);
                 for (name, want) in case.one_by_one(&cx, &shape) {
                     assert!(of(&passes, name) == want, "{following:?} {name} {} {rows} x {c}", variant(&cx));
@@ -175,6 +162,42 @@ fn fused_passes_give_what_the_operators_give_one_by_one() {
     }
     check::<f32>();
     check::<f64>();
+}
+
+#[test]
+fn nan_stays_and_what_is_off_gives_zero_whatever_comes_back() {
+    // With γ = 0, γ x̂ + β is β.
+    let (shape, nan) = (BatchNormShape { rows: 1, c: 5 }, f32::NAN);
+    let (b, s, dy) = ([nan, 0.0, -1.0, 1.0, f32::INFINITY], [0.0, 0.0, 0.5, nan, 0.0], [2.0, nan, nan, 3.0, 5.0]);
+    let [y_of_b, y_of_s, gated] =
+        [[nan, 0.0, 0.0, 1.0, f32::INFINITY], [nan, 0.0, 0.0, nan, f32::INFINITY], [nan, 0.0, 0.0, 3.0, 5.0]];
+    let same = |got: &[f32], want: &[f32]| {
+        let same = got.iter().zip(want).all(|(got, want)| got == want || (got.is_nan() && want.is_nan()));
+        assert!(same, "{got:?}, not {want:?}");
+    };
+    for cx in contexts() {
+        let [zeros, ones, b, s, dy] = [&[0.0; 5], &[1.0; 5], &b, &s, &dy].map(|values| on(&cx, values));
+        let moments = || Moments { mean: zeros.view(), variance: zeros.view(), epsilon: 1.0 };
+        for (residual, want) in [(None, y_of_b), (Some(s.view()), y_of_s)] {
+            let (mut y, affine, after) = ([-1.0; 5], [zeros.view(), b.view()], After { residual, relu: true });
+            batchnorm_forward(&cx, &shape, zeros.view(), moments(), affine, after, on_mut(&cx, &mut y).view_mut()).unwrap();
+            same(&y, &want);
+        }
+        let y = on(&cx, &y_of_b);
+        for gate in [Gate::Normalised([zeros.view(), b.view()]), Gate::Outputs(y.view())] {
+            let (dy, [mut dw, mut db, mut ds, mut dx]) = (Gated { dy: dy.view(), gate }, [[-1.0; 5]; 4]);
+            {
+                let [mut dw, mut db, mut ds] = [&mut dw, &mut db, &mut ds].map(|values| on_mut(&cx, values));
+                let (ds, gradients) = (Some((ds.view_mut(), Acc::Set)), [dw.view_mut(), db.view_mut()]);
+                batchnorm_backward_affine(&cx, &shape, zeros.view(), moments(), dy, ds, gradients).unwrap();
+            }
+            let (vectors, out) = ([ones.view(), zeros.view(), zeros.view()], &mut dx);
+            batchnorm_backward_data(&cx, &shape, zeros.view(), moments(), vectors, dy, on_mut(&cx, out).view_mut(), Acc::Set)
+                .unwrap();
+            same(&dw, &[nan, 0.0, 0.0, 0.0, 0.0]);
+            [ds, db, dx].iter().for_each(|got| same(got, &gated));
+        }
+    }
 }
 
 /// μ, σ², y, dγ, dβ, dx and dx + dy of the case below.
@@ -240,7 +263,7 @@ fn gradients_are_central_differences() {
     for ([rows, c], following) in [[3, 5], [17, 3]].into_iter().flat_map(|shape| FOLLOWING.map(|following| (shape, following))) {
         let shape = BatchNormShape { rows, c };
         let case = Case::<f64>::new(&shape, following);
-        for cx in contexts_for(following) {
+        for cx in contexts() {
             let passes = case.passes(&cx, &shape);
             let value =
                 |case: &Case<f64>| of(&case.passes(&cx, &shape), "y").iter().zip(&case.dy).map(|(y, dy)| y * dy).sum::<f64>();
@@ -272,7 +295,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let shape = BatchNormShape { rows: 5_000, c: 19 };
     for following in FOLLOWING {
         let case = Case::<f32>::new(&shape, following);
-        for cx in contexts_for(following) {
+        for cx in contexts() {
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| case.passes(&cx, &shape))

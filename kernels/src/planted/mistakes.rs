@@ -311,6 +311,18 @@ mistakes! {
         Value "batchnorm.cu": "chunk += WARPS" => "chunk += 2 * WARPS";
         Value "batchnorm.cu": "dw += other.dw" => "dw = other.dw";
         Value "batchnorm.cu": "shift)), add)" => "shift)), 0)";
+        Value "batchnorm.cu": "if (residual) sum += residual[i]" => "if (residual) sum = residual[i]";
+        Value "batchnorm.cu": "put(ds + at, gradient, add)" => "put(ds + at, gradient, 0)";
+        Value "batchnorm.cu": "relu ? where_on(sum, sum) : sum" => "sum";
+        Value "batchnorm.cu": "where_on(y[i], gradient)" => "gradient";
+    }
+    batchnorm::tests::nan_stays_and_what_is_off_gives_zero_whatever_comes_back {
+        Value "activation.cuh in batchnorm.cu": "x <= T(0) ? T(0) : x" => "T(0)";
+        Value "batchnorm.cu": "if (y) return where_on(y[i], gradient)" => "if (y) return y[i] > T(0) ? gradient : T(0)";
+    }
+    batchnorm::tests::fused_passes_give_what_the_operators_give_one_by_one {
+        Value "batchnorm.cu": "where_on(fused(x - middle, scale, shift), gradient)" => "where_on(x - middle, gradient)";
+        Value "batchnorm.cu": "put(ds + at, gradient, add)" => "put(ds + at, dy.dy[at], add)";
     }
     avgpool::tests::forward_and_backward_by_hand {
         Bounds "avgpool.cu": "outputs * pixels) dx" => "outputs * pixels + 1) dx";

@@ -1,5 +1,5 @@
 use handgrad_kernels::activation::Activation;
-use handgrad_kernels::testing::{Cases, cpu_contexts};
+use handgrad_kernels::testing::{Cases, contexts, on, on_mut};
 
 use super::*;
 use crate::layers::{Activate, BatchNorm, Residual, Then};
@@ -26,13 +26,14 @@ fn given<T: Real>(cx: &Context, plan: &mut Plan<T>, n: usize, nodes: &[usize]) -
     let (x, params): (Vec<T>, Vec<T>) = (cases.reals(n * net.inputs()), cases.reals(net.params()));
     let target = TargetBuffer::<T>::new(cx, Loss::Mse, &cases.reals(n * net.outputs())).unwrap();
     let mut statistics: Vec<T> = net.initial_statistics().into_iter().map(T::from_f64).collect();
-    let point = Point::new(n, (&x).into(), (&params).into());
+    let (x, params) = (on(cx, &x), on(cx, &params));
+    let point = Point::new(n, x.view(), params.view());
     let objective = Objective { loss: Loss::Mse, point, target: target.view() };
 
     let mut gradient = vec![T::NAN; net.params()];
-    plan.gradient(cx, &objective, (&mut gradient).into()).unwrap();
+    plan.gradient(cx, &objective, on_mut(cx, &mut gradient).view_mut()).unwrap();
     let loss = plan.loss(cx, &objective).unwrap();
-    plan.move_statistics(cx, n, None, (&mut statistics).into()).unwrap();
+    plan.move_statistics(cx, n, None, on_mut(cx, &mut statistics).view_mut()).unwrap();
     let dy = plan.output_gradient(cx, &objective).unwrap();
     plan.backward_data(cx, point, dy.view()).unwrap();
     let by_node = |&node: &usize| {
@@ -40,14 +41,15 @@ fn given<T: Real>(cx: &Context, plan: &mut Plan<T>, n: usize, nodes: &[usize]) -
         plan.layer_gradient(operation, n, dy.view()).unwrap().to_vec().unwrap()
     };
     let by_nodes = nodes.iter().map(by_node).collect();
-    let outputs = plan.forward(cx, Point { statistics: (&statistics).into(), ..point }).unwrap().to_vec().unwrap();
+    let there = on(cx, &statistics);
+    let outputs = plan.forward(cx, Point { statistics: there.view(), ..point }).unwrap().to_vec().unwrap();
     let features = net.hidden().iter().map(|&node| plan.node_values(node, n).unwrap().to_vec().unwrap()).collect();
     Given { loss, gradient, statistics, outputs, features, by_nodes }
 }
 
 /// Bit for bit, at the largest batch and below it.
 fn fused_is_unfused<T: Real>(net: &Arc<Net<T>>) {
-    for cx in cpu_contexts() {
+    for cx in contexts() {
         let (mut fused, mut unfused) =
             (Plan::new(&cx, Arc::clone(net), N).unwrap(), Plan::unfused(&cx, Arc::clone(net), N).unwrap());
         assert!(fused.values.len() < unfused.values.len());
