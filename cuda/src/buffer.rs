@@ -102,6 +102,11 @@ impl<T: Element> Buffer<T> {
         self.len == 0
     }
 
+    /// Whether work queued by `context` can take it: it was made there.
+    pub fn belongs_to(&self, context: &Context) -> bool {
+        Arc::ptr_eq(self.memory.stream(), context.stream())
+    }
+
     /// A view of all elements.
     pub fn as_slice(&self) -> Slice<'_, T> {
         Slice { pointer: self.memory.pointer(), len: self.len, memory: &self.memory, elements: PhantomData }

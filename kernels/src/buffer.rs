@@ -98,6 +98,16 @@ impl<T: Element> Buffer<T> {
         self.len() == 0
     }
 
+    /// Whether kernels of the context can take them: they are on the host and it is the CPU, or it is the device's context that
+    /// they were made with.
+    pub fn is_on(&self, cx: &Context) -> bool {
+        match &self.0 {
+            Storage::Host { .. } => cx.device() == crate::Device::Cpu,
+            #[cfg(feature = "cuda")]
+            Storage::Cuda(buffer) => cx.cuda().is_some_and(|cuda| buffer.belongs_to(cuda)),
+        }
+    }
+
     /// The elements, if they are on the host.
     pub fn as_slice(&self) -> Option<&[T]> {
         match &self.0 {
@@ -346,6 +356,20 @@ mod tests {
                 assert_eq!(buffer.to_vec().unwrap()[len - 1], 7.0);
             }
             assert_eq!(Buffer::<f64>::zeros(&cx, len).unwrap().to_vec().unwrap(), vec![0.0; len]);
+        }
+    }
+
+    #[test]
+    fn buffers_are_where_they_were_made() {
+        let host = Context::cpu().unwrap();
+        for cx in contexts() {
+            let (here, there) = (Buffer::<f32>::zeros(&host, 0).unwrap(), Buffer::<f32>::zeros(&cx, 3).unwrap());
+            let is_cpu = cx.device() == crate::Device::Cpu;
+            assert_eq!([here.is_on(&host), here.is_on(&cx), there.is_on(&host), there.is_on(&cx)], [true, is_cpu, is_cpu, true]);
+            #[cfg(feature = "cuda")]
+            if let Some(other) = cx.cuda().map(|cuda| Context::on_cuda(cuda.fork().unwrap()).unwrap()) {
+                assert!(!there.is_on(&other));
+            }
         }
     }
 

@@ -53,12 +53,14 @@ pub mod gemm;
 pub mod label_noise;
 pub mod linear;
 pub mod logistic;
+pub mod mistakes;
 pub mod mlp;
 pub mod mse;
 pub mod norm;
 pub mod order;
 pub mod permutation;
 pub mod philox;
+pub mod positives;
 pub mod sgd;
 pub mod softmax_xent;
 pub mod testing;
@@ -126,12 +128,14 @@ pub const OPERATORS: &[Variants] = &[
     label_noise::VARIANTS,
     linear::VARIANTS,
     logistic::VARIANTS,
+    mistakes::VARIANTS,
     mlp::VARIANTS,
     mse::VARIANTS,
     norm::VARIANTS,
     order::VARIANTS,
     permutation::VARIANTS,
     philox::VARIANTS,
+    positives::VARIANTS,
     sgd::VARIANTS,
     softmax_xent::VARIANTS,
     weightnorm::VARIANTS,

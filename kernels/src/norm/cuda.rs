@@ -13,20 +13,31 @@ pub(crate) enum Take {
 /// `Σ_i a_i b_i`, or its root, left on the device; b has as many elements as a.
 pub(crate) fn on_device<T: Real>(device: &Context, a: Slice<T>, b: Slice<T>, take: Take) -> Result<Buffer<T>> {
     let chunks = chunks(a.len());
-    let (mut partial, mut total) = (Buffer::<T>::scratch(device, chunks)?, Buffer::<T>::scratch(device, 1)?);
+    let mut partial = Buffer::<T>::scratch(device, chunks)?;
     let launch = summing::<T, T>(device, "norm", "norm_partial", chunks)?;
     let launch = launch.read(a).read(b).write(&mut partial.as_slice_mut()).value(a.len() as u64);
     // SAFETY: b has as many elements as a, and each block writes its own one of `partial`.
     unsafe { launch.queue() }?;
+    total(device, &partial, take)
+}
+
+/// The sum of what the blocks of a first launch left, or its root.
+fn total<T: Real>(device: &Context, partial: &Buffer<T>, take: Take) -> Result<Buffer<T>> {
+    let mut total = Buffer::<T>::scratch(device, 1)?;
     let root: u32 = match take {
         Take::Sum => 0,
         Take::Root => 1,
     };
     let launch = summing::<T, T>(device, "norm", "norm_total", 1)?;
-    let launch = launch.read(partial.as_slice()).write(&mut total.as_slice_mut()).value(chunks as u64).value(root);
-    // SAFETY: `partial` has `chunks` elements and `total` one.
+    let launch = launch.read(partial.as_slice()).write(&mut total.as_slice_mut()).value(partial.len() as u64).value(root);
+    // SAFETY: as many elements of `partial` are read as it has, and `total` has one.
     unsafe { launch.queue() }?;
     Ok(total)
+}
+
+/// The sum of the whole numbers that the blocks of a first launch left.
+pub(crate) fn count(device: &Context, partial: &Buffer<f64>) -> Result<usize> {
+    Ok(scalar(&total(device, partial, Take::Sum)?)? as usize)
 }
 
 /// `Σ_i a_i b_i`, or its root; b has as many elements as a.

@@ -220,6 +220,39 @@ mistakes! {
     logistic::tests::values_of_pytorch {
         Value "logistic.cu": "x < 0.0 ? t / (1.0 + t) : 1.0 / (1.0 + t)" => "1.0 / (1.0 + t)";
     }
+    positives::tests::every_variant_matches_the_oracle {
+        Bounds "sums.cuh in positives.cu": "start + SUM_CHUNK < n ? start + SUM_CHUNK : n" => "start + SUM_CHUNK";
+        Value "positives.cu": "x[i] > T(0)" => "x[0] > T(0)";
+        Value "positives.cu": "? 1.0 : 0.0" => "? 0.0 : 1.0";
+        Value "sums.cuh in positives.cu": "i < end; i += blockDim.x" => "i + 1 < end; i += blockDim.x";
+    }
+    positives::tests::zeros_and_nan_are_not_positive {
+        Value "positives.cu": "x[i] > T(0)" => "x[i] >= T(0)";
+        Value "positives.cu": "x[i] > T(0)" => "!(x[i] <= T(0))";
+    }
+    mistakes::tests::every_variant_matches_the_oracle {
+        Bounds "sums.cuh in mistakes.cu": "start + SUM_CHUNK < n ? start + SUM_CHUNK : n" => "start + SUM_CHUNK";
+        Value "mistakes.cu": "k < outputs" => "k <= outputs";
+        Value "mistakes.cu": "k < outputs" => "k + 1 < outputs";
+        Value "mistakes.cu": "has_sign(y[i], labels[i])" => "has_sign(y[0], labels[i])";
+        Value "mistakes.cu": "is_largest(y + i * outputs" => "is_largest(y + i";
+        Value "mistakes.cu": "outputs, labels[i])" => "outputs, labels[0])";
+        Value "mistakes.cu": "right ? 0.0 : 1.0" => "right ? 1.0 : 0.0";
+        Value "sums.cuh in mistakes.cu": "partial[blockIdx.x] = sum" => "partial[0] = sum";
+    }
+    mistakes::tests::the_first_of_the_largest_is_chosen {
+        Value "mistakes.cu": "is_above(row[k], row[chosen])" => "!is_above(row[chosen], row[k])";
+        Value "mistakes.cu": "(a == b && copysign(1.0, a) > copysign(1.0, b))" => "false";
+        Value "mistakes.cu": "bool right = by_sign ?" => "bool right = outputs == 1 ?";
+    }
+    mistakes::tests::a_sign_chooses_between_two_classes {
+        Value "mistakes.cu": "label == 1 ? y > T(0)" => "label ? y > T(0)";
+        Value "mistakes.cu": "label == 0 && y < T(0)" => "label == 0 && y <= T(0)";
+        Value "mistakes.cu": "label == 0 && y < T(0)" => "y < T(0)";
+    }
+    mistakes::tests::what_is_not_a_number_is_wrong {
+        Value "mistakes.cu": "if (row[k] != row[k]) return false;" => "";
+    }
     softmax_xent::tests::every_variant_matches_the_oracle {
         Race "dev.cuh in softmax_xent.cu": "= value;\n    __syncthreads();" => "= value;";
         Bounds "softmax_xent.cu": "last = min(first + SAMPLES_OF_BLOCK, n)" => "last = first + SAMPLES_OF_BLOCK";
