@@ -200,6 +200,40 @@ resnet() {
     done
 }
 
+# A row for each pass in the log's lines, in microseconds with the launch and the wait for its end.
+passes() {
+    local group=$1 name=$2 line variant pass ms
+    while read -r line; do
+        variant=$(sed -n 's/.*"variant": *"\([^"]*\)".*/\1/p' <<<"$line")
+        for pass in forward backward_data backward_weight; do
+            ms=$(sed -n 's/.*"'"$pass"'": *\({"ms":\)\?\([0-9][0-9.e+-]*\).*/\2/p' <<<"$line")
+            [ -n "$ms" ] && row "$group" "$name, $pass, $variant" "$(awk "BEGIN { print 1000 * $ms }")" us 0
+        done
+    done <"$rows.log"
+    return 0
+}
+
+# One operator in a precision, beside PyTorch's cuBLAS or cuDNN.
+operator() {
+    local workload=$1 batch=$2 precision=$3 device=cuda name
+    emulated && device=cpu
+    name="$workload, batch $batch, $precision"
+    if timeout "$limit" "$binaries/handgrad" bench "$workload" --batch "$batch" --precision "$precision" --device cuda \
+        >"$rows.log" 2>&1; then
+        passes handgrad "$name"
+    else
+        row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
+    fi
+    if ! python3 -c "import torch" 2>/dev/null; then
+        row PyTorch "$name" SKIP "it is not installed" 0
+    elif timeout "$limit" python3 "$here/../benches/peers/kernels_torch.py" "$workload" --batch "$batch" --precision "$precision" \
+        --device "$device" >"$rows.log" 2>&1; then
+        passes PyTorch "$name"
+    else
+        row PyTorch "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
+    fi
+}
+
 speed() {
     network "diagonal d=200" "diagonal --n 80 --d 200" ""
     network "perceptron 1,100,1" "mlp:1,100,1 --n 20" "--bias all --activation relu"
@@ -209,6 +243,13 @@ speed() {
     emulated && batches=2
     for batch in $batches; do
         for precision in f32 tf32 bf16; do resnet "$batch" "$precision"; done
+    done
+    # The stages of ResNet-18, and one of its strides.
+    local workload workloads="gemm:4096,4096,4096" extents="32,64,64,3,1 32,64,128,3,2 16,128,128,3,1 8,256,256,3,1 4,512,512,3,1"
+    batch=256
+    emulated && workloads=gemm:33,17,65 extents=6,8,8,3,1 batch=2
+    for workload in $workloads $(printf 'conv:%s ' $extents); do
+        for precision in f32 tf32 bf16; do operator "$workload" "$batch" "$precision"; done
     done
 }
 
