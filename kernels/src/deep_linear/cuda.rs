@@ -28,7 +28,8 @@ pub(super) fn train<T: Real>(
     };
 
     let shared = weights.shared::<T>(device, RESIDUALS + SCRATCH, FLAG_BYTES);
-    let launch = training::<T>(device, "deep_linear", "deep_linear_sgd", shape.replicas, weights.widest())?;
+    let work = shape.params().saturating_mul(batch);
+    let launch = training::<T>(device, "deep_linear", "deep_linear_sgd", shape.replicas, weights.widest(), work)?;
     let launch = launch.shared_bytes(shared.bytes).read(x).read(y);
     let launch = match &order {
         Some(order) => launch.read(order.as_slice()),

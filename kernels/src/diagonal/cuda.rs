@@ -80,7 +80,8 @@ fn train<T: Real>(
 ) -> Result<()> {
     let mut params = on_mut(device, op, "params", params)?;
     let mut replicas = Replicas::new(device, op, lr, diverged)?;
-    let launch = training::<T>(device, "diagonal", "diagonal_sgd", shape.replicas, shape.d)?;
+    let work = (2 * shape.d).saturating_mul(batch);
+    let launch = training::<T>(device, "diagonal", "diagonal_sgd", shape.replicas, shape.d, work)?;
     let launch = launch.shared_bytes((3 * shape.d + RESIDUALS) * size_of::<T>() + FLAG_BYTES).read(x).read(y);
     let launch = match order {
         Some(order) => launch.read(order),

@@ -34,7 +34,7 @@ pub(super) fn mlp_sgd<T: Real>(
     };
 
     let shared = weights.shared::<T>(device, SCRATCH, 0);
-    let launch = training::<T>(device, "mlp", op, shape.replicas, weights.widest())?.shared_bytes(shared.bytes);
+    let launch = training::<T>(device, "mlp", op, shape.replicas, weights.widest(), shape.params())?.shared_bytes(shared.bytes);
     let launch = launch.read(x).read(y).read(order.as_slice()).read(replicas.lr.as_slice());
     let launch = launch.write(&mut params).write(&mut replicas.diverged.as_slice_mut()).read(weights.widths.as_slice());
     let launch = launch.value(weights.depth).value(weights.parameters).value(bias).value(relu);

@@ -374,7 +374,6 @@ mistakes! {
         Value "diagonal.cu": "dbeta * params[u]" => "dbeta * params[v]";
     }
     diagonal::tests::one_step_is_the_gradient_step {
-        Race "diagonal.cu": "block_barrier();\n    if (order)" => "if (order)";
         Race "replica.cuh in diagonal.cu": "block_barrier();\n        if (*stop)" => "if (*stop)";
         Bounds "diagonal.cu": "take<T>(BATCH_CHUNK)" => "take<T>(BATCH_CHUNK + 1)";
         Bounds "diagonal.cu": "params[d + j] = v[j]" => "params[d + j + 1] = v[j]";
@@ -383,6 +382,7 @@ mistakes! {
         Value "replica.cuh in diagonal.cu": "x + sample * u64(stride)" => "x + sample * u64(d)";
     }
     diagonal::tests::every_step_variant_matches_the_oracle {
+        Race "diagonal.cu": "block_barrier();\n    if (order)" => "if (order)";
         Race "diagonal.cu": "block_barrier();\n    }" => "}";
         Value "diagonal.cu": "order += replica * u64(steps) * batch" => "order += replica * u64(steps)";
     }

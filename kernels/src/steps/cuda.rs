@@ -19,18 +19,26 @@ pub(crate) const FLAG_BYTES: usize = 4;
 
 /// Vectors up to which one warp per replica is enough: it does not wait at barriers.
 const WIDTH_OF_A_WARP: usize = 32;
+/// Parameters times samples of a step up to which it is, for wider vectors: most threads of a larger block would wait most of the
+/// time, and registers that eight warps of one replica take are those of eight replicas.
+const WORK_OF_A_WARP: usize = 1024;
 
-/// The kernel of a fused training step, with a block per replica. How many threads it has follows from the widest vector, and so
-/// from the shape alone, for sums over a vector depend on it.
+/// Threads that a replica trains with: a function of the shape and the batch alone, for sums over a vector depend on it.
+fn threads(widest: usize, work: usize) -> usize {
+    if widest <= WIDTH_OF_A_WARP || work <= WORK_OF_A_WARP { 32 } else { THREADS }
+}
+
+/// The kernel of a fused training step, with a block per replica. `widest`: its longest vector; `work`: its parameters times the
+/// samples of a step.
 pub(crate) fn training<'a, T: Real>(
     device: &'a Context,
     code: &str,
     function: &str,
     replicas: usize,
     widest: usize,
+    work: usize,
 ) -> Result<Launch<'a>> {
-    let threads = if widest <= WIDTH_OF_A_WARP { 32 } else { THREADS };
-    Ok(kernel::<T>(device, code, function)?.grid([replicas, 1, 1]).block([threads, 1, 1]))
+    Ok(kernel::<T>(device, code, function)?.grid([replicas, 1, 1]).block([threads(widest, work), 1, 1]))
 }
 
 /// Step sizes and divergences of the replicas of one launch.
@@ -127,4 +135,15 @@ impl Weights {
 pub(crate) fn parts<T: Real>(rule: &StepRule<T>) -> (u32, T, T, T) {
     let StepRule { scale, clip, weight_decay } = *rule;
     (clip.is_some().into(), scale.factor(), clip.unwrap_or(T::ZERO), weight_decay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_replicas_have_a_warp_each() {
+        // 1-100-1 with biases, 15-15-15-15-1 with batches of 32, a diagonal network of 200 features with batches of 1 and 8.
+        assert_eq!([(100, 301), (15, 690 * 32), (200, 400), (200, 400 * 8)].map(|(w, n)| threads(w, n)), [32, 32, 32, 256]);
+    }
 }
