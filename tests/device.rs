@@ -8,10 +8,11 @@ use handgrad::Result;
 use handgrad::data::Dataset;
 use handgrad::draws::{Draws, Order};
 use handgrad::ensemble::{Ensemble, Measure, Member, Samples, Start};
+use handgrad::gradcheck;
 use handgrad::kernels::testing::{Cases, is_emulated};
-use handgrad::kernels::{Context, Isa, Real, cuda};
-use handgrad::loss::Loss;
-use handgrad::nets::{Activation, Architecture, Bias, Training, WeightNorm};
+use handgrad::kernels::{Buffer, Context, Isa, Real, cuda};
+use handgrad::loss::{Loss, TargetBuffer};
+use handgrad::nets::{Activation, Architecture, Bias, Convnet, Objective, Plan, Point, Training, WeightNorm};
 use handgrad::optim::{Batch, LabelNoise, Optimiser, Rule, Sam, Sampling};
 use handgrad::schedule::Schedule;
 use handgrad::spec::Seed;
@@ -72,12 +73,6 @@ fn fused() -> [Problem; 9] {
 /// Whose steps are composed of operators: every layer that a device has, every loss, every rule and option.
 fn composed() -> [Problem; 11] {
     let mlp = |widths: &[usize], activation| Architecture::mlp(widths, Bias::All, activation);
-    let normed = |learned| match mlp(&[3, 9, 1], Activation::Relu) {
-        Architecture::Mlp { widths, bias, activation, init, .. } => {
-            Architecture::Mlp { widths, bias, activation, init, weight_norm: Some(WeightNorm { gain: 1.2, learned }) }
-        }
-        other => other,
-    };
     let momentum = Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: true };
     let (batch, gd, noisy) =
         (Optimiser::minibatch_sgd(5), Optimiser::gd(), |label_noise| Optimiser { label_noise, ..batch_of_4() });
@@ -99,6 +94,16 @@ fn composed() -> [Problem; 11] {
         problem(mlp(&[3, 9, 1], Activation::Tanh), 3, Loss::Mse, Optimiser { sam: Sam::Batch { rho: 0.05 }, ..gd }),
         problem(Architecture::Diagonal { u: 0.3, v: 0.2 }, 33, Loss::HalfMse, Optimiser { rule: momentum, ..batch_of_4() }),
     ]
+}
+
+/// A weight-normalised perceptron of 3 inputs.
+fn normed(learned: bool) -> Architecture {
+    match Architecture::mlp(&[3, 9, 1], Bias::All, Activation::Relu) {
+        Architecture::Mlp { widths, bias, activation, init, .. } => {
+            Architecture::Mlp { widths, bias, activation, init, weight_norm: Some(WeightNorm { gain: 1.2, learned }) }
+        }
+        other => other,
+    }
 }
 
 fn batch_of_4() -> Optimiser {
@@ -177,13 +182,40 @@ fn recorded_steps_have_the_bits_of_those_launched_operator_by_operator() {
         let (want, launched) = state_after::<f32>(&cx, problem, false, &[150]);
         let (got, recorded) = state_after::<f32>(&cx, problem, true, &[1, 70, 150]);
         let what = format!("{:?} {:?}", problem.net, problem.optimiser);
-        // Of sixteen steps and of one, for each seed that is part of them; averages follow every step, an epoch here is two batches
-        // and one of another size, and the host has the norms of weights.
+        // Of sixteen steps and of one, for each seed that is part of them; averages follow every step, and an epoch here is two
+        // batches and one of another size.
         let lengths = if problem.optimiser.weight_average > 0.0 { 1 } else { 2 };
         let seeds = if problem.optimiser.label_noise == LabelNoise::Off { 1 } else { 2 };
-        let expected = if what.contains("weight_norm: Some") { 0 } else { lengths * seeds };
+        let expected = lengths * seeds;
         assert_eq!((launched, recorded), (0, expected), "{what}");
         assert!(got == want, "{what}");
+    }
+}
+
+/// Of layers whose gradients by single numbers stay on the device.
+#[test]
+fn gradients_on_a_device_are_central_differences() {
+    let Some(cx) = device() else { return };
+    let (channels, strides) = (vec![3, 2], vec![2, 1]);
+    let convnet = Convnet { image: [9, 10, 2], channels, strides, hidden: 5, classes: 3, scale: 0.4 };
+    for net in [normed(true), normed(false), Architecture::Convnet(convnet)] {
+        let (n, loss, layers) = (3, Loss::Mse, Arc::new(net.net::<f64>(3).unwrap().unwrap()));
+        let (mut cases, inputs) = (Cases::new(9), layers.inputs());
+        let (x, target): (Vec<f64>, Vec<f64>) = (cases.reals(n * inputs), cases.reals(n * layers.outputs()));
+        let (x, target) = (Buffer::from_slice(&cx, &x).unwrap(), TargetBuffer::new(&cx, loss, &target).unwrap());
+        let params = net.initial(inputs, SEEDS[1]);
+        let here = Buffer::from_slice(&cx, &params).unwrap();
+        let objective = Objective { loss, point: Point::new(n, x.view(), here.view()), target: target.view() };
+        let mut plan = Plan::new(&cx, layers, n).unwrap();
+        let mut gradient = Buffer::from_slice(&cx, &vec![f64::NAN; params.len()]).unwrap();
+        plan.gradient(&cx, &objective, gradient.view_mut()).unwrap();
+        let report = gradcheck::check(&format!("{net:?}"), &params, &gradient.to_vec().unwrap(), |params| -> Result<f64> {
+            let there = Buffer::from_slice(&cx, params)?;
+            plan.loss(&cx, &Objective { point: Point { params: there.view(), ..objective.point }, ..objective })
+        });
+        let report = report.unwrap();
+        println!("{report}");
+        assert!(report.passed(), "{report}");
     }
 }
 

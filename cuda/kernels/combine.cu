@@ -17,6 +17,14 @@
     }
 FOR_REALS(COMBINE)
 
+// `c`: one number.
+#define SCALE_BY(T, suffix)                                                                                                      \
+    KERNEL(scale_by_##suffix, 256, const T* c, const T* x, T* out, u64 n, u32 add) {                                             \
+        T factor = c[0];                                                                                                         \
+        FOR_ELEMENTS(i, n) put(out + i, factor * x[i], add);                                                                     \
+    }
+FOR_REALS(SCALE_BY)
+
 #define SCALE_ADD(T, suffix)                                                                                                     \
     KERNEL(scale_add_##suffix, 256, const T* x, T* out, u64 n, T factor, T c) {                                                  \
         FOR_ELEMENTS(i, n) out[i] = fused(c, x[i], factor * out[i]);                                                             \

@@ -128,11 +128,6 @@ pub trait Layer<T: Real>: Any + std::fmt::Debug + Send + Sync {
         0
     }
 
-    /// Whether its passes take numbers through the host, so that they wait for a device and no graph can have them.
-    fn waits(&self) -> bool {
-        false
-    }
-
     /// y = f(x; w), with the running statistics where there are any.
     ///
     /// # Errors
@@ -287,15 +282,15 @@ fn accumulated<T: Real>(
     }
 }
 
-/// The one number of a vector that has one, brought to the host.
-fn number<T: Real>(w: View<'_, T>) -> Result<Option<T>> {
-    Ok(w.to_vec()?.first().copied())
+/// The one number of a vector, brought to the host; 0 of one that has none.
+fn number<T: Real>(w: View<'_, T>) -> Result<T> {
+    Ok(w.to_vec()?.first().copied().unwrap_or(T::ZERO))
 }
 
-/// Sets the one number of a vector that has one, or adds to it.
-fn put<T: Real>(cx: &Context, value: impl FnOnce() -> Result<T>, to: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+/// Sets the one number of a vector that has one.
+fn put<T: Real>(value: impl FnOnce() -> Result<T>, mut to: ViewMut<'_, T>) -> Result<()> {
     if to.is_empty() {
         return Ok(());
     }
-    Ok(combine(cx, [(T::ONE, Buffer::from_slice(cx, &[value()?])?.view())], to, acc)?)
+    Ok(to.copy_from_host(&[value()?])?)
 }

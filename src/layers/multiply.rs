@@ -1,13 +1,11 @@
-use handgrad_kernels::combine::combine;
-use handgrad_kernels::norm::inner_product;
+use handgrad_kernels::combine::{combine, scale_by};
+use handgrad_kernels::norm::{inner_product, inner_product_to};
 use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
 
 use super::{Along, At, Layer, Slot, number, put};
 use crate::error::Result;
 
 /// y = ρ x with one number ρ, its parameter, for all.
-///
-/// ρ goes through the host: on a device every pass waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Multiply {
     /// Numbers per row.
@@ -17,17 +15,9 @@ pub struct Multiply {
 impl Multiply {
     /// The name of the node that multiplies a network's outputs.
     pub const RHO: &str = "rho";
-
-    fn rho<T: Real>(w: View<'_, T>) -> Result<T> {
-        Ok(number(w)?.unwrap_or(T::ZERO))
-    }
 }
 
 impl<T: Real> Layer<T> for Multiply {
-    fn waits(&self) -> bool {
-        true
-    }
-
     fn inputs(&self) -> usize {
         self.width
     }
@@ -41,20 +31,20 @@ impl<T: Real> Layer<T> for Multiply {
     }
 
     fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
-        Ok(combine(cx, [(Self::rho(at.w)?, at.x)], y, Acc::Set)?)
+        Ok(scale_by(cx, at.w, at.x, y, Acc::Set)?)
     }
 
     fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        Ok(combine(cx, [(Self::rho(at.w)?, dy)], dx, acc)?)
+        Ok(scale_by(cx, at.w, dy, dx, acc)?)
     }
 
     /// ⟨x, dy⟩.
     fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        put(cx, || Ok(inner_product(cx, at.x, dy)?), dw, acc)
+        Ok(inner_product_to(cx, at.x, dy, dw, acc)?)
     }
 
     fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
-        Ok(combine(cx, [(Self::rho(along.w)?, at.x), (Self::rho(at.w)?, along.x)], y_tangent, Acc::Set)?)
+        Ok(combine(cx, [(number(along.w)?, at.x), (number(at.w)?, along.x)], y_tangent, Acc::Set)?)
     }
 
     fn backward_data_tangent(
@@ -66,7 +56,7 @@ impl<T: Real> Layer<T> for Multiply {
         dy_tangent: View<'_, T>,
         dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        Ok(combine(cx, [(Self::rho(along.w)?, dy), (Self::rho(at.w)?, dy_tangent)], dx_tangent, Acc::Set)?)
+        Ok(combine(cx, [(number(along.w)?, dy), (number(at.w)?, dy_tangent)], dx_tangent, Acc::Set)?)
     }
 
     fn backward_weight_tangent(
@@ -78,6 +68,6 @@ impl<T: Real> Layer<T> for Multiply {
         dy_tangent: View<'_, T>,
         dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        put(cx, || Ok(inner_product(cx, along.x, dy)? + inner_product(cx, at.x, dy_tangent)?), dw_tangent, Acc::Set)
+        put(|| Ok(inner_product(cx, along.x, dy)? + inner_product(cx, at.x, dy_tangent)?), dw_tangent)
     }
 }

@@ -1,11 +1,11 @@
 use handgrad_kernels::combine::combine;
 use handgrad_kernels::weightnorm::{
-    Tangent, weightnorm_backward_direction, weightnorm_backward_direction_tangent, weightnorm_backward_gain,
-    weightnorm_backward_gain_tangent, weightnorm_forward, weightnorm_forward_tangent,
+    Length, Tangent, weightnorm_backward, weightnorm_backward_direction_tangent, weightnorm_backward_gain_tangent,
+    weightnorm_forward, weightnorm_forward_tangent,
 };
 use handgrad_kernels::{Acc, Buffer, Context, Real, View, ViewMut};
 
-use super::{Along, At, Layer, Slot, number, put};
+use super::{Along, At, Gradient, Layer, Slot, number, put};
 use crate::error::Result;
 
 /// g of a weight-normalised layer.
@@ -19,8 +19,6 @@ pub enum Gain {
 
 /// A layer with weights W = g·V/‖V‖_F in the place of its own; parameters: V, then g if it is learned, then what else the layer
 /// has.
-///
-/// Norms and g go through the host: on a device every pass waits for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightNorm<L> {
     /// The layer, whose first parameters are its weights W.
@@ -32,8 +30,8 @@ pub struct WeightNorm<L> {
 /// The pieces of a parameter vector, or of a direction in that space.
 struct Parts<'a, T: Real> {
     direction: View<'a, T>,
-    /// None if g is frozen.
-    gain: Option<T>,
+    /// Empty if g is frozen.
+    gain: View<'a, T>,
     rest: View<'a, T>,
 }
 
@@ -57,16 +55,24 @@ impl<L> WeightNorm<L> {
         let rest = self.weights() + self.gains();
         Ok(Parts {
             direction: w.part(0, self.weights())?,
-            gain: number(w.part(self.weights(), self.gains())?)?,
+            gain: w.part(self.weights(), self.gains())?,
             rest: w.part(rest, w.len().saturating_sub(rest))?,
         })
     }
 
-    /// g at a point, and its derivative along a direction.
-    fn gain<T: Real>(&self, at: &Parts<'_, T>) -> T {
+    /// g at a point.
+    fn gain<'a, T: Real>(&self, at: &Parts<'a, T>) -> Length<'a, T> {
         match self.gain {
-            Gain::Frozen(gain) => T::from_f64(gain),
-            Gain::Learned => at.gain.unwrap_or(T::ONE),
+            Gain::Frozen(gain) => Length::Number(T::from_f64(gain)),
+            Gain::Learned => Length::Element(at.gain),
+        }
+    }
+
+    /// The same, brought to the host.
+    fn gain_on_host<T: Real>(&self, at: &Parts<'_, T>) -> Result<T> {
+        match self.gain {
+            Gain::Frozen(gain) => Ok(T::from_f64(gain)),
+            Gain::Learned => number(at.gain),
         }
     }
 
@@ -90,13 +96,37 @@ impl<L> WeightNorm<L> {
         L: Layer<T>,
     {
         let (parts, along) = (self.parts(w)?, self.parts(tangent)?);
-        let gain_tangent = along.gain.unwrap_or(T::ZERO);
+        let gain_tangent = number(along.gain)?;
         let mut effective = Buffer::zeros(cx, self.weights() + along.rest.len())?;
         let mut whole = effective.view_mut();
         let (weight, rest) = whole.split_at(self.weights())?;
-        weightnorm_forward_tangent(cx, parts.direction, self.gain(&parts), along.direction, gain_tangent, weight)?;
+        weightnorm_forward_tangent(cx, parts.direction, self.gain_on_host(&parts)?, along.direction, gain_tangent, weight)?;
         copy(cx, along.rest, rest, Acc::Set)?;
         Ok(effective)
+    }
+
+    /// dw, with W and the rest as the layer has them.
+    fn weight_gradient<T: Real>(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        effective: View<'_, T>,
+        dy: View<'_, T>,
+        (mut dw, acc): Gradient<'_, T>,
+    ) -> Result<()>
+    where
+        L: Layer<T>,
+    {
+        let parts = self.parts(at.w)?;
+        let mut gradient = Buffer::zeros(cx, effective.len())?;
+        self.layer.backward_weight(cx, At { w: effective, ..at }, dy, gradient.view_mut(), Acc::Set)?;
+        let (by_weight, by_rest) =
+            (gradient.view().part(0, self.weights())?, gradient.view().part(self.weights(), parts.rest.len())?);
+        let (direction, mut rest) = dw.split_at(self.weights())?;
+        let (gain, rest) = rest.split_at(self.gains())?;
+        let gain = (!gain.is_empty()).then_some(gain);
+        weightnorm_backward(cx, parts.direction, self.gain(&parts), by_weight, direction, gain, acc)?;
+        copy(cx, by_rest, rest, acc)
     }
 }
 
@@ -106,10 +136,6 @@ fn copy<T: Real>(cx: &Context, from: View<'_, T>, to: ViewMut<'_, T>, acc: Acc) 
 }
 
 impl<T: Real, L: Layer<T>> Layer<T> for WeightNorm<L> {
-    fn waits(&self) -> bool {
-        true
-    }
-
     fn inputs(&self) -> usize {
         self.layer.inputs()
     }
@@ -134,19 +160,22 @@ impl<T: Real, L: Layer<T>> Layer<T> for WeightNorm<L> {
         self.layer.backward_data(cx, At { w: self.effective(cx, at.w)?.view(), ..at }, dy, dx, acc)
     }
 
-    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        let parts = self.parts(at.w)?;
+    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        self.weight_gradient(cx, at, self.effective(cx, at.w)?.view(), dy, (dw, acc))
+    }
+
+    fn backward(
+        &self,
+        cx: &Context,
+        at: At<'_, T>,
+        dy: View<'_, T>,
+        [dx, _]: [Option<Gradient<'_, T>>; 2],
+        dw: Gradient<'_, T>,
+    ) -> Result<()> {
         let effective = self.effective(cx, at.w)?;
-        let mut gradient = Buffer::zeros(cx, effective.len())?;
-        self.layer.backward_weight(cx, At { w: effective.view(), ..at }, dy, gradient.view_mut(), Acc::Set)?;
-        let (weight, by_rest) =
-            (gradient.view().part(0, self.weights())?, gradient.view().part(self.weights(), parts.rest.len())?);
-        let (direction, mut rest) = dw.split_at(self.weights())?;
-        let (gain, rest) = rest.split_at(self.gains())?;
-        let v = parts.direction;
-        weightnorm_backward_direction(cx, v, self.gain(&parts), weight, direction, acc)?;
-        put(cx, || Ok(weightnorm_backward_gain(cx, v, weight)?), gain, acc)?;
-        copy(cx, by_rest, rest, acc)
+        self.weight_gradient(cx, at, effective.view(), dy, dw)?;
+        let at = At { w: effective.view(), ..at };
+        dx.map_or(Ok(()), |(dx, acc)| self.layer.backward_data(cx, at, dy, dx, acc))
     }
 
     fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, y_tangent: ViewMut<'_, T>) -> Result<()> {
@@ -188,11 +217,11 @@ impl<T: Real, L: Layer<T>> Layer<T> for WeightNorm<L> {
         let rest_tangent = gradient_tangent.view().part(self.weights(), parts.rest.len())?;
         let (direction, mut rest) = dw_tangent.split_at(self.weights())?;
         let (gain, rest) = rest.split_at(self.gains())?;
-        let gain_tangent = along_parts.gain.unwrap_or(T::ZERO);
+        let gain_tangent = number(along_parts.gain)?;
         let tangent = Tangent { v: along_parts.direction, g: gain_tangent, dw: weight_tangent };
-        weightnorm_backward_direction_tangent(cx, v, self.gain(&parts), dw, tangent, direction, Acc::Set)?;
+        weightnorm_backward_direction_tangent(cx, v, self.gain_on_host(&parts)?, dw, tangent, direction, Acc::Set)?;
         let gain_of = || Ok(weightnorm_backward_gain_tangent(cx, v, dw, along_parts.direction, weight_tangent)?);
-        put(cx, gain_of, gain, Acc::Set)?;
+        put(gain_of, gain)?;
         copy(cx, rest_tangent, rest, Acc::Set)
     }
 }

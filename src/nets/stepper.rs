@@ -135,7 +135,7 @@ impl<T: Real> Stepper<T> {
             ascent: numbers(params)?,
             gradient: numbers(params)?,
             timetable: Timetable::new(cx, if optimiser.batch == Batch::Full { 0 } else { batch }, optimiser)?,
-            recording: recording && !net.is_some_and(|net| net.nodes().iter().any(|node| node.layer.waits())),
+            recording,
             here: None,
         })
     }

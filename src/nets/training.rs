@@ -269,8 +269,7 @@ impl<T: Real> Training<T> {
     }
 
     /// Recordings that a device has made so far: one of sixteen steps and one of a single step where each was needed, for each size
-    /// of a batch, and for each replica whose seed is part of a step. None where the host has a part in every step, as in the norms of
-    /// weights.
+    /// of a batch, and for each replica whose seed is part of a step.
     pub fn recordings(&self) -> usize {
         self.kept_stepper().as_ref().map_or(0, Stepper::recordings)
     }

@@ -193,6 +193,8 @@ fn fill<T: Copy, const N: usize>(start: u64, mut out: &mut [T], group: impl Fn(u
 
 #[cfg(test)]
 mod tests {
+    use handgrad_kernels::philox::uniforms;
+
     use super::*;
 
     const SEED: u64 = 0x0123_4567_89ab_cdef;

@@ -30,6 +30,22 @@ pub(super) fn combine<T: Real>(
     Ok(unsafe { launch.queue() }?)
 }
 
+pub(super) fn scale_by<T: Real>(
+    device: &Context,
+    op: &'static str,
+    c: View<T>,
+    x: View<T>,
+    out: ViewMut<T>,
+    acc: Acc,
+) -> Result<()> {
+    let (c, x, mut out) = (on(device, op, "c", c)?, on(device, op, "x", x)?, on_mut(device, op, "out", out)?);
+    let elements = out.len();
+    let launch = elementwise::<T>(device, "combine", op, elements)?.read(c).read(x).write(&mut out);
+    let launch = launch.value(elements as u64).value(adds(acc));
+    // SAFETY: the caller checked that both slices have as many elements, and that c has one.
+    Ok(unsafe { launch.queue() }?)
+}
+
 pub(super) fn scale_add<T: Real>(
     device: &Context,
     op: &'static str,

@@ -1,6 +1,7 @@
 //! Linear combinations of vectors.
 //!
 //! - [`combine`]: `out = Σ_k c_k x_k` over one to four terms, set or accumulated
+//! - [`scale_by`]: `out = c·x` with c in memory, set or accumulated
 //! - [`scale_add`]: `out = a·out + c·x`
 
 #[cfg(feature = "cuda")]
@@ -50,6 +51,21 @@ pub fn combine<T: Real, const N: usize>(cx: &Context, terms: [(T, View<T>); N], 
         }),
     }
     Ok(())
+}
+
+/// `out = c·x`, set or accumulated; `c`: one element, which a device reads by itself.
+///
+/// # Errors
+/// As [`combine`], and if c has another number of elements than one.
+pub fn scale_by<T: Real>(cx: &Context, c: View<T>, x: View<T>, out: ViewMut<T>, acc: Acc) -> Result<()> {
+    const OP: &str = "scale_by";
+    exact(OP, "c", c.len(), 1, "one number")?;
+    exact(OP, "x", x.len(), out.len(), FORMULA)?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        return cuda::scale_by(device, OP, c, x, out, acc);
+    }
+    combine(cx, [(host(OP, "c", c)?[0], x)], out, acc)
 }
 
 /// `out = factor·out + c·x`, (c, x) the `term`.

@@ -7,9 +7,10 @@ pub(crate) mod cuda;
 mod scalar;
 mod simd;
 
+use crate::combine::combine;
 use crate::context::host;
 use crate::error::{exact, positive};
-use crate::{Context, Isa, Real, Result, Variants, View};
+use crate::{Acc, Context, Isa, Real, Result, Variants, View, ViewMut};
 
 /// The instruction sets with a variant of their own.
 pub const VARIANTS: Variants = Variants { op: "norm", isas: &[Isa::Scalar, Isa::Avx2, Isa::Avx512] };
@@ -36,8 +37,7 @@ pub fn norm<T: Real>(cx: &Context, x: View<T>) -> Result<T> {
 /// If the lengths differ or are zero, or a view is not on the context's device.
 pub fn inner_product<T: Real>(cx: &Context, a: View<T>, b: View<T>) -> Result<T> {
     const OP: &str = "inner_product";
-    positive(OP, &[("the number of elements", a.len())])?;
-    exact(OP, "b", b.len(), a.len(), "as many as a")?;
+    check(OP, a, b)?;
     #[cfg(feature = "cuda")]
     if let Some(device) = cx.cuda() {
         let (a, b) = (crate::device::on(device, OP, "a", a)?, crate::device::on(device, OP, "b", b)?);
@@ -45,6 +45,28 @@ pub fn inner_product<T: Real>(cx: &Context, a: View<T>, b: View<T>) -> Result<T>
     }
     let (a, b) = (host(OP, "a", a)?, host(OP, "b", b)?);
     Ok(sum_of_products(cx, a, b))
+}
+
+/// `⟨a, b⟩`, set or accumulated in the one element of `out`, for which nobody waits on a device.
+///
+/// # Errors
+/// As [`inner_product`], and if `out` has another number of elements than one.
+pub fn inner_product_to<T: Real>(cx: &Context, a: View<T>, b: View<T>, out: ViewMut<T>, acc: Acc) -> Result<()> {
+    const OP: &str = "inner_product_to";
+    check(OP, a, b)?;
+    exact(OP, "out", out.len(), 1, "one number")?;
+    #[cfg(feature = "cuda")]
+    if let Some(device) = cx.cuda() {
+        let (a, b) = (crate::device::on(device, OP, "a", a)?, crate::device::on(device, OP, "b", b)?);
+        return cuda::put(device, a, b, cuda::Take::Sum, crate::device::on_mut(device, OP, "out", out)?, acc);
+    }
+    let product = sum_of_products(cx, host(OP, "a", a)?, host(OP, "b", b)?);
+    combine(cx, [(T::ONE, (&[product]).into())], out, acc)
+}
+
+fn check<T: Real>(op: &'static str, a: View<T>, b: View<T>) -> Result<()> {
+    positive(op, &[("the number of elements", a.len())])?;
+    exact(op, "b", b.len(), a.len(), "as many as a")
 }
 
 /// `Σ_i a_i b_i` of slices of the same length.
@@ -58,7 +80,7 @@ pub(crate) fn sum_of_products<T: Real>(cx: &Context, a: &[T], b: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cases, assert_close, contexts, on, variant};
+    use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
 
     #[test]
     fn values_by_hand() {
@@ -66,6 +88,10 @@ mod tests {
             assert_eq!(norm(&cx, on(&cx, &[3.0, -4.0]).view()).unwrap(), 5.0);
             assert_eq!(inner_product(&cx, on(&cx, &[3.0, -4.0, 2.0]).view(), on(&cx, &[1.0f32, 0.5, 8.0]).view()).unwrap(), 17.0);
             assert!(norm(&cx, on(&cx, &[1.0, f64::NAN]).view()).unwrap().is_nan());
+            let (a, b, mut out) = (on(&cx, &[3.0, -4.0, 2.0]), on(&cx, &[1.0f64, 0.5, 8.0]), [f64::NAN]);
+            inner_product_to(&cx, a.view(), b.view(), on_mut(&cx, &mut out).view_mut(), Acc::Set).unwrap();
+            inner_product_to(&cx, a.view(), a.view(), on_mut(&cx, &mut out).view_mut(), Acc::Add).unwrap();
+            assert_eq!(out, [17.0 + 29.0]);
         }
     }
 
@@ -96,5 +122,8 @@ mod tests {
         assert!(error.contains("the number of elements is 0, expected at least 1"), "{error}");
         let error = inner_product(&cx, (&[1.0f32; 2]).into(), (&[1.0f32; 3]).into()).unwrap_err().to_string();
         assert!(error.contains("`b` has 3 elements, expected 2"), "{error}");
+        let two = View::from(&[1.0f32; 2]);
+        let error = inner_product_to(&cx, two, two, (&mut [0.0; 2]).into(), Acc::Set).unwrap_err().to_string();
+        assert!(error.contains("`out` has 2 elements, expected 1 (one number)"), "{error}");
     }
 }

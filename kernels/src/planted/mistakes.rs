@@ -70,9 +70,11 @@ mistakes! {
         Bounds "combine.cu": "FOR_ELEMENTS(i, n) out" => "FOR_ELEMENTS(i, n + 1) out";
         Value "combine.cu": "factor * out[i]" => "out[i]";
         Value "combine.cu": "fused(c, x[i]," => "fused(c, x[0],";
+        Value "combine.cu": "put(out + i, factor * x[i], add)" => "out[i] = factor * x[i]";
     }
     combine::tests::every_variant_matches_the_oracle {
         Value "combine.cu": "c3 * x3[i]" => "c3 * x2[i]";
+        Value "combine.cu": "T factor = c[0]" => "T factor = c[1]";
         Value "combine.cu": "put(out + i, sum, add)" => "out[i] = sum";
         Value "dev.cuh in combine.cu": "add ? *out + value : value" => "*out + value";
     }
@@ -190,6 +192,26 @@ mistakes! {
         Value "dev.cuh in norm.cu": "lane_of_thread() < warps_of_block()" => "lane_of_thread() < warps_of_block() - 1";
         Value "norm.cu": "a[i] * b[i]" => "a[i] * a[i]";
         Value "norm.cu": "take_root ? root(sum) : sum" => "root(sum)";
+    }
+    norm::tests::values_by_hand {
+        Value "norm.cu": "root(sum) : sum, add)" => "root(sum) : sum, 0)";
+    }
+    weightnorm::tests::values_of_pytorch {
+        Value "weightnorm.cu": "g ? g[0]" => "g ? g[1]";
+        Value "weightnorm.cu": "w[i] = alpha * v[i]" => "w[i] = alpha * v[0]";
+        Value "weightnorm.cu": " - beta * v[i]" => "";
+        Value "weightnorm.cu": "put(dg, gain, add)" => "put(dg, product[0], add)";
+    }
+    weightnorm::tests::every_variant_matches_the_oracle {
+        Bounds "weightnorm.cu": "FOR_ELEMENTS(i, n) w" => "FOR_ELEMENTS(i, n + 1) w";
+        Bounds "weightnorm.cu": "FOR_ELEMENTS(i, n) put" => "FOR_ELEMENTS(i, n + 1) put";
+        Value "weightnorm.cu": "- beta * v[i], add)" => "- beta * v[i], 0)";
+        Value "weightnorm.cu": "put(dg, gain, add)" => "put(dg, gain, 0)";
+        Value "weightnorm.cu": "blockIdx.x == 0 && threadIdx.x == 0" => "threadIdx.x == 0";
+    }
+    weightnorm::tests::lengths_in_memory_are_those_of_the_host {
+        Bounds "weightnorm.cu": "return g ? g[0] : g_number" => "return g[0]";
+        Bounds "weightnorm.cu": "if (dg && blockIdx" => "if (blockIdx";
     }
     mse::tests::every_variant_matches_the_oracle {
         Race "dev.cuh in mse.cu": "= value;\n    __syncthreads();" => "= value;";

@@ -1,25 +1,28 @@
 use super::*;
-use crate::Isa;
 use crate::testing::{Cases, assert_close, contexts, on, on_mut, variant};
+use crate::{Device, Isa};
 
 /// v, dw and their tangents.
 type Vectors<T> = [Vec<T>; 4];
 
 /// w, ẇ, dv, dv̇, then dg and dġ; accumulated results on top of `start`.
 fn results<T: Real>(cx: &Context, [v, dw, v_tangent, dw_tangent]: &Vectors<T>, [g, g_tangent]: [T; 2]) -> [Vec<T>; 5] {
-    let mut out = [0; 4].map(|_| vec![T::NAN; v.len()]);
+    let (mut out, mut dg, length) = ([0; 4].map(|_| vec![T::NAN; v.len()]), [T::NAN], [g]);
+    let length = on(cx, &length);
+    let length = Length::Element(length.view());
     let [v, dw, v_tangent, dw_tangent] = [v, dw, v_tangent, dw_tangent].map(|values| on(cx, values));
     let [w, w_tangent, dv, dv_tangent] = &mut out;
-    weightnorm_forward(cx, v.view(), g, on_mut(cx, w).view_mut()).unwrap();
+    weightnorm_forward(cx, v.view(), length, on_mut(cx, w).view_mut()).unwrap();
     weightnorm_forward_tangent(cx, v.view(), g, v_tangent.view(), g_tangent, on_mut(cx, w_tangent).view_mut()).unwrap();
-    weightnorm_backward_direction(cx, v.view(), g, dw.view(), on_mut(cx, dv).view_mut(), Acc::Set).unwrap();
+    {
+        let (mut dv, mut dg) = (on_mut(cx, dv), on_mut(cx, &mut dg));
+        weightnorm_backward(cx, v.view(), length, dw.view(), dv.view_mut(), Some(dg.view_mut()), Acc::Set).unwrap();
+    }
     let along = Tangent { v: v_tangent.view(), g: g_tangent, dw: dw_tangent.view() };
     weightnorm_backward_direction_tangent(cx, v.view(), g, dw.view(), along, on_mut(cx, dv_tangent).view_mut(), Acc::Set)
         .unwrap();
-    let gains = vec![
-        weightnorm_backward_gain(cx, v.view(), dw.view()).unwrap(),
-        weightnorm_backward_gain_tangent(cx, v.view(), dw.view(), v_tangent.view(), dw_tangent.view()).unwrap(),
-    ];
+    let gain_tangent = weightnorm_backward_gain_tangent(cx, v.view(), dw.view(), v_tangent.view(), dw_tangent.view()).unwrap();
+    let gains = vec![dg[0], gain_tangent];
     let [w, w_tangent, dv, dv_tangent] = out;
     [w, w_tangent, dv, dv_tangent, gains]
 }
@@ -50,7 +53,7 @@ fn cases<T: Real>(len: usize) -> Vectors<T> {
 
 fn against_the_oracle<T: Real>(tolerance: f64) {
     let oracle = Context::cpu_with(Isa::Scalar).unwrap();
-    for len in [1, 2, 3, 7, 8, 9, 17, 33, 100, 201] {
+    for len in [1, 2, 3, 7, 8, 9, 17, 33, 100, 201, 700] {
         let vectors = cases::<T>(len);
         let wide = vectors.clone().map(|values| values.iter().map(|value| value.to_f64()).collect());
         let want = results(&oracle, &wide, [1.5, -0.25]);
@@ -64,8 +67,11 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
             }
             let [v, dw, v_tangent, dw_tangent] = vectors.each_ref().map(|values| on(&cx, values));
             let (g, g_tangent) = (T::from_f64(1.5), T::from_f64(-0.25));
-            let (mut dv, mut dv_tangent) = (vec![T::ONE; len], vec![T::ONE; len]);
-            weightnorm_backward_direction(&cx, v.view(), g, dw.view(), on_mut(&cx, &mut dv).view_mut(), Acc::Add).unwrap();
+            let (mut dv, mut dv_tangent, mut dg) = (vec![T::ONE; len], vec![T::ONE; len], vec![T::ONE]);
+            {
+                let (mut dv, mut dg, g) = (on_mut(&cx, &mut dv), on_mut(&cx, &mut dg), Length::Number(g));
+                weightnorm_backward(&cx, v.view(), g, dw.view(), dv.view_mut(), Some(dg.view_mut()), Acc::Add).unwrap();
+            }
             let along = Tangent { v: v_tangent.view(), g: g_tangent, dw: dw_tangent.view() };
             weightnorm_backward_direction_tangent(
                 &cx,
@@ -77,7 +83,7 @@ fn against_the_oracle<T: Real>(tolerance: f64) {
                 Acc::Add,
             )
             .unwrap();
-            for (got, want) in [(&dv, &want[2]), (&dv_tangent, &want[3])] {
+            for (got, want) in [(&dv, &want[2][..]), (&dv_tangent, &want[3]), (&dg, &want[4][..1])] {
                 let want: Vec<f64> = want.iter().map(|want| want + 1.0).collect();
                 assert_close(&format!("added {} {} {len}", variant(&cx), T::DTYPE.name()), got, &want, tolerance);
             }
@@ -102,7 +108,7 @@ fn derivatives_are_those_of_central_differences() {
         let slope = |up: &[f64], down: &[f64]| -> Vec<f64> { up.iter().zip(down).map(|(up, down)| (up - down) / 2e-5).collect() };
         let loss = |v: &[f64], g: f64| {
             let mut w = vec![f64::NAN; 11];
-            weightnorm_forward(&cx, on(&cx, v).view(), g, on_mut(&cx, &mut w).view_mut()).unwrap();
+            weightnorm_forward(&cx, on(&cx, v).view(), Length::Number(g), on_mut(&cx, &mut w).view_mut()).unwrap();
             w.iter().zip(dw).map(|(w, dw)| w * dw).sum::<f64>()
         };
         let [_, w_tangent, dv, dv_tangent, gains] = results(&cx, &vectors, [1.5, -0.25]);
@@ -122,12 +128,37 @@ fn derivatives_are_those_of_central_differences() {
     }
 }
 
+/// Whether g is a number of the host or in memory, and whether dg is asked for, changes no bit.
+#[test]
+fn lengths_in_memory_are_those_of_the_host() {
+    let vectors = cases::<f32>(300);
+    let [v, dw, ..] = &vectors;
+    for cx in contexts() {
+        let [w, _, dv, ..] = results(&cx, &vectors, [1.5, 0.0]);
+        let (v, dw, g, [mut other_w, mut other_dv]) =
+            (on(&cx, v), on(&cx, dw), Length::Number(1.5), [(); 2].map(|()| vec![f32::NAN; 300]));
+        weightnorm_forward(&cx, v.view(), g, on_mut(&cx, &mut other_w).view_mut()).unwrap();
+        weightnorm_backward(&cx, v.view(), g, dw.view(), on_mut(&cx, &mut other_dv).view_mut(), None, Acc::Set).unwrap();
+        assert!(w == other_w && dv == other_dv, "{}", variant(&cx));
+    }
+}
+
+/// Nobody waits for a device to refuse it.
+#[test]
+fn a_device_gives_what_is_not_finite_where_there_is_no_direction() {
+    for cx in contexts().into_iter().filter(|cx| cx.device() != Device::Cpu) {
+        let (v, mut w) = ([0.0f32; 5], [1.0; 5]);
+        weightnorm_forward(&cx, on(&cx, &v).view(), Length::Number(2.0), on_mut(&cx, &mut w).view_mut()).unwrap();
+        assert!(w.iter().all(|w| !w.is_finite()), "{w:?}");
+    }
+}
+
 #[test]
 fn wrong_arguments_are_refused() {
     let cx = Context::cpu().unwrap();
     let attempt = |v: &[f32], w: usize| {
         let mut w = vec![0.0; w];
-        weightnorm_forward(&cx, v.into(), 1.0, (&mut w).into()).unwrap_err().to_string()
+        weightnorm_forward(&cx, v.into(), Length::Number(1.0), (&mut w).into()).unwrap_err().to_string()
     };
     assert!(attempt(&[], 0).contains("the number of elements is 0"));
     assert!(attempt(&[1.0, 2.0], 3).contains("`w` has 3 elements, expected 2 (as many as v)"));
@@ -135,8 +166,13 @@ fn wrong_arguments_are_refused() {
     assert!(error.contains("the norm of `v` is 0, expected more than 0, for a direction; start v away from 0"), "{error}");
     let (two, three, mut out) = ([1.0f32; 2], [1.0f32; 3], [0.0f32; 2]);
     let (two, three) = ((&two).into(), (&three).into());
-    let error = weightnorm_backward_direction(&cx, two, 1.0, three, (&mut out).into(), Acc::Set).unwrap_err();
-    assert!(error.to_string().contains("`dw` has 3 elements, expected 2"), "{error}");
+    let refused = |g: Length<f32>, dw: View<f32>, dg: &mut [f32]| {
+        let mut dv = [0.0; 2];
+        weightnorm_backward(&cx, two, g, dw, (&mut dv).into(), Some(dg.into()), Acc::Set).unwrap_err().to_string()
+    };
+    assert!(refused(Length::Number(1.0), three, &mut [0.0]).contains("`dw` has 3 elements, expected 2"));
+    assert!(refused(Length::Element(two), two, &mut [0.0]).contains("`g` has 2 elements, expected 1 (one number)"));
+    assert!(refused(Length::Number(1.0), two, &mut []).contains("`dg` has 0 elements, expected 1"));
     let error = weightnorm_backward_gain_tangent(&cx, two, two, three, two).unwrap_err();
     assert!(error.to_string().contains("`v_tangent` has 3 elements, expected 2"), "{error}");
     let error = weightnorm_forward_tangent(&cx, two, 1.0, three, 0.0, (&mut out).into()).unwrap_err();
