@@ -1,9 +1,11 @@
-use handgrad_kernels::{Acc, Context, Real, View, ViewMut};
+use handgrad_kernels::batchnorm::{After, BatchNormShape, Moments, batchnorm_backward_affine, batchnorm_forward};
+use handgrad_kernels::combine::combine;
+use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View, ViewMut};
 
-use super::{Along, At, Layer, Slot};
+use super::{Along, At, Layer, Slot, accumulated};
 use crate::error::Result;
 
-/// y_j = w_j x_j: one layer of a deep diagonal network.
+/// y_j = w_j x_j: one layer of a deep diagonal network. A device has it as a batch normalisation with mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// Numbers per row.
@@ -14,8 +16,26 @@ pub struct Scale {
 const OP: &str = "scale";
 
 impl Scale {
+    fn of<T: Real>(self, rows: View<'_, T>) -> BatchNormShape {
+        BatchNormShape { rows: rows.len() / self.width, c: self.width }
+    }
+
     /// out_ij = scale_j row_ij, added under [`Acc::Add`].
-    fn scaled<T: Real>(self, scale: View<'_, T>, rows: View<'_, T>, mut out: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    fn scaled<T: Real>(
+        self,
+        cx: &Context,
+        scale: View<'_, T>,
+        rows: View<'_, T>,
+        mut out: ViewMut<'_, T>,
+        acc: Acc,
+    ) -> Result<()> {
+        if cx.device() != Device::Cpu {
+            let zeros = Buffer::zeros(cx, self.width)?;
+            let (moments, affine) = (unchanged(&zeros), [scale, zeros.view()]);
+            return accumulated(cx, out, acc, |out| {
+                Ok(batchnorm_forward(cx, &self.of(rows), rows, moments, affine, After::NOTHING, out)?)
+            });
+        }
         let (scale, rows, out) = (scale.on_host(OP, "w")?, rows.on_host(OP, "x")?, out.on_host(OP, "y")?);
         for (row, out) in rows.chunks_exact(self.width).zip(out.chunks_exact_mut(self.width)) {
             for ((out, &x), &scale) in out.iter_mut().zip(row).zip(scale) {
@@ -26,7 +46,14 @@ impl Scale {
     }
 
     /// dw_j = Σ_i dy_ij x_ij, added under [`Acc::Add`].
-    fn weighed<T: Real>(self, x: View<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+    fn weighed<T: Real>(self, cx: &Context, x: View<'_, T>, dy: View<'_, T>, mut dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        if cx.device() != Device::Cpu {
+            let (zeros, mut gradients) = (Buffer::zeros(cx, self.width)?, Buffer::zeros(cx, 2 * self.width)?);
+            let mut both = gradients.view_mut();
+            let (by_scale, by_offset) = both.split_at(self.width)?;
+            batchnorm_backward_affine(cx, &self.of(x), x, unchanged(&zeros), dy.into(), None, [by_scale, by_offset])?;
+            return Ok(combine(cx, [(T::ONE, gradients.view().part(0, self.width)?)], dw, acc)?);
+        }
         let (x, dy, dw) = (x.on_host(OP, "x")?, dy.on_host(OP, "dy")?, dw.on_host(OP, "dw")?);
         if acc == Acc::Set {
             dw.fill(T::ZERO);
@@ -36,6 +63,11 @@ impl Scale {
         }
         Ok(())
     }
+}
+
+/// Mean 0 and variance 1, of zeros.
+fn unchanged<T: Real>(zeros: &Buffer<T>) -> Moments<'_, T> {
+    Moments { mean: zeros.view(), variance: zeros.view(), epsilon: 1.0 }
 }
 
 impl<T: Real> Layer<T> for Scale {
@@ -51,46 +83,46 @@ impl<T: Real> Layer<T> for Scale {
         vec![Slot::new("scale", &[self.width])]
     }
 
-    fn forward(&self, _: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
-        self.scaled(at.w, at.x, y, Acc::Set)
+    fn forward(&self, cx: &Context, at: At<'_, T>, y: ViewMut<'_, T>) -> Result<()> {
+        self.scaled(cx, at.w, at.x, y, Acc::Set)
     }
 
-    fn backward_data(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        self.scaled(at.w, dy, dx, acc)
+    fn backward_data(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dx: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        self.scaled(cx, at.w, dy, dx, acc)
     }
 
-    fn backward_weight(&self, _: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
-        self.weighed(at.x, dy, dw, acc)
+    fn backward_weight(&self, cx: &Context, at: At<'_, T>, dy: View<'_, T>, dw: ViewMut<'_, T>, acc: Acc) -> Result<()> {
+        self.weighed(cx, at.x, dy, dw, acc)
     }
 
-    fn forward_tangent(&self, _: &Context, at: At<'_, T>, along: Along<'_, T>, mut y_tangent: ViewMut<'_, T>) -> Result<()> {
-        self.scaled(along.w, at.x, y_tangent.reborrow(), Acc::Set)?;
-        self.scaled(at.w, along.x, y_tangent, Acc::Add)
+    fn forward_tangent(&self, cx: &Context, at: At<'_, T>, along: Along<'_, T>, mut y_tangent: ViewMut<'_, T>) -> Result<()> {
+        self.scaled(cx, along.w, at.x, y_tangent.reborrow(), Acc::Set)?;
+        self.scaled(cx, at.w, along.x, y_tangent, Acc::Add)
     }
 
     fn backward_data_tangent(
         &self,
-        _: &Context,
+        cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
         dy: View<'_, T>,
         dy_tangent: View<'_, T>,
         mut dx_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        self.scaled(along.w, dy, dx_tangent.reborrow(), Acc::Set)?;
-        self.scaled(at.w, dy_tangent, dx_tangent, Acc::Add)
+        self.scaled(cx, along.w, dy, dx_tangent.reborrow(), Acc::Set)?;
+        self.scaled(cx, at.w, dy_tangent, dx_tangent, Acc::Add)
     }
 
     fn backward_weight_tangent(
         &self,
-        _: &Context,
+        cx: &Context,
         at: At<'_, T>,
         along: Along<'_, T>,
         dy: View<'_, T>,
         dy_tangent: View<'_, T>,
         mut dw_tangent: ViewMut<'_, T>,
     ) -> Result<()> {
-        self.weighed(at.x, dy_tangent, dw_tangent.reborrow(), Acc::Set)?;
-        self.weighed(along.x, dy, dw_tangent, Acc::Add)
+        self.weighed(cx, at.x, dy_tangent, dw_tangent.reborrow(), Acc::Set)?;
+        self.weighed(cx, along.x, dy, dw_tangent, Acc::Add)
     }
 }

@@ -186,7 +186,7 @@ impl<T: Real> Training<T> {
         };
         let shape = DiagonalShape { n: sets.len() * n, d, stride, replicas: 1 };
         if method == Method::Composed && cx.device() != Device::Cpu {
-            composed_on(cx.device(), net, &optimiser)?;
+            composed_on(cx.device(), &optimiser)?;
         }
         let (x, target) = (Arc::new(Buffer::from_slice(cx, &x)?), Arc::new(TargetBuffer::new(cx, loss, &y)?));
         let (recording, stepper) = (true, Mutex::default());
@@ -457,9 +457,8 @@ impl<T: Real> Training<T> {
 }
 
 /// Refuses what a step composed of operators cannot do on a device.
-fn composed_on(device: Device, net: &Architecture, optimiser: &Optimiser) -> Result<()> {
+fn composed_on(device: Device, optimiser: &Optimiser) -> Result<()> {
     let missing = [
-        (matches!(net, Architecture::DeepDiagonal { .. }), "deep diagonal networks"),
         (optimiser.label_noise == LabelNoise::Sampled, "label noise from the sampling of batches"),
         (optimiser.normalised, "normalised gradients"),
         (optimiser.balancedness != 0.0, "balancedness"),
