@@ -32,7 +32,8 @@ build() {
     strip -o "$binaries/handgrad" "${CARGO_TARGET_DIR:-target}/release/handgrad"
     {
         cargo test --release --no-run --message-format=json --package handgrad-cuda --package handgrad-kernels --lib
-        cargo test --release --no-run --message-format=json --package handgrad --test device --test device_images
+        cargo test --release --no-run --message-format=json --package handgrad \
+            --test device --test device_images --test device_metrics
     } | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep '/deps/' | while read -r executable; do
         name=$(basename "$executable")
         strip -o "$binaries/test-${name%-*}" "$executable"

@@ -2,6 +2,7 @@
 
 use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::logistic::{logistic_backward, logistic_backward_tangent, logistic_forward};
+use handgrad_kernels::mistakes::{Choice, MistakesShape, mistakes};
 use handgrad_kernels::mse::{MseScale, mse_backward, mse_backward_tangent, mse_forward};
 use handgrad_kernels::softmax_xent::{SoftmaxShape, softmax_xent_backward, softmax_xent_backward_tangent, softmax_xent_forward};
 use handgrad_kernels::{Buffer, Context, Real, View, ViewMut};
@@ -73,6 +74,31 @@ impl Loss {
         })
     }
 
+    /// The class that a sample's targets name: itself, the place of the first of the largest of several numbers, or for a single
+    /// number 1 if it is positive and 0 if it is negative; [`NO_CLASS`] if it is neither.
+    pub fn label(self, targets: &[f64]) -> u32 {
+        match (self, targets) {
+            (Loss::SoftmaxXent, [class]) => *class as u32,
+            (_, [target]) if *target > 0.0 => 1,
+            (_, [target]) if *target < 0.0 => 0,
+            (_, [_]) => NO_CLASS,
+            _ => {
+                let places = targets.iter().enumerate();
+                places.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map_or(NO_CLASS, |(place, _)| place as u32)
+            }
+        }
+    }
+
+    /// How many samples' outputs choose another class than their [label](Loss::label): another largest one, or for a single
+    /// output and numbers as targets another sign. Outputs of which one is NaN choose none.
+    ///
+    /// # Errors
+    /// As [`Loss::forward`].
+    pub fn mistakes<T: Real>(self, cx: &Context, outputs: usize, y: View<'_, T>, labels: View<'_, u32>) -> Result<usize> {
+        let choice = if outputs == 1 && self != Loss::SoftmaxXent { Choice::Sign } else { Choice::Largest };
+        Ok(mistakes(cx, &MistakesShape { n: y.len() / outputs, outputs, choice }, y, labels)?)
+    }
+
     /// dy = ∂L/∂y.
     ///
     /// # Errors
@@ -115,6 +141,9 @@ impl Loss {
         Ok(())
     }
 }
+
+/// The label of targets that name no class.
+pub const NO_CLASS: u32 = u32::MAX;
 
 fn rows(outputs: usize, numbers: usize) -> SoftmaxShape {
     SoftmaxShape { n: numbers / outputs, classes: outputs }
@@ -276,6 +305,22 @@ mod tests {
             let error = loss.check(outputs, &[1.0, wrong]).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn outputs_that_choose_another_class_than_the_targets_are_mistakes() {
+        let cx = Context::cpu().unwrap();
+        let is_wrong = |loss: Loss, y: &[f32], targets: &[f64]| {
+            loss.mistakes(&cx, y.len(), y.into(), (&[loss.label(targets)]).into()).unwrap() == 1
+        };
+        assert!(!is_wrong(Loss::SoftmaxXent, &[0.1, 2.0, -1.0], &[1.0]));
+        assert!(is_wrong(Loss::SoftmaxXent, &[0.1, 2.0, -1.0], &[0.0]));
+        assert!(is_wrong(Loss::SoftmaxXent, &[f32::NAN, 2.0], &[1.0]));
+        assert!(!is_wrong(Loss::SoftmaxXent, &[-3.0], &[0.0]), "the only class");
+        assert!(!is_wrong(Loss::Logistic, &[-0.5], &[-1.0]) && is_wrong(Loss::Logistic, &[0.5], &[-1.0]));
+        assert!(!is_wrong(Loss::Mse, &[4.5], &[4.0]) && is_wrong(Loss::Mse, &[4.5], &[0.0]), "no class");
+        assert!(!is_wrong(Loss::Mse, &[0.0, 0.7], &[0.0, 1.0]) && is_wrong(Loss::Mse, &[0.8, 0.7], &[0.0, 1.0]));
+        assert!(!is_wrong(Loss::Mse, &[0.8, 0.7], &[0.5, 0.5]), "the first of the largest");
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl Job<'_> {
         }
         let batch = self.run.optimiser.batch_size(self.measurer.data().n());
         let replicas = Replicas { params: &params, initial: &origins, statistics: &statistics, batch };
-        let values = self.measurer.measure(self.cx.host(), replicas, &wanted)?;
+        let values = self.measurer.measure(self.cx, replicas, &wanted)?;
         for (place, value) in places.iter().flatten().zip(values.iter().flatten()) {
             row[*place] = *value;
         }

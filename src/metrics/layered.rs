@@ -4,9 +4,10 @@ use std::cell::{OnceCell, RefCell, RefMut};
 use std::ops::Range;
 use std::sync::Arc;
 
-use handgrad_kernels::Context;
+use handgrad_kernels::{Buffer, Context, Device};
 
-use super::{Arguments, Definition, Metric, Takes, Value, directions, images, lanczos, rank, sparsity, weights};
+use super::samples::{Resident, Samples};
+use super::{Arguments, Definition, Metric, Takes, Value, directions, lanczos, once, rank, sparsity, weights};
 use crate::data::Dataset;
 use crate::error::{Result, refuse};
 use crate::loss::{Loss, TargetBuffer};
@@ -19,13 +20,13 @@ pub(super) const METRICS: &[Definition] = &[
         name: "train_loss",
         takes: Takes::Nothing,
         about: "the loss on the training set",
-        value: Value::Layered(|s, _| s.train_loss()),
+        value: Value::Layered(|s, _| s.loss_on(Set::Train)),
     },
     Definition {
         name: "test_loss",
         takes: Takes::Nothing,
         about: "the same on the test set",
-        value: Value::Layered(|s, _| s.test_loss()),
+        value: Value::Layered(|s, _| s.loss_on(Set::Test)),
     },
     Definition {
         name: "test_error",
@@ -82,7 +83,7 @@ pub(super) const METRICS: &[Definition] = &[
         name: "weight_rank",
         takes: Takes::LayerAndThreshold,
         about: "singular values σ of W_k (the last by default) with σ/σ₁ > threshold",
-        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.rank(s.cx, arguments.threshold)),
+        value: Value::Layered(|s, arguments| s.weight(arguments.layer)?.rank(s.cx.host(), arguments.threshold)),
     },
     Definition {
         name: "stable_rank",
@@ -129,6 +130,15 @@ pub(super) struct Measurer {
     loss: Loss,
     /// Fresh inputs of the NTK.
     fresh: Vec<f64>,
+    /// Of each [`Set`].
+    samples: [Resident<f64>; 2],
+}
+
+/// The samples that losses are taken of.
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    Train,
+    Test,
 }
 
 /// One replica at one iteration.
@@ -136,12 +146,13 @@ pub(super) struct Measurer {
 pub struct Snapshot<'a> {
     cx: &'a Context,
     data: &'a Dataset,
-    net: &'a Arc<Net<f64>>,
-    loss: Loss,
+    measurer: &'a Measurer,
     params: &'a [f64],
     initial: &'a [f64],
-    fresh: &'a [f64],
-    plan: &'a RefCell<Option<Plan<f64>>>,
+    /// Of the CPU, and of a device.
+    plans: &'a [RefCell<Option<Plan<f64>>>; 2],
+    /// The parameters on a device.
+    copy: OnceCell<Buffer<f64>>,
     /// Of every hidden layer.
     features: OnceCell<Vec<Vec<f64>>>,
     gradients: OnceCell<Vec<f64>>,
@@ -169,7 +180,8 @@ impl Measurer {
     pub(super) fn new(data: &Dataset, net: Net<f64>, loss: Loss) -> Result<Measurer> {
         loss.check(net.outputs(), &data.y)?;
         loss.check(net.outputs(), &data.y_test)?;
-        Ok(Measurer { fresh: data.fresh_inputs(net.params()), net: Arc::new(net), loss })
+        let fresh = data.fresh_inputs(net.params());
+        Ok(Measurer { net: Arc::new(net), loss, fresh, samples: Default::default() })
     }
 
     /// Values of `wanted[r]` for every replica r of `params`, which started from `initial` (none: nobody knows).
@@ -182,19 +194,18 @@ impl Measurer {
         wanted: &[Vec<Metric>],
     ) -> Result<Vec<Vec<f64>>> {
         let count = self.net.params();
-        let plan = RefCell::new(None);
+        let plans = Default::default();
         let replicas = params.chunks_exact(count).zip(wanted).enumerate();
         let values = replicas.map(|(replica, (params, wanted))| {
             let initial = initial.get(replica * count..(replica + 1) * count).unwrap_or_default();
             let snapshot = Snapshot {
                 cx,
                 data,
-                net: &self.net,
-                loss: self.loss,
+                measurer: self,
                 params,
                 initial,
-                fresh: &self.fresh,
-                plan: &plan,
+                plans: &plans,
+                copy: OnceCell::new(),
                 features: OnceCell::new(),
                 gradients: OnceCell::new(),
             };
@@ -205,93 +216,111 @@ impl Measurer {
 }
 
 impl Snapshot<'_> {
-    /// Memory for the largest batch, shared by all metrics and replicas; many metrics need none.
-    fn plan(&self) -> Result<RefMut<'_, Plan<f64>>> {
-        let mut plan = self.plan.borrow_mut();
+    /// Memory for the largest batch on a context's device, shared by all metrics and replicas; many metrics need none.
+    fn plan(&self, cx: &Context) -> Result<RefMut<'_, Plan<f64>>> {
+        let mut plan = self.plans[usize::from(cx.device() != Device::Cpu)].borrow_mut();
         let new = match plan.take() {
             Some(plan) => plan,
             None => {
-                let Dataset { d, x_test, .. } = self.data;
-                let most = self.data.n().max(x_test.len() / d).max(self.fresh.len() / d);
-                Plan::new(self.cx, Arc::clone(self.net), most)?
+                let (Dataset { d, x_test, .. }, Measurer { net, fresh, .. }) = (self.data, self.measurer);
+                let most = self.data.n().max(x_test.len() / d).max(fresh.len() / d);
+                Plan::new(cx, Arc::clone(net), most)?
             }
         };
         Ok(RefMut::map(plan, |plan| plan.insert(new)))
     }
 
-    fn loss_on(&self, x: &[f64], target: &[f64]) -> Result<f64> {
-        if target.is_empty() {
-            return Ok(f64::NAN);
+    /// Inputs and targets.
+    fn set(&self, set: Set) -> [&[f64]; 2] {
+        match set {
+            Set::Train => [&self.data.x, &self.data.y],
+            Set::Test => [&self.data.x_test, &self.data.y_test],
         }
-        let target = TargetBuffer::new(self.cx, self.loss, target)?;
-        let objective = Objective { loss: self.loss, point: self.point(x), target: target.view() };
-        self.plan()?.loss(self.cx, &objective)
     }
 
-    /// Its parameters, at inputs x.
+    /// The same on the context's device.
+    fn samples(&self, set: Set) -> Result<Arc<Samples<f64>>> {
+        let Measurer { net, loss, samples, .. } = self.measurer;
+        let ([x, y], d) = (self.set(set), self.data.d);
+        let places: Vec<usize> = (0..x.len() / d).collect();
+        samples[set as usize].get(self.cx, || Samples::new(self.cx, (*loss, net.outputs()), (x, d), y, &places))
+    }
+
+    /// Its parameters at the inputs of a set, on the context's device.
+    fn point_on<'a>(&'a self, set: Set, samples: &'a Samples<f64>) -> Result<Point<'a, f64>> {
+        let [x, _] = self.set(set);
+        Ok(match self.cx.device() {
+            Device::Cpu => self.point(x),
+            Device::Cuda(_) => {
+                let params = once(&self.copy, || Ok(Buffer::from_slice(self.cx, self.params)?))?;
+                Point::new(x.len() / self.data.d, samples.x.view(), params.view())
+            }
+        })
+    }
+
+    /// Its parameters at inputs x, on the CPU.
     fn point<'a>(&'a self, x: &'a [f64]) -> Point<'a, f64> {
         Point::new(x.len() / self.data.d, x.into(), self.params.into())
     }
 
-    /// The loss on the training set.
-    fn train_loss(&self) -> Result<f64> {
-        self.loss_on(&self.data.x, &self.data.y)
-    }
-
-    /// The same on the test set; NaN without one.
-    fn test_loss(&self) -> Result<f64> {
-        self.loss_on(&self.data.x_test, &self.data.y_test)
+    /// The loss on a set; NaN without one.
+    fn loss_on(&self, set: Set) -> Result<f64> {
+        let [_, target] = self.set(set);
+        if target.is_empty() {
+            return Ok(f64::NAN);
+        }
+        let samples = self.samples(set)?;
+        let (loss, point) = (self.measurer.loss, self.point_on(set, &samples)?);
+        self.plan(self.cx)?.loss(self.cx, &Objective { loss, point, target: samples.target.view() })
     }
 
     /// Share of wrong classes on the test set; NaN without one.
     fn test_error(&self) -> Result<f64> {
-        let (x, target) = (&self.data.x_test, &self.data.y_test);
-        if target.is_empty() {
+        if self.data.y_test.is_empty() {
             return Ok(f64::NAN);
         }
-        let (mut plan, outputs) = (self.plan()?, self.net.outputs());
-        let y = plan.forward(self.cx, self.point(x))?.to_vec()?;
-        let samples = y.chunks_exact(outputs).zip(target.chunks_exact(self.loss.targets(outputs)));
-        let wrong = samples.clone().filter(|(y, target)| images::is_wrong(self.loss, y, target)).count();
-        Ok(wrong as f64 / samples.len() as f64)
+        let (Measurer { net, loss, .. }, samples) = (self.measurer, self.samples(Set::Test)?);
+        let mut plan = self.plan(self.cx)?;
+        let y = plan.forward(self.cx, self.point_on(Set::Test, &samples)?)?;
+        let wrong = loss.mistakes(self.cx, net.outputs(), y, samples.labels.view())?;
+        Ok(wrong as f64 / samples.labels.len() as f64)
     }
 
     /// Gradients of the first output on the fresh inputs, one row per input.
     fn gradients(&self) -> Result<&[f64]> {
-        if let Some(gradients) = self.gradients.get() {
-            return Ok(gradients);
-        }
-        let n = self.fresh.len() / self.data.d;
-        let mut rows = vec![0.0; n * self.params.len()];
-        if n > 0 {
-            self.plan()?.sample_gradients(self.cx, self.point(self.fresh), 0, (&mut rows).into())?;
-        }
-        Ok(self.gradients.get_or_init(|| rows))
+        let rows = once(&self.gradients, || {
+            let (fresh, cx) = (&self.measurer.fresh, self.cx.host());
+            let n = fresh.len() / self.data.d;
+            let mut rows = vec![0.0; n * self.params.len()];
+            if n > 0 {
+                self.plan(cx)?.sample_gradients(cx, self.point(fresh), 0, (&mut rows).into())?;
+            }
+            Ok(rows)
+        })?;
+        Ok(rows)
     }
 
     fn ntk_rank(&self, arguments: Arguments) -> Result<f64> {
-        if self.net.outputs() != 1 {
-            return refuse!("metric `ntk_rank` is defined for one output, the network has {}", self.net.outputs());
+        let Measurer { net, fresh, .. } = self.measurer;
+        if net.outputs() != 1 {
+            return refuse!("metric `ntk_rank` is defined for one output, the network has {}", net.outputs());
         }
-        let (rows, columns) = (self.fresh.len() / self.data.d, self.params.len());
+        let (rows, columns) = (fresh.len() / self.data.d, self.params.len());
         if rows == 0 || !self.params.iter().all(|param| param.is_finite()) {
             return Ok(f64::NAN);
         }
-        Ok(rank::rank(self.cx, rows, columns, self.gradients()?, arguments.threshold)?.map_or(f64::NAN, |rank| rank as f64))
+        let rank = rank::rank(self.cx.host(), rows, columns, self.gradients()?, arguments.threshold)?;
+        Ok(rank.map_or(f64::NAN, |rank| rank as f64))
     }
 
     /// Features of a hidden layer on the training inputs, n rows, and their number; the last hidden layer by default.
     fn features(&self, layer: Option<usize>) -> Result<(&[f64], usize)> {
-        let (hidden, n) = (self.net.hidden(), self.data.n());
-        let all = match self.features.get() {
-            Some(all) => all,
-            None => {
-                let mut plan = self.plan()?;
-                plan.forward(self.cx, self.point(&self.data.x))?;
-                let all = hidden.iter().map(|&index| Ok(plan.node_values(index, n)?.to_vec()?)).collect::<Result<_>>()?;
-                self.features.get_or_init(|| all)
-            }
-        };
+        let (hidden, n) = (self.measurer.net.hidden(), self.data.n());
+        let all = once(&self.features, || {
+            let (mut plan, samples) = (self.plan(self.cx)?, self.samples(Set::Train)?);
+            plan.forward(self.cx, self.point_on(Set::Train, &samples)?)?;
+            hidden.iter().map(|&index| Ok(plan.node_values(index, n)?.to_vec()?)).collect::<Result<Vec<_>>>()
+        })?;
         match all.get(layer.unwrap_or(all.len()).wrapping_sub(1)) {
             Some(features) => Ok((features, features.len() / n)),
             None => refuse!("a network with {} hidden layers has no hidden layer {}", all.len(), layer.unwrap_or(1)),
@@ -300,7 +329,7 @@ impl Snapshot<'_> {
 
     /// A weight matrix by its layer, counted from 1; the last by default.
     fn weight(&self, layer: Option<usize>) -> Result<Weight<'_>> {
-        let weights = self.net.weights();
+        let weights = self.measurer.net.weights();
         match weights.get(layer.unwrap_or(weights.len()).wrapping_sub(1)) {
             Some(weight) => Ok(self.matrix(weight, self.params)),
             None => refuse!("a network with {} weight matrices has none of layer {}", weights.len(), layer.unwrap_or(1)),
@@ -313,7 +342,7 @@ impl Snapshot<'_> {
     }
 
     fn balancedness(&self, arguments: Arguments) -> Result<f64> {
-        let all: Vec<Weight<'_>> = self.net.weights().iter().map(|weight| self.matrix(weight, self.params)).collect();
+        let all: Vec<Weight<'_>> = self.measurer.net.weights().iter().map(|weight| self.matrix(weight, self.params)).collect();
         let pairs = all.windows(2).enumerate();
         let chosen = pairs.filter(|(index, _)| arguments.layer.is_none_or(|layer| layer == index + 1));
         let imbalance = |(_, pair): (usize, &[Weight<'_>])| {
@@ -328,11 +357,12 @@ impl Snapshot<'_> {
         if !self.params.iter().all(|param| param.is_finite()) {
             return Ok(f64::NAN);
         }
-        let target = TargetBuffer::new(self.cx, self.loss, &self.data.y)?;
-        let objective = Objective { loss: self.loss, point: self.point(&self.data.x), target: target.view() };
-        let (mut plan, mut refused) = (self.plan()?, Ok(()));
+        let (cx, loss) = (self.cx.host(), self.measurer.loss);
+        let target = TargetBuffer::new(cx, loss, &self.data.y)?;
+        let objective = Objective { loss, point: self.point(&self.data.x), target: target.view() };
+        let (mut plan, mut refused) = (self.plan(cx)?, Ok(()));
         let top = lanczos::top_eigenvalue(self.params.len(), |direction, product| {
-            let done = plan.hessian_vector(self.cx, &objective, direction.into(), product.into());
+            let done = plan.hessian_vector(cx, &objective, direction.into(), product.into());
             if done.is_err() {
                 product.fill(f64::NAN);
                 refused = done;
@@ -342,7 +372,7 @@ impl Snapshot<'_> {
     }
 
     fn initial_distance(&self, arguments: Arguments) -> Result<f64> {
-        let weights = self.net.weights();
+        let weights = self.measurer.net.weights();
         let Some(weight) = weights.get(arguments.layer.unwrap_or(1).wrapping_sub(1)) else {
             return Ok(f64::NAN);
         };
@@ -353,7 +383,7 @@ impl Snapshot<'_> {
     }
 
     fn clustering(&self) -> Result<f64> {
-        let (Some(teacher), [first, second, ..]) = (&self.data.teacher_rows, &self.net.weights()[..]) else {
+        let (Some(teacher), [first, second, ..]) = (&self.data.teacher_rows, &self.measurer.net.weights()[..]) else {
             return Ok(f64::NAN);
         };
         let (rows, outgoing) = (self.matrix(first, self.params), self.matrix(second, self.params));

@@ -1,4 +1,8 @@
 //! What is measured, by name. A name may carry a layer and a threshold: `l0@1e-50`, `sparsity.1@0.99`.
+//!
+//! On a CUDA device losses, errors, margins and the features of hidden layers are computed there, over data that are copied there
+//! once; losses, counts, and of features the units that a metric looks at, come back. Ranks and spectra, sharpness, correlations of
+//! features, norms of weights and all metrics of diagonal networks are computed by the processor beside the device.
 
 pub mod collapse;
 pub mod diagonal;
@@ -13,11 +17,14 @@ mod measurer;
 mod noise;
 mod ntk;
 pub mod rank;
+mod samples;
 pub mod sparsity;
 pub mod weights;
 
 pub use measurer::{Measurer, Replicas};
 pub use ntk::DiagonalNtk;
+
+use std::cell::OnceCell;
 
 use crate::error::{Error, Result, nearest, refuse};
 use crate::nets::Architecture;
@@ -61,6 +68,17 @@ struct Arguments {
     threshold: f64,
     /// Counted from 1.
     layer: Option<usize>,
+}
+
+/// What is there, or what `value` gives.
+fn once<T>(cell: &OnceCell<T>, value: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match cell.get() {
+        Some(value) => Ok(value),
+        None => {
+            let value = value()?;
+            Ok(cell.get_or_init(|| value))
+        }
+    }
 }
 
 /// Every metric: those of diagonal networks, then those of networks made of layers, then those of networks of images.

@@ -177,7 +177,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
     check_threads(threads)?;
     let (cx, problem) = (arguments.device.context()?, arguments.problem(net)?);
     if let Some(metric) = &arguments.metric {
-        return time_metric(cx.host(), arguments, problem, metric);
+        return time_metric(&cx, arguments, problem, metric);
     }
     let (method, variant, steps_per_s) = match arguments.dtype {
         Dtype::F32 => measure::<f32>(&cx, arguments, &problem, steps)?,

@@ -1,6 +1,6 @@
 //! Margins of networks of two classes.
 
-use super::Snapshot;
+use super::{Set, Snapshot};
 use crate::error::{Result, refuse};
 use crate::layers::Multiply;
 
@@ -20,12 +20,10 @@ impl Snapshot<'_> {
         if outputs > 2 {
             return refuse!("margins are of two classes, the network has {outputs} outputs; set data.only to two classes");
         }
-        let images: Vec<usize> = (0..self.data.n()).collect();
-        let mut margins = Vec::with_capacity(images.len());
-        self.over_batches(&self.data.x, &images, |plan, images| {
-            let h = plan.outputs(images.len())?.to_vec()?;
-            for (h, &image) in h.chunks_exact(outputs).zip(images) {
-                let sign = if self.class(&self.data.y, image) == 1 { 1.0 } else { -1.0 };
+        let mut margins = Vec::with_capacity(self.data.n());
+        self.passes(Set::Training, usize::MAX, |plan, batch| {
+            for h in plan.outputs(batch.n)?.to_vec()?.chunks_exact(outputs) {
+                let sign = if self.class(&self.data.y, margins.len()) == 1 { 1.0 } else { -1.0 };
                 let difference = match *h {
                     [zero, one] => f64::from(one) - f64::from(zero),
                     _ => h.iter().map(|&h| f64::from(h)).sum(),

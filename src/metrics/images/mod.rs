@@ -3,6 +3,9 @@
 //! The training loss and error are taken on 1280 training images, drawn once for all evaluations, as they are stored. (The
 //! papers' code draws as many anew for every evaluation, and augments them.) Features are those of the first 10,752 training images; of
 //! a layer with more than 1000 numbers, 1000 are drawn once for all evaluations. Margins and ‖V̇_k‖ see all training images.
+//!
+//! On a CUDA device the passes run there, products in the precision of its context, and the images stay there from the first
+//! evaluation on.
 
 mod features;
 mod margins;
@@ -11,15 +14,16 @@ mod weights;
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::sync::Arc;
 
-use handgrad_kernels::Context;
+use handgrad_kernels::{Buffer, Context, Device, View};
 
 use features::LayerFeatures;
 
+use super::samples::{Resident, Samples};
 use super::sparsity::Features;
-use super::{Definition, Metric, Replicas, Takes, Value};
+use super::{Definition, Metric, Replicas, Takes, Value, once};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::loss::{Loss, TargetBuffer};
+use crate::loss::{Loss, NO_CLASS, Targets};
 use crate::nets::{Net, Parameter, Plan, Point};
 use crate::rng::{Counter, Stream};
 
@@ -147,6 +151,30 @@ pub(super) struct Measurer {
     units: Vec<Vec<usize>>,
     /// The weights of every layer that metrics number.
     weights: Vec<Parameter>,
+    /// Of each [`Set`].
+    samples: [Resident<f32>; 4],
+}
+
+/// The images that a metric looks at, in their order.
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    /// Training images of the training loss.
+    Drawn,
+    /// Training images whose features are looked at.
+    First,
+    /// All training images.
+    Training,
+    /// All test images.
+    Test,
+}
+
+/// Images of a set on the context's device.
+#[derive(Clone, Copy, Debug)]
+struct Batch<'a> {
+    n: usize,
+    x: View<'a, f32>,
+    target: Targets<'a, f32>,
+    labels: View<'a, u32>,
 }
 
 /// Loss and share of wrong classes.
@@ -166,6 +194,8 @@ pub(super) struct Snapshot<'a> {
     /// Parameters that it started from; empty where nobody knows them.
     initial: Vec<f32>,
     statistics: Vec<f32>,
+    /// Parameters and statistics on a device.
+    copies: OnceCell<[Buffer<f32>; 2]>,
     batch: usize,
     plan: &'a RefCell<Option<Plan<f32>>>,
     train: OnceCell<Evaluation>,
@@ -192,7 +222,8 @@ impl Measurer {
         let widths = net.hidden().iter().map(|&node| net.nodes()[node].layer.outputs());
         let units = widths.map(|width| drawn(width, UNITS, &stream)).collect();
         let weights = weights::last_weights(&net);
-        Ok(Measurer { train: drawn(data.n(), TRAIN, &stream), units, weights, net: Arc::new(net), loss })
+        let train = drawn(data.n(), TRAIN, &stream);
+        Ok(Measurer { net: Arc::new(net), loss, train, units, weights, samples: Default::default() })
     }
 
     /// Values of `wanted[r]` for every replica r.
@@ -236,6 +267,7 @@ impl Measurer {
             params: part(replicas.params, each),
             initial: part(replicas.initial, each),
             statistics: part(replicas.statistics, self.net.statistics()),
+            copies: OnceCell::new(),
             batch: replicas.batch,
             plan,
             train: OnceCell::new(),
@@ -256,90 +288,93 @@ impl Snapshot<'_> {
         Ok(RefMut::map(plan, |plan| plan.insert(new)))
     }
 
-    /// Calls `each` with the plan after every batch of the images at these places, and the places of that batch.
-    fn over_batches(&self, x: &[f64], images: &[usize], mut each: impl FnMut(&Plan<f32>, &[usize]) -> Result<()>) -> Result<()> {
-        let (mut plan, d) = (self.plan()?, self.data.d);
-        let mut batch = Vec::with_capacity(BATCH * d);
-        for images in images.chunks(BATCH) {
-            batch.clear();
-            images.iter().for_each(|&image| batch.extend(x[image * d..][..d].iter().map(|&pixel| pixel as f32)));
-            let statistics = (&self.statistics).into();
-            plan.forward(self.cx, Point { n: images.len(), x: (&batch).into(), params: (&self.params).into(), statistics })?;
-            each(&plan, images)?;
+    /// The parameters and the running statistics on the context's device.
+    fn state(&self) -> Result<[View<'_, f32>; 2]> {
+        let here = [&self.params, &self.statistics];
+        if self.cx.device() == Device::Cpu {
+            return Ok(here.map(View::from));
+        }
+        let [params, statistics] = here;
+        let copy = |values: &[f32]| Buffer::from_slice(self.cx, values);
+        let copies = once(&self.copies, || Ok([copy(params)?, copy(statistics)?]))?;
+        Ok(copies.each_ref().map(Buffer::view))
+    }
+
+    /// The places of a set's images among the training images, or among the test images.
+    fn places(&self, set: Set) -> Vec<usize> {
+        match set {
+            Set::Drawn => self.measurer.train.clone(),
+            Set::First => (0..self.data.n().min(FEATURES)).collect(),
+            Set::Training => (0..self.data.n()).collect(),
+            Set::Test => (0..self.data.x_test.len() / self.data.d).collect(),
+        }
+    }
+
+    /// Calls `each` with the set's first `most` images in batches of `size`.
+    fn batches(&self, set: Set, most: usize, size: usize, mut each: impl FnMut(Batch<'_>) -> Result<()>) -> Result<()> {
+        let Measurer { net, loss, samples, .. } = self.measurer;
+        let (cx, d, places) = (self.cx, self.data.d, self.places(set));
+        let (outputs, targets) = (net.outputs(), loss.targets(net.outputs()));
+        let (x, y) = match set {
+            Set::Drawn | Set::First | Set::Training => (&self.data.x, &self.data.y),
+            Set::Test => (&self.data.x_test, &self.data.y_test),
+        };
+        let samples = samples[set as usize].get(cx, || Samples::new(cx, (*loss, outputs), (x, d), y, &places))?;
+        let mut converted = Vec::new();
+        for (index, places) in places[..most.min(places.len())].chunks(size).enumerate() {
+            let (start, n) = (index * size, places.len());
+            let x = match cx.device() {
+                Device::Cpu => {
+                    converted.clear();
+                    places.iter().for_each(|&place| converted.extend(x[place * d..][..d].iter().map(|&pixel| pixel as f32)));
+                    (&converted).into()
+                }
+                Device::Cuda(_) => samples.x.view().part(start * d, n * d)?,
+            };
+            let target = samples.target.view().part(start * targets, n * targets)?;
+            each(Batch { n, x, target, labels: samples.labels.view().part(start, n)? })?;
         }
         Ok(())
     }
 
-    fn evaluate(&self, x: &[f64], target: &[f64], images: &[usize]) -> Result<Evaluation> {
-        if images.is_empty() {
-            return Ok(Evaluation { loss: f64::NAN, error: f64::NAN });
-        }
-        let Measurer { net, loss, .. } = self.measurer;
-        let (outputs, targets) = (net.outputs(), loss.targets(net.outputs()));
-        let (mut sum, mut wrong) = (0.0, 0);
-        self.over_batches(x, images, |plan, images| {
-            let of_batch: Vec<f64> = images.iter().flat_map(|&image| &target[image * targets..][..targets]).copied().collect();
-            let y = plan.outputs(images.len())?;
-            let buffer = TargetBuffer::new(self.cx, *loss, &of_batch)?;
-            sum += f64::from(loss.forward(self.cx, outputs, y, buffer.view())?) * images.len() as f64;
-            let rows = y.to_vec()?;
-            let mistakes = rows.chunks_exact(outputs).zip(of_batch.chunks_exact(targets));
-            wrong += mistakes.filter(|(y, target)| is_wrong(*loss, y, target)).count();
-            Ok(())
-        })?;
-        Ok(Evaluation { loss: sum / images.len() as f64, error: wrong as f64 / images.len() as f64 })
+    /// Calls `each` with the plan after every batch of the set's first `most` images.
+    fn passes(&self, set: Set, most: usize, mut each: impl FnMut(&Plan<f32>, Batch<'_>) -> Result<()>) -> Result<()> {
+        let (mut plan, [params, statistics]) = (self.plan()?, self.state()?);
+        self.batches(set, most, BATCH, |batch| {
+            plan.forward(self.cx, Point { n: batch.n, x: batch.x, params, statistics })?;
+            each(&plan, batch)
+        })
     }
 
-    /// The class of an image's target: itself, the place of the largest of several numbers, or 1 for a single positive one.
+    fn evaluate(&self, set: Set) -> Result<Evaluation> {
+        let Measurer { net, loss, .. } = self.measurer;
+        let (mut sum, mut wrong, mut images) = (0.0, 0, 0);
+        self.passes(set, usize::MAX, |plan, Batch { n, target, labels, .. }| {
+            let y = plan.outputs(n)?;
+            sum += f64::from(loss.forward(self.cx, net.outputs(), y, target)?) * n as f64;
+            wrong += loss.mistakes(self.cx, net.outputs(), y, labels)?;
+            images += n;
+            Ok(())
+        })?;
+        Ok(Evaluation { loss: sum / images as f64, error: wrong as f64 / images as f64 })
+    }
+
+    /// The class of an image's target: its label, or 0 for a single number that is not positive.
     fn class(&self, target: &[f64], image: usize) -> usize {
         let Measurer { net, loss, .. } = self.measurer;
         let targets = loss.targets(net.outputs());
-        match (loss, &target[image * targets..][..targets]) {
-            (Loss::SoftmaxXent, [class]) => *class as usize,
-            (_, [target]) => usize::from(*target > 0.0),
-            (_, target) => largest(target.iter().copied()),
+        match loss.label(&target[image * targets..][..targets]) {
+            NO_CLASS => 0,
+            class => class as usize,
         }
     }
 
     fn on_train(&self) -> Result<Evaluation> {
-        once(&self.train, || self.evaluate(&self.data.x, &self.data.y, &self.measurer.train)).copied()
+        once(&self.train, || self.evaluate(Set::Drawn)).copied()
     }
 
     fn on_test(&self) -> Result<Evaluation> {
-        let all: Vec<usize> = (0..self.data.x_test.len() / self.data.d).collect();
-        once(&self.test, || self.evaluate(&self.data.x_test, &self.data.y_test, &all)).copied()
-    }
-}
-
-/// Whether outputs choose another class than the target's. For numbers as targets: another largest one, or for a single output
-/// another sign.
-pub(super) fn is_wrong<T: Copy + Into<f64>>(loss: Loss, y: &[T], target: &[f64]) -> bool {
-    let number = |&y: &T| -> f64 { y.into() };
-    let numbers = y.iter().map(number);
-    if numbers.clone().any(f64::is_nan) {
-        return true;
-    }
-    let chosen = largest(numbers);
-    match (loss, y, target) {
-        (Loss::SoftmaxXent, _, [class]) => chosen != *class as usize,
-        (_, [y], [target]) => number(y) * target <= 0.0,
-        _ => chosen != largest(target.iter().copied()),
-    }
-}
-
-/// The place of the first of the largest numbers.
-fn largest(values: impl Iterator<Item = f64>) -> usize {
-    values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(place, _)| place)
-}
-
-/// What is there, or what `value` gives.
-fn once<T>(cell: &OnceCell<T>, value: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(value) => Ok(value),
-        None => {
-            let value = value()?;
-            Ok(cell.get_or_init(|| value))
-        }
+        once(&self.test, || self.evaluate(Set::Test)).copied()
     }
 }
 

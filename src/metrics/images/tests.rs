@@ -74,15 +74,6 @@ fn draws_are_without_replacement() {
     assert_eq!(drawn(5, 20, &Counter::new(1, Stream::Data)).len(), 5);
 }
 
-#[test]
-fn wrong_classes() {
-    assert!(!is_wrong(Loss::SoftmaxXent, &[0.1, 2.0, -1.0], &[1.0]));
-    assert!(is_wrong(Loss::SoftmaxXent, &[0.1, 2.0, -1.0], &[0.0]));
-    assert!(is_wrong(Loss::SoftmaxXent, &[f32::NAN, 2.0], &[1.0]));
-    assert!(!is_wrong(Loss::Logistic, &[-0.5], &[-1.0]) && is_wrong(Loss::Logistic, &[0.5], &[-1.0]));
-    assert!(!is_wrong(Loss::Mse, &[0.0, 0.7], &[0.0, 1.0]) && is_wrong(Loss::Mse, &[0.8, 0.7], &[0.0, 1.0]));
-}
-
 /// 5 images of 3 x 3 in two classes, a convolution of two channels, three hidden neurons, and parameters.
 fn two_classes() -> (Dataset, Architecture, Vec<f64>) {
     let convnet = Convnet { image: [3, 3, 1], channels: vec![2], strides: vec![1], hidden: 3, classes: 2, scale: 0.5 };

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use handgrad_kernels::Buffer;
 
-use super::{Snapshot, once};
+use super::{Set, Snapshot};
 use crate::error::{Result, refuse};
-use crate::loss::TargetBuffer;
-use crate::metrics::{Arguments, lanczos, rank};
+use crate::metrics::{Arguments, lanczos, once, rank};
 use crate::nets::{Net, Objective, Parameter, Plan, Point};
 
 /// The weights that metrics call those of layer k: of every stretch between hidden layers that has some, and of the outputs, the
@@ -66,7 +65,7 @@ impl Snapshot<'_> {
     pub(super) fn weight_rank(&self, arguments: Arguments) -> Result<f64> {
         let weights: Vec<f64> = self.weights(arguments)?.iter().map(|&weight| f64::from(weight)).collect();
         let outputs = self.measurer.weights[self.layer(arguments)?].shape[0];
-        let rank = rank::rank(self.cx, outputs, weights.len() / outputs, &weights, arguments.threshold)?;
+        let rank = rank::rank(self.cx.host(), outputs, weights.len() / outputs, &weights, arguments.threshold)?;
         Ok(rank.map_or(f64::NAN, |rank| rank as f64))
     }
 
@@ -77,24 +76,22 @@ impl Snapshot<'_> {
     }
 
     fn all_velocities(&self) -> Result<Vec<f64>> {
-        let (measurer, cx, d) = (self.measurer, self.cx, self.data.d);
-        let (outputs, batch) = (measurer.net.outputs(), self.batch.clamp(1, self.data.n()));
-        let targets = measurer.loss.targets(outputs);
-        let mut plan = Plan::new(cx, Arc::clone(&measurer.net), batch)?;
+        let (measurer, cx) = (self.measurer, self.cx);
+        let batch = self.batch.clamp(1, self.data.n());
+        let (mut plan, [params, _]) = (Plan::new(cx, Arc::clone(&measurer.net), batch)?, self.state()?);
         let mut gradient = Buffer::zeros(cx, self.params.len())?;
         let mut sums = vec![0.0; measurer.weights.len()];
         let mut batches = 0.0;
-        for (x, target) in self.data.x.chunks(batch * d).zip(self.data.y.chunks(batch * targets)) {
-            let x: Vec<f32> = x.iter().map(|&pixel| pixel as f32).collect();
-            let target = TargetBuffer::new(cx, measurer.loss, target)?;
-            let point = Point::new(x.len() / d, (&x).into(), (&self.params).into());
-            plan.gradient(cx, &Objective { loss: measurer.loss, point, target: target.view() }, gradient.view_mut())?;
+        self.batches(Set::Training, usize::MAX, batch, |batch| {
+            let objective = Objective { loss: measurer.loss, point: Point::new(batch.n, batch.x, params), target: batch.target };
+            plan.gradient(cx, &objective, gradient.view_mut())?;
             let gradient = gradient.to_vec()?;
             batches += 1.0;
             for (sum, weight) in sums.iter_mut().zip(&measurer.weights) {
                 *sum += turning(&self.params[weight.range.clone()], &gradient[weight.range.clone()]);
             }
-        }
+            Ok(())
+        })?;
         Ok(sums.into_iter().map(|sum| sum / batches).collect())
     }
 }
