@@ -71,7 +71,7 @@ fn fused() -> [Problem; 9] {
 }
 
 /// Whose steps are composed of operators: every layer that a device has, every loss, every rule and option.
-fn composed() -> [Problem; 11] {
+fn composed() -> [Problem; 12] {
     let mlp = |widths: &[usize], activation| Architecture::mlp(widths, Bias::All, activation);
     let momentum = Rule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: true };
     let (batch, gd, noisy) =
