@@ -8,12 +8,11 @@ mod mistakes;
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::{env, thread};
 
 use handgrad_cuda::DeviceCode;
 use handgrad_cuda::emulated::{self, Patch};
-use mistakes::MISTAKES;
 
 use crate::testing::{contexts, is_emulated};
 use crate::{Context, OPERATORS, Variants};
@@ -32,6 +31,9 @@ enum Found {
     /// The kernel runs, and the test finds its result wrong.
     Value,
 }
+
+/// The mistakes by number.
+static MISTAKES: LazyLock<Vec<&Mistake>> = LazyLock::new(|| mistakes::all().collect());
 
 /// A mistake: this text of a device code in the place of that one.
 struct Mistake {
@@ -87,7 +89,7 @@ fn run(test: &str, number: &str, races: bool) -> (String, bool) {
 
 /// What is wrong with how a mistake was found; empty if nothing is.
 fn verdict(number: usize) -> String {
-    let mistake = &MISTAKES[number];
+    let mistake = MISTAKES[number];
     let (said, passed) = run(mistake.test, &number.to_string(), mistake.found == Found::Race);
     let reported = match mistake.found {
         Found::Race => said.contains(": race: "),
