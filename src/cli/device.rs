@@ -7,7 +7,7 @@ use handgrad::kernels::{Context, Device, Precision};
 /// Where training runs.
 #[derive(clap::Args)]
 pub struct DeviceArguments {
-    /// Where training runs: `cpu`, `cuda`, or `cuda:N` for one of several; metrics are always taken on the CPU.
+    /// Where training runs: `cpu`, `cuda`, or `cuda:N` for one of several; metrics that need decompositions are taken on the CPU.
     #[arg(long, default_value = "cpu", value_parser = parse)]
     device: Device,
     /// How convolutions of 3 x 3 and stride 1 are computed on the CPU. Winograd's minimal filtering takes fewer products and rounds

@@ -10,7 +10,7 @@ fn normal(position: u64) -> f64 {
     let number = |low: u32, high: u32| ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 / 2f64.powi(53);
     let [a, b, c, d] = WORDS.block(position / 2);
     let angle = TAU * number(c, d);
-    (-2.0 * (1.0 - number(a, b)).ln()).sqrt() * if position % 2 == 0 { angle.cos() } else { angle.sin() }
+    (-2.0 * (1.0 - number(a, b)).ln()).sqrt() * if position.is_multiple_of(2) { angle.cos() } else { angle.sin() }
 }
 
 fn targets_are_those_of_the_definition<T: Real>(tolerance: f64) {
