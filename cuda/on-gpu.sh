@@ -119,12 +119,12 @@ rate_row() {
     fi
 }
 
-# The rate of `handgrad bench` with these arguments.
+# The rate of `handgrad bench` with these arguments, or what else a `reader` makes of its log.
 bench() {
     local name=$1
     shift
     if timeout "$limit" "$binaries/handgrad" bench "$@" --device cuda >"$rows.log" 2>&1; then
-        rate_row handgrad "$name"
+        "${reader:-rate_row}" handgrad "$name"
     else
         row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
     fi
@@ -137,7 +137,7 @@ peer() {
     if ! python3 -c "import $package" 2>/dev/null; then
         row "$group" "$name" SKIP "it is not installed" 0
     elif timeout "$limit" python3 "$@" >"$rows.log" 2>&1; then
-        rate_row "$group" "$name"
+        "${reader:-rate_row}" "$group" "$name"
     else
         row "$group" "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
     fi
@@ -216,23 +216,9 @@ passes() {
 
 # One operator in a precision, beside PyTorch's cuBLAS or cuDNN.
 operator() {
-    local workload=$1 batch=$2 precision=$3 device=cuda name
-    emulated && device=cpu
-    name="$workload, batch $batch, $precision"
-    if timeout "$limit" "$binaries/handgrad" bench "$workload" --batch "$batch" --precision "$precision" --device cuda \
-        >"$rows.log" 2>&1; then
-        passes handgrad "$name"
-    else
-        row handgrad "$name" FAILED "$(head -1 "$rows.log" | tr '\t' ' ')" 0
-    fi
-    if ! python3 -c "import torch" 2>/dev/null; then
-        row PyTorch "$name" SKIP "it is not installed" 0
-    elif timeout "$limit" python3 "$here/../benches/peers/kernels_torch.py" "$workload" --batch "$batch" --precision "$precision" \
-        --device "$device" >"$rows.log" 2>&1; then
-        passes PyTorch "$name"
-    else
-        row PyTorch "$name" FAILED "$(tail -1 "$rows.log" | tr '\t' ' ')" 0
-    fi
+    local workload=$1 batch=$2 precision=$3 reader=passes name="$1, batch $2, $3"
+    bench "$name" "$workload" --batch "$batch" --precision "$precision"
+    torch "$name" "$here/../benches/peers/kernels_torch.py" "$workload" --batch "$batch" --precision "$precision"
 }
 
 speed() {

@@ -68,7 +68,7 @@ def main() -> None:
         a, b, c = random(m, k), random(k, n), random(m, n)
         show("mkl" if on_cpu else "cublas", forward=median_ms(lambda: torch.mm(a, b, out=c), wait))
         weight = b.t().contiguous()
-        if on_cpu and torch.backends.mkldnn.is_available():
+        if on_cpu and options.precision != "bf16" and torch.backends.mkldnn.is_available():
             linear = torch.ops.mkldnn._linear_pointwise
             show("onednn", forward=median_ms(lambda: linear(a, weight, None, "none", [], ""), wait))
         return
