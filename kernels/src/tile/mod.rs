@@ -4,6 +4,8 @@
 mod pack;
 
 use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 pub(crate) use pack::{pack_groups, pack_rows, transpose};
 
@@ -40,6 +42,10 @@ pub struct Tiles<'a> {
 const MOST_ROWS: usize = 10;
 /// Steps of the innermost loop that b is asked for ahead of its use: the second-level cache answers within these of a wide tile.
 const AHEAD: usize = 8;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Steps of the innermost loop at once, where registers are few and a loop's own instructions hold up what it computes.
+const STEPS: usize = 8;
 
 /// Numbers in a vector.
 pub(crate) fn lanes<T: Real>(isa: Isa) -> usize {
@@ -153,42 +159,61 @@ fn register_tiles<T: Real>(tiles: &Tiles<'_>, isa: Isa, a: &[T], b: &[T], c: Tar
     assert!(reach(|each| each.b) + vectors * lanes::<T>(isa) <= b.len(), "tiles beyond b");
     assert!(last(tiles.c_rows) + tiles.lanes <= c.len, "tiles beyond their target");
     assert!(tiles.a_rows.len() == tiles.c_rows.len() && matches!(vectors, 1 | 2 | 4), "tiles of {vectors} vectors");
-    run(isa, Bounded { tiles, vectors, most_rows: most_rows(isa, vectors), a: a.as_ptr(), b: b.as_ptr(), c: c.to });
+    // As many tiles as it takes, the first of them a row taller than the others where heights differ.
+    let rows = tiles.a_rows.len();
+    let count = rows.div_ceil(most_rows(isa, vectors)).max(1);
+    let (height, taller) = (rows / count, rows % count);
+    let (tall, low) = (0..taller * (height + 1), taller * (height + 1)..rows);
+    let of = |rows: Range<usize>| Bounded { tiles, rows, a: a.as_ptr(), b: b.as_ptr(), c: c.to };
+    tiles_of(isa, [height + 1, vectors], of(tall));
+    tiles_of(isa, [height, vectors], of(low));
 }
 
-/// Tiles whose pointers reach as far as they do.
-#[derive(Clone, Copy)]
+/// Tiles of so many rows and vectors each.
+fn tiles_of<T: Real>(isa: Isa, [rows, vectors]: [usize; 2], tiles: Bounded<'_, T>) {
+    if tiles.rows.is_empty() {
+        return;
+    }
+    macro_rules! sizes {
+        ($($vectors:literal: $($rows:literal)*;)*) => {
+            match [rows, vectors] {
+                $($([$rows, $vectors] => run(isa, OfSize::<'_, T, $rows, $vectors>(tiles)),)*)*
+                _ => debug_assert!(false, "no tile of {rows} x {vectors}"),
+            }
+        };
+    }
+    sizes! {
+        1: 1 2 3 4 5 6 7 8 9 10;
+        2: 1 2 3 4 5 6 7 8 9 10;
+        4: 1 2 3 4 5 6;
+    }
+}
+
+/// Tiles of some rows, whose pointers reach as far as they do.
+#[derive(Clone)]
 struct Bounded<'a, T> {
     tiles: &'a Tiles<'a>,
-    vectors: usize,
-    most_rows: usize,
+    rows: Range<usize>,
     a: *const T,
     b: *const T,
     c: *mut T,
 }
 
-impl<T: Real> Kernel<T> for Bounded<'_, T> {
+/// Tiles of one size: a function each, so that sums get registers whatever other sizes need.
+struct OfSize<'a, T, const ROWS: usize, const VECTORS: usize>(Bounded<'a, T>);
+
+impl<T: Real, const ROWS: usize, const VECTORS: usize> Kernel<T> for OfSize<'_, T, ROWS, VECTORS> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
-        let Tiles { a_rows, c_rows, .. } = self.tiles;
-        macro_rules! rows {
-            ($vectors:literal: $a:ident $c:ident $($rows:literal)*) => {
-                match $a.len() {
-                    $($rows if $vectors * ($rows + 1) < V::REGISTERS => self.tile::<V, $rows, $vectors>($a, $c),)*
-                    rows => debug_assert!(false, "no tile of {rows} x {}", $vectors),
-                }
-            };
-        }
-        for (first, count) in parts(a_rows.len(), self.most_rows) {
-            let (a, c) = (&a_rows[first..][..count], &c_rows[first..][..count]);
-            // SAFETY: the caller enables V.
-            unsafe {
-                match self.vectors {
-                    1 => rows!(1: a c 1 2 3 4 5 6 7 8 9 10),
-                    2 => rows!(2: a c 1 2 3 4 5 6 7 8 9 10),
-                    _ => rows!(4: a c 1 2 3 4 5 6),
-                }
+        let OfSize(tiles) = self;
+        // Sizes of wider instruction sets are not asked for.
+        if VECTORS * (ROWS + 1) < V::REGISTERS {
+            let rows = tiles.rows.clone();
+            let (a_rows, c_rows) = (&tiles.tiles.a_rows[rows.clone()], &tiles.tiles.c_rows[rows]);
+            for (a_rows, c_rows) in a_rows.as_chunks().0.iter().zip(c_rows.as_chunks().0) {
+                // SAFETY: the caller enables V.
+                unsafe { tiles.tile::<V, ROWS, VECTORS>(a_rows, c_rows) };
             }
         }
     }
@@ -198,10 +223,13 @@ impl<T: Real> Bounded<'_, T> {
     /// # Safety
     /// V is enabled.
     #[inline(always)]
-    unsafe fn tile<V: Lanes<Element = T>, const ROWS: usize, const VECTORS: usize>(self, a_rows: &[usize], c_rows: &[usize]) {
+    unsafe fn tile<V: Lanes<Element = T>, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        a_rows: &[usize; ROWS],
+        c_rows: &[usize; ROWS],
+    ) {
         let &Tiles { lanes, outer: [outer, middle], inner, add, .. } = self.tiles;
         let (a, b, c) = (self.a, self.b, self.c);
-        let (Some(a_rows), Some(c_rows)) = (a_rows.first_chunk::<ROWS>(), c_rows.first_chunk::<ROWS>()) else { return };
         // SAFETY: `register_tiles` saw that the slices reach as far as the last access of all loops, rows and vectors; pointers
         // past them are not read.
         unsafe {
@@ -221,18 +249,27 @@ impl<T: Real> Bounded<'_, T> {
                 for j in 0..middle.count {
                     let mut at = i * outer.a + j * middle.a;
                     let mut b = b.wrapping_add(i * outer.b + j * middle.b);
-                    for _ in 0..inner.count {
-                        let mut row = [V::zero(); VECTORS];
-                        for (v, vector) in row.iter_mut().enumerate() {
-                            prefetch(b.wrapping_add(AHEAD * inner.b + v * V::LANES));
-                            *vector = V::load(b.add(v * V::LANES));
+                    let mut left = inner.count;
+                    let width = VECTORS * V::LANES;
+                    if V::REGISTERS == 16 && VECTORS > 1 && (inner.a, inner.b) == (1, width) {
+                        while left >= STEPS {
+                            for step in 0..STEPS {
+                                multiply::<V, ROWS, VECTORS>(&rows, at + step, b.wrapping_add(step * width), &mut sums);
+                                // Of the next step nothing is read ahead: there is no register for it.
+                                compiler_fence(Ordering::SeqCst);
+                            }
+                            at += STEPS;
+                            b = b.wrapping_add(STEPS * width);
+                            left -= STEPS;
                         }
-                        for p in 0..ROWS {
-                            let number = V::splat(*rows[p].add(at));
-                            for v in 0..VECTORS {
-                                sums[p][v] = number.mul_add(row[v], sums[p][v]);
+                    }
+                    for _ in 0..left {
+                        for v in 0..VECTORS {
+                            if (v * V::LANES * size_of::<T>()).is_multiple_of(LINE) {
+                                prefetch(b.wrapping_add(AHEAD * inner.b + v * V::LANES));
                             }
                         }
+                        multiply::<V, ROWS, VECTORS>(&rows, at, b, &mut sums);
                         at += inner.a;
                         b = b.wrapping_add(inner.b);
                     }
@@ -247,12 +284,43 @@ impl<T: Real> Bounded<'_, T> {
                     for (v, sum) in sums[p][..VECTORS - 1].iter_mut().enumerate() {
                         *sum = sum.add(V::load(to.wrapping_add(v * V::LANES)));
                     }
-                    sums[p][VECTORS - 1] = sums[p][VECTORS - 1].add(V::load_first(beyond, last));
+                    let here = if last == V::LANES { V::load(beyond) } else { V::load_first(beyond, last) };
+                    sums[p][VECTORS - 1] = sums[p][VECTORS - 1].add(here);
                 }
                 for (v, sum) in sums[p][..VECTORS - 1].iter().enumerate() {
                     sum.store(to.wrapping_add(v * V::LANES));
                 }
-                sums[p][VECTORS - 1].store_first(beyond, last);
+                if last == V::LANES {
+                    sums[p][VECTORS - 1].store(beyond);
+                } else {
+                    sums[p][VECTORS - 1].store_first(beyond, last);
+                }
+            }
+        }
+    }
+}
+
+/// Adds to a tile's sums the products of its rows' numbers at a place with a row of b.
+///
+/// # Safety
+/// V is enabled, and all of it can be read.
+#[inline(always)]
+unsafe fn multiply<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    rows: &[*const V::Element; ROWS],
+    at: usize,
+    b: *const V::Element,
+    sums: &mut [[V; VECTORS]; ROWS],
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut row = [V::zero(); VECTORS];
+        for (v, vector) in row.iter_mut().enumerate() {
+            *vector = V::load(b.add(v * V::LANES));
+        }
+        for p in 0..ROWS {
+            let number = V::splat(*rows[p].add(at));
+            for v in 0..VECTORS {
+                sums[p][v] = number.mul_add(row[v], sums[p][v]);
             }
         }
     }
