@@ -176,7 +176,7 @@ fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: 
             tasks.collect::<Vec<_>>().into_par_iter().for_each(|(group, (first, count))| {
                 let padded = &padded[first * from.image()..][..count * from.image()];
                 for each in correlations {
-                    each.group(cx, padded, group, None, to, first * to_image);
+                    each.group(cx, padded, &each.places(count), group, None, to, first * to_image);
                 }
             });
         });
@@ -201,8 +201,9 @@ fn run<T: Real>(cx: &Context, n: usize, correlations: &[Correlation<'_, T>], x: 
         from.with(cx, x, false, |padded| {
             let to = Shared::of(to);
             for (each, weights) in &with_weights {
+                let places = each.places(padded.len() / from.image());
                 for group in groups::<T>(isa, channels) {
-                    each.group(cx, padded, group, Some(weights), to, 0);
+                    each.group(cx, padded, &places, group, Some(weights), to, 0);
                 }
             }
         });
@@ -236,20 +237,32 @@ impl<T: Real> Correlation<'_, T> {
         }
     }
 
-    /// One group of channels of some images, whose results start at `start`. `weights`: those of all groups, where they are packed.
-    fn group(&self, cx: &Context, padded: &[T], group: (usize, usize), weights: Option<&[T]>, to: Shared<'_, T>, start: usize) {
-        let &Correlation { isa, from, window: [window_rows, numbers], result: [rows, columns, channels], .. } = self;
-        let (first, vectors) = group;
-        let width = vectors * lanes::<T>(isa);
-        let of_group = width.min(channels - first);
-        let images = padded.len() / from.image();
-        // Where windows start, and pixels of the result.
-        let places = |start: usize, [image_step, row_step, step]: [usize; 3]| -> Vec<usize> {
+    /// Where windows of so many images start, and pixels of the result.
+    fn places(&self, images: usize) -> [Vec<usize>; 2] {
+        let &Correlation { from, window_start, window_steps: [row_step, step], result: [rows, columns, _], .. } = self;
+        let places = |start: usize, [image_step, row_step, step]: [usize; 3]| {
             let row = |image: usize, i: usize| (0..columns).map(move |j| start + image * image_step + i * row_step + j * step);
             (0..images).flat_map(|image| (0..rows).flat_map(move |i| row(image, i))).collect()
         };
-        let [row_step, step] = self.window_steps;
-        let (windows, pixels) = (places(self.window_start, [from.image(), row_step, step]), places(self.to_start, self.to_steps));
+        [places(window_start, [from.image(), row_step, step]), places(self.to_start, self.to_steps)]
+    }
+
+    /// One group of channels of some images, whose results start at `start`. `weights`: those of all groups, where they are packed.
+    #[expect(clippy::too_many_arguments, reason = "what is the same for all groups of channels, and what is one's own")]
+    fn group(
+        &self,
+        cx: &Context,
+        padded: &[T],
+        [windows, pixels]: &[Vec<usize>; 2],
+        group: (usize, usize),
+        weights: Option<&[T]>,
+        to: Shared<'_, T>,
+        start: usize,
+    ) {
+        let &Correlation { isa, from, window: [window_rows, numbers], result: [_, _, channels], .. } = self;
+        let (first, vectors) = group;
+        let width = vectors * lanes::<T>(isa);
+        let of_group = width.min(channels - first);
         let (rows_at_once, runs) = self.runs();
         let longest = runs.clone().map(|(_, count)| count).max().unwrap_or(0);
         let mut panel = cx.scratch(if weights.is_none() { rows_at_once * longest * width } else { 0 });
@@ -274,8 +287,8 @@ impl<T: Real> Correlation<'_, T> {
                     lanes: of_group,
                     outer,
                     inner: Loop { count, a: 1, b: width },
-                    a_rows: &windows,
-                    c_rows: &pixels,
+                    a_rows: windows,
+                    c_rows: pixels,
                     add: self.add || row > 0 || number > 0,
                 };
                 // SAFETY: tasks have images or channels of their own, and pixels of an image are each in one tile.
