@@ -1,8 +1,8 @@
 //! Products of blocks that stay in cache (Goto and van de Geijn 2008): a block of B is packed by columns of one tile, a block of A
-//! by rows of one, and tiles of C take a pair of them each. Parts of C are computed side by side; how it is cut depends on the
-//! shape alone.
+//! by rows of one, and tiles of C take a pair of them each. Rectangles of C are computed side by side, each for itself: threads meet
+//! once. How C is cut changes no bit, since every element is summed over the same blocks of A's columns.
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::gemm::GemmShape;
 use crate::tile::{Loop, Shared, Tiles, groups, lanes, most_vectors, pack_groups, pack_rows, padded_channels, parts, transpose};
@@ -16,10 +16,12 @@ const ROWS: usize = 192;
 const COLUMNS: usize = 2048;
 /// Bytes of a block of B, the rows of C that it gives and those of A, where a block is read right after it is packed.
 const TOGETHER: usize = 3 << 18;
-/// Multiplications that are worth a thread, and columns.
-const PART: (usize, usize) = (1 << 22, 256);
-/// Parts of C that are computed side by side, where there are as many.
-const PARTS: usize = 16;
+/// Multiplications that are worth a task.
+const WORTH: usize = 1 << 22;
+/// Tasks for each thread, so that none waits long for another.
+const TASKS: usize = 4;
+/// Rows or columns of C from which they are cut in two: each task packs its operands itself.
+const CUT: usize = 128;
 /// Columns of C from which packing A pays, where its rows lie as they should.
 const PACKED_A: usize = 96;
 /// Rows of C from which packing B pays.
@@ -127,33 +129,50 @@ impl<T: Real> Product<'_, T> {
         parts(self.k, DEPTH * size_of::<f32>() / size_of::<T>())
     }
 
+    fn deepest(&self) -> usize {
+        self.depths().map(|(_, depth)| depth).max().unwrap_or(0)
+    }
+
     /// Whether rows of A, and columns of B, are read where they are: what is read once, or lies as it should.
     fn unpacked(&self) -> [bool; 2] {
         [self.a.steps[1] == 1 && self.n < PACKED_A, self.b.steps[1] == 1 && self.m < PACKED_B]
     }
 
-    /// Parts of the columns of C for so many threads.
-    fn column_parts(&self, most: usize) -> Vec<(usize, usize)> {
-        let work = self.m.saturating_mul(self.n).saturating_mul(self.k) / PART.0;
-        let count = (self.n / PART.1).min(work).clamp(1, most);
-        let lanes = most_vectors(self.isa) * lanes::<T>(self.isa);
-        // Whole groups of vectors, but for the last part.
-        let groups = parts(self.n.div_ceil(lanes), self.n.div_ceil(lanes).div_ceil(count));
-        groups.map(|(first, count)| (first * lanes, (count * lanes).min(self.n - first * lanes))).collect()
+    /// The first row, and rows, of each task's rectangle of C, and the same of columns.
+    fn cuts(&self) -> [Vec<(usize, usize)>; 2] {
+        let &Product { isa, m, n, k, .. } = self;
+        let work = m.saturating_mul(n).saturating_mul(k) / WORTH;
+        let threads = rayon::current_num_threads();
+        let tasks = if threads == 1 { 1 } else { (TASKS * threads).min(work) };
+        let (mut down, mut across) = (1, 1);
+        while down * across < tasks && (m / down).max(n / across) >= CUT {
+            *(if m / down > n / across { &mut down } else { &mut across }) *= 2;
+        }
+        // Whole groups of vectors, but for the last columns.
+        let width = most_vectors(isa) * lanes::<T>(isa);
+        let groups = n.div_ceil(width);
+        let columns = parts(groups, groups.div_ceil(across));
+        let columns = columns.map(|(first, count)| (first * width, (count * width).min(n - first * width)));
+        [parts(m, m.div_ceil(down)).collect(), columns.collect()]
     }
 
     fn run(&self) {
-        if self.m <= ROWS {
-            return for_each(self.column_parts(PARTS), |part| self.wide(part));
+        let [rows, columns] = self.cuts();
+        let tasks: Vec<_> = rows.iter().flat_map(|&rows| columns.iter().map(move |&columns| (rows, columns))).collect();
+        let task = |(rows, columns): ((usize, usize), (usize, usize))| {
+            if rows.1 <= ROWS { self.wide(rows, columns) } else { self.tall(rows, columns) }
+        };
+        match tasks[..] {
+            [one] => task(one),
+            _ => tasks.into_par_iter().with_max_len(1).for_each(task),
         }
-        self.tall();
     }
 
-    /// All rows of C, some columns: blocks of B are read once, right after they are packed.
-    fn wide(&self, (first, count): (usize, usize)) {
-        let &Product { cx, isa, m, k, a, b, .. } = self;
+    /// Few rows of C: blocks of B are read once, right after they are packed.
+    fn wide(&self, (top, m): (usize, usize), (first, count): (usize, usize)) {
+        let &Product { cx, isa, k, a, b, .. } = self;
         let [a_stays, b_stays] = self.unpacked();
-        let deepest = self.depths().map(|(_, depth)| depth).max().unwrap_or(0);
+        let deepest = self.deepest();
         let group = most_vectors(isa) * lanes::<T>(isa);
         let fitting = (TOGETHER / size_of::<T>()).saturating_sub(m * deepest) / (m + deepest).max(1);
         let columns = (fitting / group * group).clamp(group, 8 * group).min(count);
@@ -161,7 +180,7 @@ impl<T: Real> Product<'_, T> {
         let mut packed_b = cx.scratch(if b_stays { 0 } else { deepest * padded_channels::<T>(isa, columns) });
         if !a_stays {
             for (p, depth) in self.depths() {
-                a.from(0, p).pack(isa, [m, depth], depth, &mut packed_a[m * p..]);
+                a.from(top, p).pack(isa, [m, depth], depth, &mut packed_a[m * p..]);
             }
         }
         for j in (first..first + count).step_by(columns) {
@@ -170,45 +189,33 @@ impl<T: Real> Product<'_, T> {
                 if !b_stays {
                     self.pack(b.from(p, j), [depth, columns], &mut packed_b);
                 }
-                let a = if a_stays { a.from(0, p) } else { Matrix { values: &packed_a[m * p..], steps: [depth, 1] } };
+                let a = if a_stays { a.from(top, p) } else { Matrix { values: &packed_a[m * p..], steps: [depth, 1] } };
                 let packed = (!b_stays).then_some(&*packed_b);
-                self.block([0, p], [m, depth], a, Columns { first: j, count: columns, packed });
+                self.block([top, p], [m, depth], a, Columns { first: j, count: columns, packed });
             }
         }
     }
 
-    /// Many rows of C: threads pack a block of B together and then take a block of A each.
-    fn tall(&self) {
-        let &Product { cx, isa, m, n, a, b, .. } = self;
+    /// Many rows of C: a block of B is packed for many of A.
+    fn tall(&self, (top, m): (usize, usize), (first, count): (usize, usize)) {
+        let &Product { cx, isa, a, b, .. } = self;
         let [a_stays, _] = self.unpacked();
-        let deepest = self.depths().map(|(_, depth)| depth).max().unwrap_or(0);
-        let most = COLUMNS.min(padded_channels::<T>(isa, n));
+        let (deepest, most) = (self.deepest(), COLUMNS.min(padded_channels::<T>(isa, count)));
+        let mut packed_a = cx.scratch(if a_stays { 0 } else { ROWS * deepest });
         let mut packed_b = cx.scratch(deepest * most);
-        let rows: Vec<_> = parts(m, ROWS).collect();
-        for j in (0..n).step_by(most) {
-            let all = Product { n: most.min(n - j), ..*self };
+        for j in (first..first + count).step_by(most) {
+            let columns = most.min(first + count - j);
             for (p, depth) in self.depths() {
-                let mut rest = &mut *packed_b;
-                let mut places = Vec::new();
-                for (first, count) in all.column_parts(PARTS) {
-                    let (here, after) = rest.split_at_mut(depth * padded_channels::<T>(isa, count));
-                    places.push((first, count, here));
-                    rest = after;
-                }
-                for_each(places, |(first, count, to)| self.pack(b.from(p, j + first), [depth, count], to));
-                let columns = all.column_parts(PARTS.div_ceil(rows.len()));
-                let tasks = rows.iter().flat_map(|&rows| columns.iter().map(move |&columns| (rows, columns)));
-                for_each(tasks.collect(), |((i, rows), (first, count))| {
-                    let mut packed_a = cx.scratch(if a_stays { 0 } else { rows * depth });
+                self.pack(b.from(p, j), [depth, columns], &mut packed_b);
+                for (i, rows) in parts(m, ROWS) {
                     let a = if a_stays {
-                        a.from(i, p)
+                        a.from(top + i, p)
                     } else {
-                        a.from(i, p).pack(isa, [rows, depth], depth, &mut packed_a);
+                        a.from(top + i, p).pack(isa, [rows, depth], depth, &mut packed_a);
                         Matrix { values: &packed_a, steps: [depth, 1] }
                     };
-                    let columns = Columns { first: j + first, count, packed: Some(&packed_b[first * depth..]) };
-                    self.block([i, p], [rows, depth], a, columns);
-                });
+                    self.block([top + i, p], [rows, depth], a, Columns { first: j, count: columns, packed: Some(&packed_b) });
+                }
             }
         }
     }
@@ -251,13 +258,5 @@ impl<T: Real> Product<'_, T> {
             let to = unsafe { c.from(i * c_row + columns.first + first) };
             T::register_tiles(&tiles, isa, a.values, b, to);
         }
-    }
-}
-
-/// Side by side, where there is more than one.
-fn for_each<I: Send>(tasks: Vec<I>, task: impl Fn(I) + Sync + Send) {
-    match tasks.len() {
-        0 | 1 => tasks.into_iter().for_each(task),
-        _ => tasks.into_par_iter().for_each(task),
     }
 }
