@@ -22,13 +22,15 @@ pub(crate) const SHAPES: [[usize; 8]; 15] = [
     [1, 4, 5, 68, 70, 3, 2, 1],
 ];
 
-/// Shapes in which the CPU's ways to compute differ: several groups of channels, tiles that reach beyond the image, all paddings.
-const OF_CPU: [[usize; 8]; 5] = [
+/// Shapes in which the CPU's ways to compute differ: several groups of channels, tiles that reach beyond the image, all paddings,
+/// weights of over four megabytes.
+const OF_CPU: [[usize; 8]; 6] = [
     [2, 9, 10, 70, 131, 3, 1, 1],
     [1, 6, 3, 65, 20, 3, 1, 2],
     [40, 5, 4, 20, 66, 3, 1, 0],
     [1, 1, 2, 3, 3, 3, 1, 1],
     [2, 6, 5, 150, 70, 3, 2, 1],
+    [3, 2, 3, 1200, 100, 3, 1, 1],
 ];
 
 /// Every variant with every way of computing, and how much more rounding than the direct sums' it may bring: an image's numbers

@@ -9,11 +9,12 @@ use crate::tile::{Loop, Shared, Tiles, groups, lanes, pack_rows, padded_channels
 use crate::{Acc, Context, Isa, Real};
 
 /// Numbers of a window whose products are summed in one register before they are added to the result.
-const RUN: usize = 576;
+const RUN: usize = 768;
 /// Bytes of images that are laid out at once.
 const GROUP: usize = 1 << 19;
-/// Bytes of weights that are packed again for every group of images, where they stay in the second-level cache.
-const LARGE: usize = 1 << 20;
+/// Bytes of weights from which on all images are summed a group of channels at a time; fewer are quicker read again for every few
+/// images than all images are for every group.
+const LARGE: usize = 1 << 22;
 /// Tasks that share one packing of large weights are this many or more.
 const TASKS: usize = 8;
 /// Tasks of other correlations are a multiple of this where there is the work for them: threads have as many each, and none waits
