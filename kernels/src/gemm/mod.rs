@@ -145,6 +145,7 @@ mod tests {
             (300, 13, 270),
             (600, 40, 400),
             (40, 600, 400),
+            (200, 2100, 9),
         ] {
             for transposed in [false, true] {
                 let mut shape = GemmShape::row_major(m, n, k);
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let mut cases = Cases::new(5);
-        for (m, n, k) in [(700, 90, 200), (90, 700, 200)] {
+        for (m, n, k) in [(700, 90, 200), (90, 700, 1200)] {
             let (a, b): (Vec<f32>, Vec<f32>) = (cases.reals(m * k), cases.reals(k * n));
             for cx in contexts() {
                 let on_threads = |threads: usize| {
