@@ -1,5 +1,7 @@
 //! Step sizes as functions of the iteration.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, refuse};
@@ -130,10 +132,7 @@ impl Schedule {
         match self {
             Schedule::Constant { peak } => *peak,
             Schedule::Piecewise { peak, decays, timing } => {
-                let passed = |decay: &&Decay| match timing {
-                    Timing::Same => i >= iteration(decay.at, total),
-                    Timing::Next => i > iteration(decay.at, total),
-                };
+                let passed = |decay: &&Decay| decay.has_come(i, total, *timing);
                 decays.iter().filter(passed).fold(*peak, |rate, decay| rate / decay.divide)
             }
             Schedule::PowerWarmup { base, factor, exponent, until, decays } => {
@@ -142,7 +141,7 @@ impl Schedule {
                     0 => *base,
                     last => warm(i.min(last)),
                 };
-                let passed = decays.iter().filter(|decay| i >= iteration(decay.at, total));
+                let passed = decays.iter().filter(|decay| decay.has_come(i, total, Timing::Same));
                 passed.fold(reached, |rate, decay| rate / decay.divide)
             }
             Schedule::GeometricWarmup { initial, until, decays } => {
@@ -151,11 +150,28 @@ impl Schedule {
                 if i < last {
                     return warm(i);
                 }
-                let passed = decays.iter().filter(|decay| i >= iteration(decay.at, total));
+                let passed = decays.iter().filter(|decay| decay.has_come(i, total, Timing::Same));
                 let latest = passed.max_by(|a, b| a.at.total_cmp(&b.at));
                 warm(last) / latest.map_or(1.0, |decay| decay.divide)
             }
             Schedule::Cosine { peak, floor } => floor + (peak - floor) * (1.0 + (std::f64::consts::PI * fraction).cos()) / 2.0,
+        }
+    }
+
+    /// Whether η is seen to be one number for all of these iterations of a run of `total`.
+    pub fn is_constant(&self, iterations: Range<u64>, total: u64) -> bool {
+        // Nothing that has come goes.
+        let (first, last) = (iterations.start, iterations.end.saturating_sub(1));
+        let none_comes = |decays: &[Decay], timing| {
+            decays.iter().all(|decay| decay.has_come(first, total, timing) == decay.has_come(last, total, timing))
+        };
+        match self {
+            Schedule::Constant { .. } => true,
+            Schedule::Piecewise { decays, timing, .. } => none_comes(decays, *timing),
+            Schedule::PowerWarmup { until, decays, .. } | Schedule::GeometricWarmup { until, decays, .. } => {
+                first >= iteration(*until, total) && none_comes(decays, Timing::Same)
+            }
+            Schedule::Cosine { .. } => false,
         }
     }
 
@@ -167,6 +183,16 @@ impl Schedule {
             | Schedule::PowerWarmup { decays, .. }
             | Schedule::GeometricWarmup { decays, .. } => first(decays),
             Schedule::Constant { .. } | Schedule::Cosine { .. } => None,
+        }
+    }
+}
+
+impl Decay {
+    /// Whether iteration i of a run of `total` feels it.
+    fn has_come(&self, i: u64, total: u64, timing: Timing) -> bool {
+        match timing {
+            Timing::Same => i >= iteration(self.at, total),
+            Timing::Next => i > iteration(self.at, total),
         }
     }
 }
@@ -236,6 +262,32 @@ mod tests {
         assert_relative_eq!(schedule.at(0, 100), 1.0, epsilon = 0.0, max_relative = 1e-12);
         assert_relative_eq!(schedule.at(50, 100), 0.6, epsilon = 0.0, max_relative = 1e-12);
         assert_relative_eq!(schedule.at(100, 100), 0.2, epsilon = 0.0, max_relative = 1e-12);
+    }
+
+    #[test]
+    fn what_is_called_constant_is() {
+        let decays = [(0.3, 2.0), (0.55, 0.5)].map(|(at, divide)| Decay { at, divide }).to_vec();
+        let piecewise = |timing| Schedule::Piecewise { peak: 0.3, decays: decays.clone(), timing };
+        let schedules = [
+            (Schedule::Constant { peak: 0.1 }, 55),
+            // Of the 55 stretches, those within iterations 0 to 2, 3 to 4 and 5 to 9, or one later.
+            (piecewise(Timing::Same), 24),
+            (piecewise(Timing::Next), 23),
+            (Schedule::PowerWarmup { base: 0.1, factor: 3.0, exponent: 0.5, until: 0.4, decays: decays.clone() }, 16),
+            (Schedule::GeometricWarmup { initial: 0.1, until: 0.4, decays: decays.clone() }, 16),
+            (Schedule::Cosine { peak: 0.3, floor: 0.1 }, 0),
+        ];
+        for (schedule, want) in schedules {
+            let mut found = 0;
+            for (first, end) in (0..10).flat_map(|first| (first + 1..=10).map(move |end| (first, end))) {
+                let mut all = first..end;
+                if schedule.is_constant(all.clone(), 10) {
+                    found += 1;
+                    assert!(all.all(|i| schedule.at(i, 10) == schedule.at(first, 10)), "{schedule:?} {first}..{end}");
+                }
+            }
+            assert_eq!(found, want, "{schedule:?}");
+        }
     }
 
     #[test]

@@ -142,7 +142,8 @@ template <class T> struct Weights {
 
 template <class Tile, class T> DEVICE void backward_data(const T* weights, const T* dy, T* dx, const Shape& s, u32 add) {
     Phase down(blockIdx.y / s.stride, s.h, s), across(blockIdx.y % s.stride, s.w, s);
-    Windows<T> windows{dy, s.n, s.rows, s.columns, s.k, down.count, across.count, 1, down.window, across.window, ~0u, down.taps, across.taps};
+    Windows<T> windows{dy,          s.n,           s.rows, s.columns, s.k, down.count, across.count, 1,
+                       down.window, across.window, ~0u,    down.taps, across.taps};
     product<Tile>(ByWindow<T>(windows), Weights<T>(weights, s, down, across), windows.numbers(),
                   [&](u32 row) {
                       u32 image = row / (down.count * across.count), place = row % (down.count * across.count);

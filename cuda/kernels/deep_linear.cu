@@ -4,13 +4,14 @@
 // deep_linear_sgd: a block per replica, of any number of full warps (one for the smallest networks, else 256 threads). Shared
 // memory, in elements: `parameters` if resident, 2 * (the sum of all widths) + 64; and 4 bytes. `resident`: 1 keeps the weights
 // in shared memory, 0 in `params`. `widths`: depth + 1 of them, on the device. `order`: replicas x steps x batch, or null for
-// gradient descent with batch = n; `lr`: steps, at lr_stride * replica; `diverged`: an element per replica, 0xffffffff
-// if it has not. `scale`: 1 for half the mean squared error, 2 for the mean; `clip` counts if `clipped`.
+// gradient descent with batch = n; `lr`: as in replica.cuh; `diverged`: an element per replica, 0xffffffff if it
+// has not. `scale`: 1 for half the mean squared error, 2 for the mean; `clip` counts if `clipped`.
 #include "replica.cuh"
 
 template <class T>
 DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* params, u32* diverged, const u32* widths, u32 depth,
-                  u32 parameters, u32 stride, u32 steps, u32 batch, u32 resident, u32 clipped, T scale, T clip, T weight_decay) {
+                  u32 parameters, u32 stride, u32 steps, u32 lr_step, u32 batch, u32 resident, u32 clipped, T scale, T clip,
+                  T weight_decay) {
     u32 replica = blockIdx.x;
     if (diverged[replica] != NOT_DIVERGED) return;
     u32 all_widths = 0;
@@ -73,7 +74,7 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
             }
             coefficient = clip_factor(clip, root(squared_norm));
         }
-        T rate = lr[step];
+        T rate = lr[step * lr_step];
         T* layer = weights;
         u32 at = 0;
         for (u32 l = 1; l <= depth; l++) {
@@ -93,9 +94,9 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
 
 #define SGD(T, suffix)                                                                                                           \
     KERNEL(deep_linear_sgd_##suffix, REPLICA_THREADS, const T* x, const T* y, const u32* order, const T* lr, T* params,          \
-           u32* diverged, const u32* widths, u32 depth, u32 parameters, u32 stride, u32 steps, u32 lr_stride, u32 batch,         \
-           u32 resident, u32 clipped, T scale, T clip, T weight_decay) {                                                         \
-        train(x, y, order, lr + blockIdx.x * u64(lr_stride), params, diverged, widths, depth, parameters, stride, steps, batch,  \
-              resident, clipped, scale, clip, weight_decay);                                                                     \
+           u32* diverged, const u32* widths, u32 depth, u32 parameters, u32 stride, u32 steps, u32 lr_stride, u32 lr_step,       \
+           u32 batch, u32 resident, u32 clipped, T scale, T clip, T weight_decay) {                                              \
+        train(x, y, order, lr + blockIdx.x * u64(lr_stride), params, diverged, widths, depth, parameters, stride, steps,         \
+              lr_step, batch, resident, clipped, scale, clip, weight_decay);                                                     \
     }
 FOR_REALS(SGD)

@@ -5,7 +5,7 @@
 // diagonal_backward_weight: any grid of one dimension, blocks of at most 256 threads; no shared memory.
 // diagonal_sgd: a block per replica, of any number of full warps (one where d is short and the batch small, else 256 threads);
 // (3d + 32) elements and 4 bytes of shared memory. `order`: replicas x steps x batch, or null for gradient descent with
-// batch = n; `lr`: steps, at lr_stride * replica; `diverged`: an element per replica, 0xffffffff if it has not.
+// batch = n; `lr`: as in replica.cuh; `diverged`: an element per replica, 0xffffffff if it has not.
 #include "replica.cuh"
 
 template <class T>
@@ -32,7 +32,7 @@ DEVICE void backward_weight(const T* x, const T* params, const T* dy, T* dparams
 
 template <class T>
 DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* params, u32* diverged, u32 d, u32 stride, u32 steps,
-                  u32 batch) {
+                  u32 lr_step, u32 batch) {
     u32 replica = blockIdx.x;
     if (diverged[replica] != NOT_DIVERGED) return;
     SharedMemory memory;
@@ -57,7 +57,7 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
             if (threadIdx.x == 0) diverged[replica] = step;
             break;
         }
-        T rate = lr[step] / T(batch);
+        T rate = lr[step * lr_step] / T(batch);
         FOR_THREADS(j, d) {
             T change = rate * gradient[j], before = u[j];
             u[j] = before - change * v[j];
@@ -87,7 +87,7 @@ FOR_REALS(BACKWARD_WEIGHT)
 
 #define SGD(T, suffix)                                                                                                           \
     KERNEL(diagonal_sgd_##suffix, REPLICA_THREADS, const T* x, const T* y, const u32* order, const T* lr, T* params,             \
-           u32* diverged, u32 d, u32 stride, u32 steps, u32 lr_stride, u32 batch) {                                              \
-        train(x, y, order, lr + blockIdx.x * u64(lr_stride), params, diverged, d, stride, steps, batch);                         \
+           u32* diverged, u32 d, u32 stride, u32 steps, u32 lr_stride, u32 lr_step, u32 batch) {                                 \
+        train(x, y, order, lr + blockIdx.x * u64(lr_stride), params, diverged, d, stride, steps, lr_step, batch);                \
     }
 FOR_REALS(SGD)

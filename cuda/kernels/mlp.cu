@@ -4,8 +4,8 @@
 // mlp_sgd: a block per replica, of any number of full warps (one for the smallest networks, else 256 threads). Shared memory,
 // in elements: `parameters` if resident, 2 * (the sum of all widths) + 32. `resident`: 1 keeps the weights in shared memory, 0
 // in `params`. `widths`: depth + 1 of them, on the device. `bias`: 0 none, 1 the first layer, 2 all. `relu`: 1 after every
-// layer but the last, 0 nothing. `order`: replicas x steps; `lr`: steps, at lr_stride * replica; `diverged`: an element per
-// replica, 0xffffffff if it has not. `scale`: 1 for r^2/2, 2 for r^2; `clip` counts if `clipped`.
+// layer but the last, 0 nothing. `order`: replicas x steps; `lr`: as in replica.cuh; `diverged`: an element per replica,
+// 0xffffffff if it has not. `scale`: 1 for r^2/2, 2 for r^2; `clip` counts if `clipped`.
 #include "replica.cuh"
 
 enum Bias { BIAS_NONE, BIAS_FIRST, BIAS_ALL };
@@ -14,8 +14,8 @@ DEVICE bool has_bias(u32 bias, u32 layer) { return bias == BIAS_ALL || (bias == 
 
 template <class T>
 DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* params, u32* diverged, const u32* widths, u32 depth,
-                  u32 parameters, u32 bias, u32 relu, u32 stride, u32 steps, u32 resident, u32 clipped, T scale, T clip,
-                  T weight_decay) {
+                  u32 parameters, u32 bias, u32 relu, u32 stride, u32 steps, u32 lr_step, u32 resident, u32 clipped, T scale,
+                  T clip, T weight_decay) {
     u32 replica = blockIdx.x;
     if (diverged[replica] != NOT_DIVERGED) return;
     u32 all_widths = 0;
@@ -81,7 +81,7 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
             }
             coefficient = clip_factor(clip, root(squared_norm));
         }
-        T rate = lr[step];
+        T rate = lr[step * lr_step];
         T* layer = weights;
         at = 0;
         auto descend = [&](T* weight, T gradient) {
@@ -106,8 +106,8 @@ DEVICE void train(const T* x, const T* y, const u32* order, const T* lr, T* para
 #define SGD(T, suffix)                                                                                                           \
     KERNEL(mlp_sgd_##suffix, REPLICA_THREADS, const T* x, const T* y, const u32* order, const T* lr, T* params, u32* diverged,   \
            const u32* widths, u32 depth, u32 parameters, u32 bias, u32 relu, u32 stride, u32 steps, u32 lr_stride,               \
-           u32 resident, u32 clipped, T scale, T clip, T weight_decay) {                                                         \
+           u32 lr_step, u32 resident, u32 clipped, T scale, T clip, T weight_decay) {                                            \
         train(x, y, order, lr + blockIdx.x * u64(lr_stride), params, diverged, widths, depth, parameters, bias, relu, stride,    \
-              steps, resident, clipped, scale, clip, weight_decay);                                                              \
+              steps, lr_step, resident, clipped, scale, clip, weight_decay);                                                     \
     }
 FOR_REALS(SGD)

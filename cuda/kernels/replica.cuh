@@ -1,5 +1,8 @@
 // Training of one small network per block, many steps in one launch: what diagonal.cu, deep_linear.cu and mlp.cu share.
 //
+// `lr`: step sizes, that of a step at lr_stride * replica + lr_step * step. lr_stride is 0 where all replicas have the same ones,
+// lr_step where a replica has one for all its steps.
+//
 // Threads: any number of full warps, at most 256. A single warp is fastest where vectors are short, for it does not wait at a
 // barrier of the block. Sums over a vector are along lanes, then over a tree of lanes; they depend neither on the other
 // replicas nor on how the steps are divided into launches.

@@ -1,5 +1,5 @@
-// Cross-entropy of the softmax of logits against labels: kernels/src/softmax_xent. y n x classes; labels n; one that is not below `classes`
-// makes NaN of what its sample contributes.
+// Cross-entropy of the softmax of logits against labels: kernels/src/softmax_xent. y n x classes; labels n; one that is not below
+// `classes` makes NaN of what its sample contributes.
 // Everything is computed in f64 and rounded once. A warp takes a sample.
 //
 // softmax_xent_forward: two launches of 256 threads with 8 f64 of shared memory: softmax_xent_partial with n/64 blocks, rounded

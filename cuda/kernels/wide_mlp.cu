@@ -3,9 +3,8 @@
 //
 // Each: a block of 256 threads per replica. Shared memory, in elements: the weights that are kept there, 2 * (inputs + hidden +
 // outputs), 10 * hidden and 2 * outputs, of which the last two are COLUMNS_IN_REGISTERS and ROWS_IN_REGISTERS where a matrix is in
-// registers; and 4 bytes. `kind`: as in activation.cuh. `order`: replicas x steps; `lr`: steps, at lr_stride * replica;
-// `diverged`: an element per replica, 0xffffffff if it has not; `gain`: 1 / outputs for the half squared error, 2 / outputs for
-// all of it.
+// registers; and 4 bytes. `kind`: as in activation.cuh. `order`: replicas x steps; `lr`: as in replica.cuh; `diverged`: an
+// element per replica, 0xffffffff if it has not; `gain`: 1 / outputs for the half squared error, 2 / outputs for all of it.
 //
 // wide_mlp_sgd_registers_f32: W_2 in registers, of at most ROWS_IN_REGISTERS x COLUMNS_IN_REGISTERS, and W_1 in shared memory.
 // wide_mlp_sgd: both in shared memory if `resident`, else both in `params`.
@@ -188,15 +187,15 @@ template <class T> struct Task {
     const u32* order;
     T* params;
     u32* diverged;
-    u32 inputs, hidden, outputs, kind, stride, steps;
+    u32 inputs, hidden, outputs, kind, stride, steps, lr_step;
     T gain;
 
     // Of the block's replica.
     __device__ Task(const T* x, const T* y, const u32* order, const T* lr, T* params, u32* diverged, u32 inputs, u32 hidden,
-                    u32 outputs, u32 kind, u32 stride, u32 steps, u32 lr_stride, T gain)
+                    u32 outputs, u32 kind, u32 stride, u32 steps, u32 lr_stride, u32 lr_step, T gain)
         : x(x), y(y), lr(lr + blockIdx.x * u64(lr_stride)), order(order + blockIdx.x * u64(steps)),
           params(params + blockIdx.x * u64(hidden * inputs + outputs * hidden)), diverged(diverged + blockIdx.x), inputs(inputs),
-          hidden(hidden), outputs(outputs), kind(kind), stride(stride), steps(steps), gain(gain) {}
+          hidden(hidden), outputs(outputs), kind(kind), stride(stride), steps(steps), lr_step(lr_step), gain(gain) {}
 };
 
 template <class T, class Second> DEVICE void train(const Task<T>& task, InMemory<T>& first, Second& second, SharedMemory memory) {
@@ -247,7 +246,7 @@ template <class T, class Second> DEVICE void train(const Task<T>& task, InMemory
             for (u32 warp = 0; warp < WARPS; warp++) sum += partial[warp * second.padded_columns() + j];
             delta[j] = activation_backward(task.kind, z[j], sum);
         }
-        rate = task.lr[step];
+        rate = task.lr[step * task.lr_step];
         wait_copies<0>();
         block_barrier();
     }
@@ -255,8 +254,8 @@ template <class T, class Second> DEVICE void train(const Task<T>& task, InMemory
 
 KERNEL(wide_mlp_sgd_registers_f32, REPLICA_THREADS, const float* x, const float* y, const u32* order, const float* lr,
        float* params, u32* diverged, u32 inputs, u32 hidden, u32 outputs, u32 kind, u32 stride, u32 steps, u32 lr_stride,
-       float gain) {
-    Task<float> task(x, y, order, lr, params, diverged, inputs, hidden, outputs, kind, stride, steps, lr_stride, gain);
+       u32 lr_step, float gain) {
+    Task<float> task(x, y, order, lr, params, diverged, inputs, hidden, outputs, kind, stride, steps, lr_stride, lr_step, gain);
     if (*task.diverged != NOT_DIVERGED) return;
     SharedMemory memory;
     u32 count = hidden * inputs;
@@ -279,9 +278,9 @@ template <class T> DEVICE void train_in_memory(const Task<T>& task, bool residen
 
 #define SGD(T, suffix)                                                                                                           \
     KERNEL(wide_mlp_sgd_##suffix, REPLICA_THREADS, const T* x, const T* y, const u32* order, const T* lr, T* params,             \
-           u32* diverged, u32 inputs, u32 hidden, u32 outputs, u32 kind, u32 stride, u32 steps, u32 lr_stride, T gain,           \
-           u32 resident) {                                                                                                       \
-        Task<T> task(x, y, order, lr, params, diverged, inputs, hidden, outputs, kind, stride, steps, lr_stride, gain);          \
+           u32* diverged, u32 inputs, u32 hidden, u32 outputs, u32 kind, u32 stride, u32 steps, u32 lr_stride, u32 lr_step,      \
+           T gain, u32 resident) {                                                                                               \
+        Task<T> task(x, y, order, lr, params, diverged, inputs, hidden, outputs, kind, stride, steps, lr_stride, lr_step, gain); \
         train_in_memory(task, resident);                                                                                         \
     }
 FOR_REALS(SGD)

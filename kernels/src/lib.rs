@@ -77,7 +77,7 @@ pub use order::Order;
 pub use precision::Precision;
 pub use real::{Dtype, Real};
 pub use recorded::Recorded;
-pub use steps::{StepRule, StepSizes, Steps};
+pub use steps::{Rates, StepRule, StepSizes, Steps};
 
 /// Whether a backward kernel overwrites its output or adds to it. Under [`Acc::Set`] the output is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

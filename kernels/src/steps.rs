@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+#[cfg(test)]
+mod tests;
 
 use crate::clip::coefficient;
 use crate::error::exact;
@@ -34,40 +36,94 @@ pub enum StepSizes<'a, T> {
     Shared(&'a [T]),
     /// Every replica's own, replica by replica: replicas x steps.
     Each(&'a [T]),
+    /// Every replica's own, the same at all of its steps.
+    Constant {
+        /// One for each replica.
+        lr: &'a [T],
+        /// How many steps.
+        steps: usize,
+    },
 }
 
-impl<'a, T> StepSizes<'a, T> {
+impl<'a, T: Copy> StepSizes<'a, T> {
     /// Those of one of so many replicas.
-    pub(crate) fn of(&self, replica: usize, replicas: usize) -> &'a [T] {
-        match self {
-            StepSizes::Shared(lr) => lr,
-            StepSizes::Each(lr) => {
-                let steps = lr.len() / replicas;
-                &lr[replica * steps..][..steps]
-            }
+    ///
+    /// # Panics
+    /// If there are fewer replicas.
+    pub fn of(&self, replica: usize, replicas: usize) -> Rates<'a, T> {
+        let (lr, steps, [of_replica, of_step]) = self.strided(replicas);
+        Rates { lr: &lr[replica * of_replica..], steps, stride: of_step }
+    }
+
+    /// The numbers, the steps of a replica, and the elements from one replica's numbers and from one step's to the next one's.
+    pub(crate) fn strided(&self, replicas: usize) -> (&'a [T], usize, [usize; 2]) {
+        match *self {
+            StepSizes::Shared(lr) => (lr, lr.len(), [0, 1]),
+            StepSizes::Each(lr) => (lr, lr.len() / replicas, [lr.len() / replicas, 1]),
+            StepSizes::Constant { lr, steps } => (lr, steps, [1, 0]),
         }
     }
 
     /// Every replica has as many; returns how many.
     pub(crate) fn check(&self, op: &'static str, replicas: usize) -> Result<usize> {
+        let (lr, steps, _) = self.strided(replicas);
         match self {
-            StepSizes::Shared(lr) => Ok(lr.len()),
-            StepSizes::Each(lr) => {
-                let steps = lr.len() / replicas;
-                exact(op, "lr", lr.len(), replicas * steps, "replicas * steps").and(Ok(steps))
-            }
+            StepSizes::Shared(_) => {}
+            StepSizes::Each(_) => exact(op, "lr", lr.len(), replicas * steps, "replicas * steps")?,
+            StepSizes::Constant { .. } => exact(op, "lr", lr.len(), replicas, "replicas")?,
         }
+        Ok(steps)
     }
 }
 
-impl<'a, T> Steps<'a, T> {
+/// The step sizes of one replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates<'a, T> {
+    /// The first step's, and at least those of the others.
+    lr: &'a [T],
+    steps: usize,
+    /// Elements from one step's to the next one's: 0 where all are one number.
+    stride: usize,
+}
+
+impl<'a, T: Copy> Rates<'a, T> {
+    /// How many steps there are.
+    #[expect(clippy::len_without_is_empty, reason = "a number of steps")]
+    pub fn len(self) -> usize {
+        self.steps
+    }
+
+    /// That of a step.
+    ///
+    /// # Panics
+    /// If there are fewer steps.
+    #[inline(always)]
+    pub fn at(self, step: usize) -> T {
+        self.lr[step * self.stride]
+    }
+
+    /// Where that of a step is.
+    #[inline(always)]
+    pub(crate) fn place(self, step: usize) -> *const T {
+        self.lr.as_ptr().wrapping_add(step * self.stride)
+    }
+
+    /// One step's after another's.
+    #[inline(always)]
+    pub(crate) fn iter(self) -> impl Iterator<Item = T> + use<'a, T> {
+        (0..self.steps).map(move |step| self.at(step))
+    }
+}
+
+impl<'a, T: Copy> Steps<'a, T> {
     /// A batch is not empty, every replica has all its samples, and they are below `n`.
     pub(crate) fn check(&self, op: &'static str, n: usize, replicas: usize) -> Result<()> {
         if self.batch == 0 {
             return Err(Error::Shape { op, what: "batch", got: 0, expected: "at least 1".to_owned() });
         }
         let steps = self.lr.check(op, replicas)?;
-        exact(op, "order", self.order.len(), replicas * steps * self.batch, "replicas * steps * batch")?;
+        let samples = replicas.saturating_mul(steps).saturating_mul(self.batch);
+        exact(op, "order", self.order.len(), samples, "replicas * steps * batch")?;
         self.order.check_below(op, n)
     }
 
@@ -85,9 +141,9 @@ impl<'a, T> Steps<'a, T> {
     }
 }
 
-impl<'a, T> HostSteps<'a, T> {
+impl<'a, T: Copy> HostSteps<'a, T> {
     /// The samples, steps x batch, and the step sizes of one of so many replicas.
-    pub(crate) fn of(&self, replica: usize, replicas: usize) -> (&'a [u32], &'a [T]) {
+    pub(crate) fn of(&self, replica: usize, replicas: usize) -> (&'a [u32], Rates<'a, T>) {
         let per_replica = self.order.len() / replicas;
         (&self.order[replica * per_replica..][..per_replica], self.lr.of(replica, replicas))
     }
@@ -175,8 +231,7 @@ pub struct Task<'a, S, T> {
 /// A replica that takes part in a call.
 pub struct Replica<'a, T> {
     pub order: &'a [u32],
-    /// Step size of each step.
-    pub lr: &'a [T],
+    pub lr: Rates<'a, T>,
     pub params: &'a mut [T],
     pub diverged: &'a mut Option<usize>,
 }
@@ -186,7 +241,7 @@ pub(crate) fn live<'a, T>(
     count: usize,
     params: &'a mut [T],
     diverged: &'a mut [Option<usize>],
-    steps: impl Fn(usize, usize) -> (&'a [u32], &'a [T]),
+    steps: impl Fn(usize, usize) -> (&'a [u32], Rates<'a, T>),
 ) -> Vec<Replica<'a, T>> {
     let count_of_replicas = diverged.len();
     let replicas = params.chunks_exact_mut(count).zip(diverged).enumerate();
@@ -196,47 +251,4 @@ pub(crate) fn live<'a, T>(
         Replica { order, lr, params, diverged }
     })
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Context;
-    use crate::diagonal::{DiagonalShape, diagonal_gd, diagonal_sgd};
-    use crate::testing::{on, on_mut};
-
-    fn refused(cx: &Context, lr: StepSizes<'_, f64>, order: Option<&[u32]>) -> String {
-        let (shape, x, y) = (DiagonalShape::new(2, 3, 2), [1.0; 6], [1.0; 2]);
-        let (mut params, mut diverged) = ([0.5; 12], [None; 2]);
-        let (x, y) = (on(cx, &x), on(cx, &y));
-        let done = match order {
-            Some(order) => {
-                let steps = Steps { order: order.into(), batch: 1, lr };
-                diagonal_sgd(cx, &shape, x.view(), y.view(), steps, on_mut(cx, &mut params).view_mut(), &mut diverged)
-            }
-            None => diagonal_gd(cx, &shape, x.view(), y.view(), lr, on_mut(cx, &mut params).view_mut(), &mut diverged),
-        };
-        assert_eq!(params, [0.5; 12]);
-        done.unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_replica_has_its_own_step_sizes_or_those_of_all() {
-        let lr = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        assert_eq!([0, 1, 2].map(|replica| StepSizes::Each(&lr).of(replica, 3)), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
-        assert_eq!([0, 2].map(|replica| StepSizes::Shared(&lr).of(replica, 3)), [lr; 2]);
-        let steps = Steps { order: (&[7, 8, 9, 10]).into(), batch: 2, lr: StepSizes::Each(&lr[..2]) };
-        assert_eq!(steps.on_host("op").unwrap().of(1, 2), (&[9, 10][..], &[2.0][..]));
-    }
-
-    #[test]
-    fn step_sizes_that_do_not_divide_among_the_replicas_are_refused() {
-        let cx = Context::cpu().unwrap();
-        let three = StepSizes::Each(&[0.1; 3]);
-        let line = refused(&cx, three, None);
-        assert!(line.contains("`lr` has 3 elements, expected 2 (replicas * steps)"), "{line}");
-        assert!(refused(&cx, three, Some(&[0; 3])).contains("`lr` has 3 elements"));
-        let line = refused(&cx, StepSizes::Each(&[0.1; 6]), Some(&[0; 4]));
-        assert!(line.contains("`order` has 4 elements, expected 6 (replicas * steps * batch)"), "{line}");
-    }
 }

@@ -14,7 +14,7 @@ use handgrad_kernels::divergence::{NOT_DIVERGED, divergence_note};
 use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::label_noise::{Noise, label_noise};
 use handgrad_kernels::sgd::sgd_update;
-use handgrad_kernels::{Acc, Buffer, Context, Device, Real, View};
+use handgrad_kernels::{Acc, Buffer, Context, Device, Rates, Real, StepSizes, View};
 
 use device::Here;
 
@@ -69,25 +69,27 @@ pub(super) struct Samples<'a, T: Real> {
     pub image: Option<[usize; 3]>,
 }
 
-/// Iterations with batches of one size.
+/// Iterations with batches of one size: of all replicas with their [`StepSizes`], or of one with its [`Rates`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Iterations<'a, T> {
+pub(super) struct Iterations<'a, R> {
     /// The first one's number.
     pub step: u64,
     /// Samples: replicas x iterations x batch; empty for the whole data set.
     pub order: &'a [u32],
-    /// Step sizes: replicas x iterations.
-    pub rates: &'a [T],
+    /// Step sizes.
+    pub rates: R,
 }
 
-impl<'a, T: Real> Iterations<'a, T> {
+impl<'a, T: Real> Iterations<'a, StepSizes<'a, T>> {
     /// The iterations of one of so many replicas.
-    fn of_replica(self, replica: usize, replicas: usize) -> Iterations<'a, T> {
-        let [len, steps] = [self.order.len(), self.rates.len()].map(|all| all / replicas);
-        let rates = &self.rates[replica * steps..][..steps];
-        Iterations { order: &self.order[replica * len..][..len], rates, ..self }
+    fn of_replica(self, replica: usize, replicas: usize) -> Iterations<'a, Rates<'a, T>> {
+        let len = self.order.len() / replicas;
+        let rates = self.rates.of(replica, replicas);
+        Iterations { step: self.step, order: &self.order[replica * len..][..len], rates }
     }
+}
 
+impl<T: Real> Iterations<'_, Rates<'_, T>> {
     /// Samples of each.
     pub fn batch(self) -> usize {
         self.order.len() / self.rates.len()
@@ -99,7 +101,7 @@ impl<'a, T: Real> Iterations<'a, T> {
 struct Task<'a, T: Real> {
     data: Samples<'a, T>,
     draws: &'a Draws,
-    iterations: Iterations<'a, T>,
+    iterations: Iterations<'a, Rates<'a, T>>,
 }
 
 impl<T: Real> Stepper<T> {
@@ -140,13 +142,13 @@ impl<T: Real> Stepper<T> {
         })
     }
 
-    /// `rates.len()` iterations of every replica whose entry of `diverged` is `None`.
+    /// The iterations of every replica whose entry of `diverged` is `None`.
     pub(super) fn train(
         &mut self,
         cx: &Context,
         data: Samples<'_, T>,
         draws: &[Draws],
-        iterations: Iterations<'_, T>,
+        iterations: Iterations<'_, StepSizes<'_, T>>,
         memory: &mut Memory<'_, T>,
         diverged: &mut [Option<usize>],
     ) -> Result<()> {

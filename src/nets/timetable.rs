@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use handgrad_kernels::gather::{GatherShape, gather};
-use handgrad_kernels::{Buffer, Context, Device, Real, View};
+use handgrad_kernels::{Buffer, Context, Device, Rates, Real, View};
 
 use super::stepper::Iterations;
 use crate::error::Result;
@@ -56,12 +56,17 @@ impl<T: Real> Timetable<T> {
     }
 
     /// Takes a stretch of the iterations, and stands before its first one.
-    pub(super) fn fill(&mut self, optimiser: &Optimiser, iterations: Iterations<'_, T>, stretch: Range<usize>) -> Result<()> {
+    pub(super) fn fill(
+        &mut self,
+        optimiser: &Optimiser,
+        iterations: Iterations<'_, Rates<'_, T>>,
+        stretch: Range<usize>,
+    ) -> Result<()> {
         let batch = iterations.batch();
         let mut rows = Vec::with_capacity(stretch.len() * self.stride);
         let mut rates = Vec::with_capacity(stretch.len() * self.width);
         for (place, iteration) in stretch.enumerate() {
-            let (step, rate) = (iterations.step + iteration as u64, iterations.rates[iteration]);
+            let (step, rate) = (iterations.step + iteration as u64, iterations.rates.at(iteration));
             rows.extend([place as u32 + 1, iteration as u32, step as u32]);
             rows.extend_from_slice(&iterations.order[iteration * batch..][..batch]);
             rows.resize((place + 1) * self.stride, 0);

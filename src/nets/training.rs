@@ -2,12 +2,13 @@
 
 mod fused;
 mod order;
+mod rates;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handgrad_kernels::diagonal::DiagonalShape;
-use handgrad_kernels::{self as kernels, Buffer, Context, Device, Real, StepSizes, Steps};
+use handgrad_kernels::{self as kernels, Buffer, Context, Device, Real, Steps};
 
 use super::method::{Fused, Method};
 use super::resident::Resident;
@@ -278,26 +279,13 @@ impl<T: Real> Training<T> {
     pub fn advance(&self, cx: &Context, state: &mut State<T>, draws: &[Draws], until: u64) -> Result<()> {
         let replicas = state.replicas();
         let full = matches!(draws, [Draws { order: Order::Full, .. }, ..]);
-        let factor = self.rate_factor();
         let mut resident = Resident::new(cx, state)?;
         let mut stepper = self.kept_stepper().take();
-        let (mut order, mut rates) = (Vec::new(), Vec::<T>::new());
+        let (mut order, mut rates) = (Vec::new(), Vec::new());
         while state.step < until && !state.is_over() {
             let batches = self.optimiser.batches(state.step, self.n);
             let count = (until - state.step).min(CHUNK).min((CHUNK_SAMPLES / batches.size).max(1) as u64).min(batches.count);
-            rates.clear();
-            let mut extend = |schedule: &Schedule| match schedule {
-                Schedule::Constant { peak } => rates.resize(rates.len() + count as usize, T::from_f64(factor * peak)),
-                _ => rates.extend((state.step..state.step + count).map(|i| T::from_f64(factor * schedule.at(i, self.steps)))),
-            };
-            match &self.replicas {
-                Replicas::Alike(schedule) => extend(schedule),
-                Replicas::Own(own) => own.iter().for_each(|own| extend(&own.schedule)),
-            }
-            let lr = match self.replicas {
-                Replicas::Alike(_) => StepSizes::Shared(&rates[..]),
-                Replicas::Own(_) => StepSizes::Each(&rates[..]),
-            };
+            let lr = self.step_sizes(state.step..state.step + count, replicas, &mut rates);
             let samples = count as usize * batches.size;
             let drawn = self.drawn(cx, draws, batches.start, samples)?;
             order.resize(if full || drawn.is_some() { 0 } else { replicas * samples }, 0);
@@ -317,11 +305,7 @@ impl<T: Real> Training<T> {
                 Method::Composed => {
                     let stepper = self.stepper_in(cx, &mut stepper)?;
                     let data = Samples { x: self.x.view(), target: self.target.view(), image: self.image };
-                    let rates = match lr {
-                        StepSizes::Shared(lr) => Cow::Owned(lr.repeat(replicas)),
-                        StepSizes::Each(lr) => Cow::Borrowed(lr),
-                    };
-                    let iterations = Iterations { step: state.step, order: &order, rates: &rates };
+                    let iterations = Iterations { step: state.step, order: &order, rates: lr };
                     stepper.train(cx, data, draws, iterations, &mut resident.memory(state), &mut diverged)?;
                 }
             }

@@ -5,7 +5,7 @@ use crate::steps::Replica;
 
 pub(super) fn deep_diagonal_sgd<T: Real>(task: &Task<'_, T>, replica: Replica<'_, T>) {
     let (d, activation) = (task.shape.d, task.shape.activation);
-    for (step, (&sample, &lr)) in replica.order.iter().zip(replica.lr).enumerate() {
+    for (step, (&sample, lr)) in replica.order.iter().zip(replica.lr.iter()).enumerate() {
         let mut a = vec![task.shape.row(task.x, sample).to_vec()];
         let mut z = Vec::new();
         for (w, l) in replica.params.chunks_exact(d).zip(0..) {

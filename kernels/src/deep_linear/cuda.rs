@@ -37,7 +37,7 @@ pub(super) fn train<T: Real>(
     };
     let launch = launch.read(replicas.lr.as_slice()).write(&mut params).write(&mut replicas.diverged.as_slice_mut());
     let launch = launch.read(weights.widths.as_slice()).value(weights.depth).value(weights.parameters);
-    let launch = launch.value(size(op, "stride", shape.stride)?).value(replicas.steps).value(replicas.lr_stride);
+    let launch = replicas.steps(launch.value(size(op, "stride", shape.stride)?));
     let launch = launch.value(size(op, "batch", batch)?).value(shared.resident);
     let launch = launch.value(clipped).value(scale).value(clip).value(weight_decay);
     // SAFETY: the caller checked all lengths against the shape, that there is an index for each sample of each step and replica,

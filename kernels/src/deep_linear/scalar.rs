@@ -5,7 +5,7 @@ use crate::steps::Replica;
 /// Steps of `batch` samples in the replica's order, or of all of them.
 pub(super) fn train<T: Real>(task: &Task<'_, T>, batch: Option<usize>, replica: Replica<'_, T>) {
     let all: Vec<u32> = (0..task.shape.n as u32).collect();
-    *replica.diverged = replica.lr.iter().enumerate().position(|(step, &lr)| {
+    *replica.diverged = replica.lr.iter().enumerate().position(|(step, lr)| {
         let samples = batch.map_or(&all[..], |batch| &replica.order[step * batch..][..batch]);
         !descend(task, samples, lr, replica.params)
     });

@@ -265,8 +265,14 @@ fn alone<T: Real>(cx: &Context, case: &Case<T>, rule: &StepRule<T>, replica: usi
     let one = Case { shape, x: case.x.clone(), y: case.y.clone(), params: vec![] };
     let mut params = case.params[replica * size..][..size].to_vec();
     let (order, lr) = steps.on_host("alone").unwrap().of(replica, case.shape.replicas);
-    for (order, lr) in order.chunks_exact(steps.batch).zip(lr.chunks_exact(1)) {
-        one.sgd(cx, rule, Steps { order: order.into(), batch: steps.batch, lr: StepSizes::Shared(lr) }, &mut params, &mut [None]);
+    for (order, lr) in order.chunks_exact(steps.batch).zip(lr.iter()) {
+        one.sgd(
+            cx,
+            rule,
+            Steps { order: order.into(), batch: steps.batch, lr: StepSizes::Shared(&[lr]) },
+            &mut params,
+            &mut [None],
+        );
     }
     params
 }

@@ -89,7 +89,7 @@ fn train<T: Real>(
     };
     let launch = launch.read(replicas.lr.as_slice()).write(&mut params).write(&mut replicas.diverged.as_slice_mut());
     let launch = launch.value(size(op, "d", shape.d)?).value(size(op, "stride", shape.stride)?);
-    let launch = launch.value(replicas.steps).value(replicas.lr_stride).value(size(op, "batch", batch)?);
+    let launch = replicas.steps(launch).value(size(op, "batch", batch)?);
     // SAFETY: the caller checked all lengths against the shape, that there is an index for each sample of each step and replica,
     // and that all are below n; without an order the batch is n.
     unsafe { launch.queue() }?;

@@ -1,4 +1,5 @@
 use super::DiagonalShape;
+use crate::steps::Rates;
 use crate::{Acc, Real};
 
 pub(super) fn diagonal_forward<T: Real>(shape: &DiagonalShape, x: &[T], params: &[T], y: &mut [T]) {
@@ -35,10 +36,10 @@ pub(super) fn diagonal_sgd<T: Real>(
     y: &[T],
     order: &[u32],
     batch: usize,
-    lr: &[T],
+    lr: Rates<'_, T>,
     params: &mut [T],
 ) -> Option<usize> {
-    for (step, (samples, &lr)) in order.chunks_exact(batch).zip(lr).enumerate() {
+    for (step, (samples, lr)) in order.chunks_exact(batch).zip(lr.iter()).enumerate() {
         if !descend(shape, x, y, samples.iter().map(|&i| i as usize), batch, lr, params) {
             return Some(step);
         }
@@ -46,8 +47,8 @@ pub(super) fn diagonal_sgd<T: Real>(
     None
 }
 
-pub(super) fn diagonal_gd<T: Real>(shape: &DiagonalShape, x: &[T], y: &[T], lr: &[T], params: &mut [T]) -> Option<usize> {
-    lr.iter().position(|&lr| !descend(shape, x, y, 0..shape.n, shape.n, lr, params))
+pub(super) fn diagonal_gd<T: Real>(shape: &DiagonalShape, x: &[T], y: &[T], lr: Rates<'_, T>, params: &mut [T]) -> Option<usize> {
+    lr.iter().position(|lr| !descend(shape, x, y, 0..shape.n, shape.n, lr, params))
 }
 
 /// One step on `count` samples; false, with nothing changed, if a residual is not finite.

@@ -171,14 +171,14 @@ fn steps_against_the_oracle<T: Real>(tolerance: f64) {
             let order = Cases::new(8).indices(replicas * 40 * batch, 6);
             let lr: Vec<T> = (0..40).map(|t| T::from_f64((0.2 + 0.01 * t as f64) / d as f64)).collect();
             let wide_lr: Vec<f64> = lr.iter().map(|lr| lr.to_f64()).collect();
+            let rates = StepSizes::Shared(&wide_lr).of(0, 1);
             let (mut sgd, mut gd) = (case.wide(), case.wide());
             for r in 0..replicas {
                 let order = &order[r * 40 * batch..][..40 * batch];
                 let (from, shape) = (r * 2 * d, sgd.shape);
-                let outcome =
-                    scalar::diagonal_sgd(&shape, &sgd.x, &sgd.y, order, batch, &wide_lr, &mut sgd.params[from..][..2 * d]);
+                let outcome = scalar::diagonal_sgd(&shape, &sgd.x, &sgd.y, order, batch, rates, &mut sgd.params[from..][..2 * d]);
                 assert_eq!(outcome, None);
-                assert_eq!(scalar::diagonal_gd(&shape, &gd.x, &gd.y, &wide_lr, &mut gd.params[from..][..2 * d]), None);
+                assert_eq!(scalar::diagonal_gd(&shape, &gd.x, &gd.y, rates, &mut gd.params[from..][..2 * d]), None);
             }
             let moved = sgd.params.iter().zip(&case.params).map(|(a, b)| (a - b.to_f64()).abs()).fold(0.0, f64::max);
             assert!(moved > 0.01, "the case must move the parameters, moved {moved}");
@@ -272,7 +272,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 let mut params = case.params.clone();
                 case.sgd(&cx, Steps { order: (&order).into(), batch: 1, lr }, &mut params, &mut vec![None; replicas]);
                 for r in 0..replicas {
-                    let want = alone(&cx, &case, r, &order[r * 30..][..30], lr.of(r, replicas));
+                    let want = alone(&cx, &case, r, &order[r * 30..][..30], &own[r * 30..][..30]);
                     assert_eq!(params[r * 2 * d..][..2 * d], want, "{} d={d} replica {r} of {replicas}", variant(&cx));
                 }
             }
@@ -324,7 +324,8 @@ fn divergence_is_found_at_its_step_and_touches_no_other_replica() {
         assert!(params[..80].iter().chain(&params[160..]).all(|p| p.is_finite()));
 
         let mut oracle = start.clone();
-        let found = scalar::diagonal_sgd(&case.shape, &case.x, &case.y, &order[200..400], 1, &lr, &mut oracle[80..160]);
+        let rates = StepSizes::Shared(&lr).of(1, 3);
+        let found = scalar::diagonal_sgd(&case.shape, &case.x, &case.y, &order[200..400], 1, rates, &mut oracle[80..160]);
         assert_eq!(found, Some(step), "{}", variant(&cx));
 
         let mut before = start.clone();

@@ -38,7 +38,7 @@ pub(super) fn mlp_sgd<T: Real>(
     let launch = launch.read(x).read(y).read(order.as_slice()).read(replicas.lr.as_slice());
     let launch = launch.write(&mut params).write(&mut replicas.diverged.as_slice_mut()).read(weights.widths.as_slice());
     let launch = launch.value(weights.depth).value(weights.parameters).value(bias).value(relu);
-    let launch = launch.value(size(op, "stride", shape.stride)?).value(replicas.steps).value(replicas.lr_stride);
+    let launch = replicas.steps(launch.value(size(op, "stride", shape.stride)?));
     let launch = launch.value(shared.resident).value(clipped).value(scale).value(clip).value(weight_decay);
     // SAFETY: the caller checked all lengths against the shape, that there is an index for each step and replica, and that all
     // are below n.

@@ -3,7 +3,7 @@ use crate::Real;
 use crate::steps::Replica;
 
 pub(super) fn mlp_sgd<T: Real>(task: &Task<'_, T>, replica: &mut Replica<'_, T>) {
-    for (step, (&sample, &lr)) in replica.order.iter().zip(replica.lr).enumerate() {
+    for (step, (&sample, lr)) in replica.order.iter().zip(replica.lr.iter()).enumerate() {
         let activations = forward(&task.shape, replica.params, task.shape.row(task.x, sample));
         let residual = activations[activations.len() - 1][0] - task.y[sample as usize];
         if !residual.is_finite() {

@@ -302,7 +302,7 @@ fn grouping_and_splitting_change_nothing<T: Real>() {
                 let lr = StepSizes::Each(&own);
                 together.train(&cx, rule, Steps { order: (&order).into(), batch: 1, lr });
                 for r in 0..replicas {
-                    let (mut one, lr) = (case.replica(r), lr.of(r, replicas));
+                    let (mut one, lr) = (case.replica(r), &own[r * STEPS..][..STEPS]);
                     let order = &order[r * STEPS..][..STEPS];
                     for (from, to) in [(0, 1), (1, 5), (5, STEPS)] {
                         one.sgd(&cx, rule, &order[from..to], &lr[from..to]);

@@ -43,10 +43,12 @@ pub(crate) fn training<'a, T: Real>(
 
 /// Step sizes and divergences of the replicas of one launch.
 pub(crate) struct Replicas<T> {
-    pub(crate) steps: u32,
+    steps: u32,
     pub(crate) lr: Buffer<T>,
     /// Elements from the step sizes of one replica to the next one's, 0 where all have the same.
-    pub(crate) lr_stride: u32,
+    lr_stride: u32,
+    /// Elements from one step's to the next one's, 0 where a replica has one for all.
+    lr_step: u32,
     pub(crate) diverged: Buffer<u32>,
 }
 
@@ -57,21 +59,24 @@ impl<T: Real> Replicas<T> {
         lr: StepSizes<'_, T>,
         diverged: &[Option<usize>],
     ) -> Result<Replicas<T>> {
-        let steps = lr.check(op, diverged.len())?;
-        let (lr, each) = match lr {
-            StepSizes::Shared(lr) => (lr, false),
-            StepSizes::Each(lr) => (lr, true),
-        };
+        lr.check(op, diverged.len())?;
+        let (lr, steps, [of_replica, of_step]) = lr.strided(diverged.len());
         // Step numbers must stay below the marks.
         size(op, "steps", steps.saturating_add(2))?;
         let steps = size(op, "steps", steps)?;
         let marks: Vec<u32> = diverged.iter().map(|step| if step.is_some() { BEFORE } else { NOT_DIVERGED }).collect();
         Ok(Replicas {
             steps,
-            lr_stride: if each { steps } else { 0 },
+            lr_stride: size(op, "steps", of_replica)?,
+            lr_step: size(op, "steps", of_step)?,
             lr: Buffer::from_host(device, lr)?,
             diverged: Buffer::from_host(device, &marks)?,
         })
+    }
+
+    /// How many steps there are, and where their sizes are, as all kernels take them.
+    pub(crate) fn steps<'a>(&self, launch: Launch<'a>) -> Launch<'a> {
+        launch.value(self.steps).value(self.lr_stride).value(self.lr_step)
     }
 
     /// Waits for the launch, and writes down which replicas it has seen diverge.

@@ -66,8 +66,7 @@ pub(super) fn wide_mlp_sgd<T: Real>(
     let launch = launch.write(&mut params).write(&mut replicas.diverged.as_slice_mut());
     let launch = launch.value(size(op, "inputs", shape.inputs)?).value(size(op, "hidden", shape.hidden)?);
     let launch = launch.value(size(op, "outputs", shape.outputs)?).value(activation::cuda::number(shape.activation));
-    let launch = launch.value(size(op, "stride", shape.stride)?).value(replicas.steps).value(replicas.lr_stride);
-    let launch = launch.value(gain);
+    let launch = replicas.steps(launch.value(size(op, "stride", shape.stride)?)).value(gain);
     let launch = match place {
         Place::Registers => launch,
         Place::Shared => launch.value(1_u32),

@@ -7,7 +7,7 @@ pub(super) fn wide_mlp_sgd<T: Real>(task: &Task<'_, T>, Replica { order, lr, par
     let (inputs, hidden, activation) = (task.shape.inputs, task.shape.hidden, task.shape.activation);
     let (w1, w2) = params.split_at_mut(hidden * inputs);
     let (mut a, mut delta) = (vec![T::ZERO; hidden], vec![T::ZERO; hidden]);
-    for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+    for (step, (&sample, lr)) in order.iter().zip(lr.iter()).enumerate() {
         let (x, y) = task.sample(sample);
         let z = products(w1, x);
         activation_forward(activation, &z, &mut a);

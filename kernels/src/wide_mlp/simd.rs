@@ -8,7 +8,7 @@
 use super::{DELAY, Task};
 use crate::activation::simd::{activation_backward, activation_forward};
 use crate::simd::{Kernel, Lanes, run};
-use crate::steps::Replica;
+use crate::steps::{Rates, Replica};
 use crate::{Context, Isa, Real};
 
 crate::simd::compiled! {
@@ -83,7 +83,7 @@ struct Training<'a, T> {
     isa: Isa,
     task: &'a Task<'a, T>,
     order: &'a [u32],
-    lr: &'a [T],
+    lr: Rates<'a, T>,
     first: Layer<'a, T>,
     second: Layer<'a, T>,
     z: &'a mut [T],
@@ -101,7 +101,7 @@ impl<T: Real> Kernel<T> for Training<'_, T> {
     unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
         let Training { isa, task, order, lr, mut first, mut second, z, da, correction, y } = self;
         let (mut pending, mut diverged) = (0, None);
-        for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+        for (step, (&sample, lr)) in order.iter().zip(lr.iter()).enumerate() {
             let (inputs, targets) = task.sample(sample);
             first.inputs[pending * first.stride..][..inputs.len()].copy_from_slice(inputs);
             y[..targets.len()].copy_from_slice(targets);

@@ -28,8 +28,8 @@ use super::device::DeviceArguments;
 #[derive(Args)]
 pub struct Arguments {
     /// Network: `diagonal`, `mlp:` and its widths from inputs to outputs, as in mlp:1,100,1, or `resnet18` or `resnet34`, as in
-    /// resnet18:width=16. Or an operator: `gemm:` and rows, columns and the sum's length, `conv:` and an image's extent, channels in
-    /// and out, as in conv:32,64,64, with a window other than 3 x 3 and a stride as in conv:32,64,128,1,2.
+    /// resnet18:width=16. Or an operator: `gemm:` and rows, columns and the sum's length, `conv:` and an image's extent, channels
+    /// in and out, as in conv:32,64,64, with a window other than 3 x 3 and a stride as in conv:32,64,128,1,2.
     workload: String,
     /// Training samples.
     #[arg(long, default_value_t = 80)]

@@ -3,7 +3,7 @@
 use super::{Column, MOST};
 use crate::deep_diagonal::Task;
 use crate::simd::{Kernel, Lanes, run};
-use crate::steps::Replica;
+use crate::steps::{Rates, Replica};
 use crate::{Context, Isa, Real};
 
 pub(super) fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, live: Vec<Replica<'_, T>>) {
@@ -29,7 +29,7 @@ pub(super) fn train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, live: V
 struct Descent<'a, T> {
     task: &'a Task<'a, T>,
     order: &'a [u32],
-    lr: &'a [T],
+    lr: Rates<'a, T>,
     /// Depth x stride each.
     w: &'a mut [T],
     z: &'a mut [T],
@@ -47,7 +47,7 @@ impl<T: Real> Kernel<T> for Descent<'_, T> {
         let column =
             |at: usize| Column { w: w.wrapping_add(at), z: z.wrapping_add(at), a: a.wrapping_add(at), stride, depth, activation };
         let d = task.shape.d;
-        for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+        for (step, (&sample, lr)) in order.iter().zip(lr.iter()).enumerate() {
             let row = task.shape.row(task.x, sample);
             // SAFETY: the caller enables V; all vectors lie within the strides, and those of x within its row.
             unsafe {

@@ -58,7 +58,7 @@ impl<T: Real> Kernel<T> for Descent<'_, '_, '_, T> {
         for step in from..steps {
             for (lane, replica) in group.iter().enumerate() {
                 let sample = replica.order[step] as usize;
-                (x[lane], y[lane], lr[lane]) = (task.x[sample * task.shape.stride], task.y[sample], replica.lr[step]);
+                (x[lane], y[lane], lr[lane]) = (task.x[sample * task.shape.stride], task.y[sample], replica.lr.at(step));
             }
             // SAFETY: the caller enables V; all vectors lie within their MOST elements.
             unsafe {

@@ -9,7 +9,7 @@ mod samples;
 
 use super::Task;
 use crate::simd::{Kernel, Lanes, prefetch, run};
-use crate::steps::Replica;
+use crate::steps::{Rates, Replica};
 use crate::{Context, Isa, Real};
 use network::{Layout, Network};
 use samples::gradient;
@@ -44,7 +44,7 @@ fn deep_linear_train<T: Real>(cx: &Context, isa: Isa, task: &Task<'_, T>, batch:
 struct Training<'a, T> {
     task: &'a Task<'a, T>,
     layout: &'a Layout,
-    lr: &'a [T],
+    lr: Rates<'a, T>,
     params: &'a mut [T],
     /// Of the layout's length, from a 64-byte boundary on.
     scratch: &'a mut [T],
@@ -92,7 +92,7 @@ impl<T: Real> Batches<'_, T> {
         let mut network = Network::<V, S>::load(layout, params, scratch);
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
-            for (step, &lr) in lr.iter().enumerate() {
+            for (step, lr) in lr.iter().enumerate() {
                 network.top();
                 for l in (1..depth).rev() {
                     network.backward(l);
@@ -146,7 +146,7 @@ impl<T: Real> Singles<'_, T> {
         // SAFETY: the caller's contract; samples are below n.
         unsafe {
             let row = |sample: usize| task.x.as_ptr().add(sample * task.shape.stride);
-            for (step, (&sample, &lr)) in order.iter().zip(lr).enumerate() {
+            for (step, (&sample, lr)) in order.iter().zip(lr.iter()).enumerate() {
                 let sample = sample as usize;
                 if let Some(&next) = order.get(step + 1) {
                     prefetch(row(next as usize));

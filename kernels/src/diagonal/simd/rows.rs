@@ -2,6 +2,7 @@
 
 use crate::diagonal::DiagonalShape;
 use crate::simd::{Kernel, Lanes, for_lanes, load, run, store};
+use crate::steps::Rates;
 use crate::{Acc, Isa, Real};
 
 /// Rows that share one pass over β or over a gradient.
@@ -89,18 +90,18 @@ pub(in crate::diagonal) fn diagonal_gd<T: Real>(
     shape: &DiagonalShape,
     x: &[T],
     y: &[T],
-    lr: &[T],
+    lr: Rates<'_, T>,
     params: &mut [T],
     scratch: &mut [T],
 ) -> Option<usize> {
-    struct Descent<'a, T>(&'a DiagonalShape, &'a [T], &'a [T], &'a [T], &'a mut [T], &'a mut [T]);
+    struct Descent<'a, T>(&'a DiagonalShape, &'a [T], &'a [T], Rates<'a, T>, &'a mut [T], &'a mut [T]);
     impl<T: Real> Kernel<T> for Descent<'_, T> {
         type Output = Option<usize>;
         #[inline(always)]
         unsafe fn run<V: Lanes<Element = T>>(self) -> Option<usize> {
             let Descent(shape, x, y, lr, params, scratch) = self;
             // A loop and not `position`: its closure would be compiled without V's instruction set.
-            for (step, &lr) in lr.iter().enumerate() {
+            for (step, lr) in lr.iter().enumerate() {
                 // SAFETY: the caller enables V; the public function checked all lengths; indices are below n.
                 if !unsafe { descend::<V>(shape, x, y, |k| k, shape.n, lr, params, scratch) } {
                     return Some(step);

@@ -59,7 +59,7 @@ impl<T: Real> Kernel<T> for Batches<'_, '_, T> {
     #[inline(always)]
     unsafe fn run<V: Lanes<Element = T>>(self) {
         let Batches { shape, x, y, batch, replica, scratch } = self;
-        for (step, (batch, &lr)) in replica.order.chunks_exact(batch).zip(replica.lr).enumerate() {
+        for (step, (batch, lr)) in replica.order.chunks_exact(batch).zip(replica.lr.iter()).enumerate() {
             // SAFETY: the caller enables V; the public function checked all lengths and that indices are below n.
             let finite = unsafe { descend::<V>(shape, x, y, |k| batch[k] as usize, batch.len(), lr, replica.params, scratch) };
             if !finite {
@@ -160,7 +160,7 @@ unsafe fn train<V: Lanes, const G: usize, const K: usize>(
                     continue;
                 }
                 let next = row(*order.get_unchecked((t + 1).min(order.len() - 1)));
-                let rate = *group[g].lr.get_unchecked(t) * residual;
+                let rate = *group[g].lr.place(t) * residual;
                 sums[g] = parameters[g].pass::<true>(V::splat(rate), current[g], next);
                 current[g] = next;
             }

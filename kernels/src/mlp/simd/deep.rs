@@ -256,7 +256,7 @@ where
                 network.backward(place, next, keep);
             }
             for g in 0..G {
-                let lr = *group[g].lr.as_ptr().wrapping_add(t);
+                let lr = *group[g].lr.place(t);
                 let mut rate = lr * scale;
                 if REGULARISED && task.rule.clip.is_some() {
                     let norm = (scale * residuals[g]).abs() * network.squared_norm(places, g, inputs[1][g]).sqrt();

@@ -167,7 +167,7 @@ where
                 break;
             }
             for g in 0..G {
-                let lr = *group[g].lr.as_ptr().wrapping_add(t);
+                let lr = *group[g].lr.place(t);
                 let mut rate = lr * scale;
                 if REGULARISED && task.rule.clip.is_some() {
                     let square = squares[g].sum() + if biased { one } else { zero };

@@ -17,7 +17,7 @@ super::mistakes! {
         Bounds "diagonal.cu": "take<T>(BATCH_CHUNK)" => "take<T>(BATCH_CHUNK + 1)";
         Bounds "diagonal.cu": "params[d + j] = v[j]" => "params[d + j + 1] = v[j]";
         Value "diagonal.cu": "change * before" => "change * u[j]";
-        Value "diagonal.cu": "lr[step] / T(batch)" => "lr[step]";
+        Value "diagonal.cu": "lr[step * lr_step] / T(batch)" => "lr[step * lr_step]";
         Value "replica.cuh in diagonal.cu": "x + sample * u64(stride)" => "x + sample * u64(d)";
     }
     diagonal::tests::every_step_variant_matches_the_oracle {
@@ -89,9 +89,6 @@ super::mistakes! {
     mlp::tests::weights_beyond_shared_memory_train_where_they_are {
         Bounds "replica.cuh in mlp.cu": "if (!resident) return params;" => "if (!resident) return params + 1;";
     }
-    mlp::tests::a_replica_has_the_same_bits_alone_grouped_or_interrupted {
-        Value "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
-    }
     wide_mlp::tests::every_variant_matches_the_oracle {
         Value "wide_mlp.cu": "bool upper = lane_of_thread() & distance;" => "bool upper = lane_of_thread() & kept;";
         Value "wide_mlp.cu": "for (; row < rows; row += WARPS) rows_at_once<1>" => "for (; row + 1 < rows; row += WARPS) rows_at_once<1>";
@@ -109,7 +106,6 @@ super::mistakes! {
         Race "wide_mlp.cu": "block_barrier();\n        FOR_THREADS(j, hidden) {\n            T sum" => "FOR_THREADS(j, hidden) {\n            T sum";
         Race "wide_mlp.cu": "block_barrier();\n        FOR_THREADS(j, hidden) a.of" => "FOR_THREADS(j, hidden) a.of";
         Race "wide_mlp.cu": "block_barrier();\n        second.update_and_multiply" => "second.update_and_multiply";
-        Value "wide_mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
         Value "wide_mlp.cu": "order + blockIdx.x * u64(steps)" => "order";
     }
     wide_mlp::tests::a_bad_sample_stops_the_replica_that_meets_it {
@@ -117,5 +113,28 @@ super::mistakes! {
         Value "wide_mlp.cu": "resident) {\n    if (*task.diverged != NOT_DIVERGED) return;" => "resident) {";
         Value "wide_mlp.cu": "if (!is_finite(residual)) atomicOr(stop, 1u);" => "";
         Value "activation.cuh in wide_mlp.cu": "x <= T(0) ? T(0) : x" => "T(0)";
+    }
+    steps::tests::diagonal_takes_step_sizes_of_all_kinds {
+        Value "diagonal.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+        Value "diagonal.cu": "lr[step * lr_step]" => "lr[0]";
+        Value "diagonal.cu": "lr[step * lr_step]" => "lr[step]";
+        Value "diagonal.cu": "stride, steps, lr_step, batch);" => "stride, steps, lr_stride, batch);";
+    }
+    steps::tests::deep_linear_takes_step_sizes_of_all_kinds {
+        Value "deep_linear.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+        Value "deep_linear.cu": "lr[step * lr_step]" => "lr[0]";
+        Value "deep_linear.cu": "lr[step * lr_step]" => "lr[step]";
+    }
+    steps::tests::mlp_takes_step_sizes_of_all_kinds {
+        Value "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+        Value "mlp.cu": "lr[step * lr_step]" => "lr[0]";
+        Value "mlp.cu": "lr[step * lr_step]" => "lr[step]";
+        Bounds "mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr + blockIdx.x * u64(steps)";
+    }
+    steps::tests::wide_mlp_takes_step_sizes_of_all_kinds {
+        Value "wide_mlp.cu": "lr + blockIdx.x * u64(lr_stride)" => "lr";
+        Value "wide_mlp.cu": "task.lr[step * task.lr_step]" => "task.lr[0]";
+        Value "wide_mlp.cu": "task.lr[step * task.lr_step]" => "task.lr[step]";
+        Value "wide_mlp.cu": "lr(lr + blockIdx.x * u64(lr_stride))" => "lr(lr + (gridDim.x - 1 - blockIdx.x) * u64(lr_stride))";
     }
 }
