@@ -2,6 +2,7 @@
 //! [`Optimiser`] on any network.
 
 mod device;
+mod gradient;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use handgrad_kernels::adam::{Moments, adam_update};
 use handgrad_kernels::clip::clip_by_norm;
 use handgrad_kernels::combine::{combine, scale_add};
 use handgrad_kernels::diagonal::DiagonalShape;
-use handgrad_kernels::divergence::{NOT_DIVERGED, divergence_note};
+use handgrad_kernels::divergence::NOT_DIVERGED;
 use handgrad_kernels::gather::{GatherShape, gather};
 use handgrad_kernels::label_noise::{Noise, label_noise};
 use handgrad_kernels::sgd::sgd_update;
@@ -26,7 +27,7 @@ use crate::data::images::{Augment, ClassNoise, augment};
 use crate::draws::Draws;
 use crate::error::Result;
 use crate::loss::{Loss, TargetBuffer, Targets};
-use crate::optim::{Batch, LabelNoise, Optimiser, Sam};
+use crate::optim::{Batch, LabelNoise, Optimiser};
 
 /// In errors.
 const OP: &str = "training step";
@@ -221,7 +222,7 @@ impl<T: Real> Stepper<T> {
 
     /// The second half: what becomes of it.
     fn change(&mut self, cx: &Context, task: Task<'_, T>, step: u64, memory: &mut Memory<'_, T>) -> Result<()> {
-        let seen = if self.is_whole(task.iterations.batch()) { self.shape.n } else { task.iterations.batch() };
+        let seen = self.seen(task.iterations.batch());
         self.model.move_statistics(cx, seen, None, memory.statistics.reborrow())?;
         self.update(cx, step == 0, memory)
     }
@@ -252,12 +253,17 @@ impl<T: Real> Stepper<T> {
         batch == 0 || !self.sampled.is_empty()
     }
 
+    /// Samples that an iteration goes over.
+    fn seen(&self, batch: usize) -> usize {
+        if self.is_whole(batch) { self.shape.n } else { batch }
+    }
+
     /// Fetches the inputs of an iteration's batch, and the targets with their noise.
     fn gather(&mut self, cx: &Context, task: Task<'_, T>, iteration: usize) -> Result<()> {
         let Task { data, draws, iterations } = task;
         let (batch, targets, n) = (iterations.batch(), self.loss.targets(self.outputs), self.shape.n);
         let samples = &iterations.order[iteration * batch..][..batch];
-        let whole = self.is_whole(batch);
+        let (whole, seen) = (self.is_whole(batch), self.seen(batch));
         if !whole {
             let there = self.timetable.samples(batch)?;
             let shape = GatherShape { n, width: self.shape.stride, stride: self.shape.stride };
@@ -278,7 +284,6 @@ impl<T: Real> Stepper<T> {
             LabelNoise::Static { variance } => (variance, None),
         };
         let mut target = self.target.values_mut()?;
-        let seen = if whole { n } else { batch };
         let mut target = target.part(0, seen * targets)?;
         let items = if whole {
             combine(cx, [(T::ONE, data.target.values()?)], target.reborrow(), Acc::Set)?;
@@ -302,81 +307,6 @@ impl<T: Real> Stepper<T> {
             let mut classes = self.target.classes_mut()?;
             let classes = classes.part(0, batch)?;
             self.optimiser.class_noise.apply(cx, self.outputs, samples, step, &draws.noise, classes)?;
-        }
-        Ok(())
-    }
-
-    /// Leaves the gradient of the optimiser's kind, and notes whether a derivative of the loss is not finite.
-    fn gradient_at(&mut self, cx: &Context, data: Samples<'_, T>, batch: usize, params: View<'_, T>) -> Result<()> {
-        self.plain_gradient(cx, data, batch, params)?;
-        match self.optimiser.sam {
-            Sam::Off => Ok(()),
-            Sam::Batch { rho } => {
-                let mut perturbed = std::mem::replace(&mut self.perturbed, Buffer::zeros(cx.host(), 0)?);
-                let terms = [(T::ONE, params), (T::from_f64(rho), self.gradient.view())];
-                combine(cx, terms, perturbed.view_mut(), Acc::Set)?;
-                let done = self.plain_gradient(cx, data, batch, perturbed.view());
-                self.perturbed = perturbed;
-                done
-            }
-            Sam::Sample { rho } => self.sample_sharpness_gradient(cx, data, batch, params, T::from_f64(rho)),
-        }
-    }
-
-    /// Leaves ∂L/∂h in `dy` and the gradient in `gradient`.
-    fn plain_gradient(&mut self, cx: &Context, data: Samples<'_, T>, batch: usize, params: View<'_, T>) -> Result<()> {
-        let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
-        let Self { model, shape, x, target, sampled, dy, diverged, gradient, outputs, loss, optimiser, timetable, .. } = self;
-        let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view().part(0, batch * shape.stride)?) };
-        let point = Point::new(n, x, params);
-        let mut dy = dy.view_mut();
-        let mut dy = dy.part(0, n * *outputs)?;
-        let predictions = model.forward(cx, point)?;
-        if !sampled.is_empty() {
-            let (y, predictions) = (data.target.values()?.on_host(OP, "targets")?, predictions.on_host(OP, "predictions")?);
-            let mut target = target.values_mut()?;
-            let noisy = target.on_host(OP, "targets")?.iter_mut().zip(y).zip(predictions).zip(sampled.iter());
-            noisy.for_each(|(((noisy, &y), &prediction), &factor)| *noisy = y + (prediction - y) * factor);
-        }
-        let as_they_are = whole && optimiser.label_noise == LabelNoise::Off;
-        let target = if as_they_are { data.target } else { target.view().part(0, n * targets)? };
-        loss.backward(cx, *outputs, predictions, target, dy.reborrow())?;
-        model.backward(cx, point, dy.view(), gradient.view_mut(), Acc::Set)?;
-        Ok(divergence_note(cx, dy.view(), timetable.iteration()?, diverged.view_mut())?)
-    }
-
-    /// Mean over samples of the gradient of sample i at w + ρ∇ℓ_i(w), ℓ_i the squared residual for the squared losses.
-    fn sample_sharpness_gradient(
-        &mut self,
-        cx: &Context,
-        data: Samples<'_, T>,
-        batch: usize,
-        params: View<'_, T>,
-        rho: T,
-    ) -> Result<()> {
-        let (whole, targets) = (self.is_whole(batch), self.loss.targets(self.outputs));
-        let Self { model, shape, x, target, dy, diverged, perturbed, ascent, gradient, outputs, loss, .. } = self;
-        let (optimiser, noted) = (&self.optimiser, self.timetable.iteration()?);
-        let (n, x) = if whole { (shape.n, data.x) } else { (batch, x.view()) };
-        let as_they_are = whole && optimiser.label_noise == LabelNoise::Off;
-        let target = if as_they_are { data.target } else { target.view() };
-        let count = T::from_f64(n as f64);
-        let reach = if *loss == Loss::HalfMse { (rho + rho) * count } else { rho * count };
-        gradient.view_mut().on_host(OP, "gradient")?.fill(T::ZERO);
-        for i in 0..n {
-            let row = x.part(i * shape.stride, shape.stride)?;
-            let push: Vec<T> = dy.view().part(i * *outputs, *outputs)?.on_host(OP, "dy")?.iter().map(|&dy| reach * dy).collect();
-            let there = Point::new(1, row, params);
-            model.forward(cx, there)?;
-            model.backward(cx, there, (&push).into(), ascent.view_mut(), Acc::Set)?;
-            combine(cx, [(T::ONE, params), (T::ONE, ascent.view())], perturbed.view_mut(), Acc::Set)?;
-            let there = Point { params: perturbed.view(), ..there };
-            let mut derivative = vec![T::ZERO; *outputs];
-            let prediction = model.forward(cx, there)?;
-            loss.backward(cx, *outputs, prediction, target.part(i * targets, targets)?, (&mut derivative).into())?;
-            derivative.iter_mut().for_each(|derivative| *derivative = *derivative / count);
-            divergence_note(cx, (&derivative).into(), noted, diverged.view_mut())?;
-            model.backward(cx, there, (&derivative).into(), gradient.view_mut(), Acc::Add)?;
         }
         Ok(())
     }

@@ -100,8 +100,13 @@ impl<T: Real> Timetable<T> {
     fn part(&self, start: usize, len: usize) -> Result<View<'_, u32>> {
         Ok(match &self.there {
             Some(there) => there.row.view().part(start, len)?,
-            None => self.rows.view().part(self.turned.saturating_sub(1) * self.stride + start, len)?,
+            None => self.rows.view().part(self.place() * self.stride + start, len)?,
         })
+    }
+
+    /// The place of the row at hand on the CPU, of the first one before any was turned to.
+    fn place(&self) -> usize {
+        self.turned.saturating_sub(1)
     }
 
     /// The iteration's number.
@@ -123,7 +128,7 @@ impl<T: Real> Timetable<T> {
     pub(super) fn rate(&self) -> Result<View<'_, T>> {
         Ok(match &self.there {
             Some(there) => there.rate.view(),
-            None => self.rates.view().part(self.turned.saturating_sub(1) * self.width, self.width)?,
+            None => self.rates.view().part(self.place() * self.width, self.width)?,
         })
     }
 }
