@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use handgrad::data::images::Source;
+use handgrad::data::images::{Loaded, Source};
 use handgrad::experiments;
 use handgrad::report::{Meta, claims_table, picture, publish, summary_table};
 use handgrad::run::{Opened, Options, RunFolder, check_threads, execute};
@@ -53,7 +53,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let spec = resolve(arguments)?;
+    let (spec, images) = resolve(arguments)?;
     spec.check()?;
     let figure = spec.figure.as_deref().map(experiments::find).transpose()?;
     figure.map_or(Ok(()), |figure| (figure.check)(&spec))?;
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     let cx = arguments.device.context()?;
-    let data = spec.data.load()?;
+    let data = spec.data.load_from(images)?;
     let data_hash = data.hash();
     let folder = match RunFolder::open(&target, &spec, arguments.resume)? {
         Opened::Finished(path) => {
@@ -139,8 +139,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The spec that was asked for, with every override.
-fn resolve(arguments: &Arguments) -> Result<Spec> {
+/// The spec that was asked for, with every override, and images that were read for it.
+fn resolve(arguments: &Arguments) -> Result<(Spec, Option<Loaded>)> {
     let path = Path::new(&arguments.what);
     let is_file = path.extension().is_some_and(|extension| extension == "json");
     let spec = match (is_file, arguments.scale) {
@@ -152,9 +152,9 @@ fn resolve(arguments: &Arguments) -> Result<Spec> {
         }
         (false, scale) => (experiments::find(&arguments.what)?.declare)(scale.unwrap_or(Scale::Paper)),
     };
-    let spec = match &arguments.data {
-        Some(source) => spec.with_images(source)?,
-        None => spec,
+    let (spec, images) = match &arguments.data {
+        Some(source) => spec.with_images(source).map(|(spec, images)| (spec, Some(images)))?,
+        None => (spec, None),
     };
     let mut overrides = arguments.set.clone();
     if arguments.seed.is_some() || arguments.seeds.is_some() {
@@ -163,5 +163,5 @@ fn resolve(arguments: &Arguments) -> Result<Spec> {
         let last = first.checked_add(count).ok_or_else(|| Error::Input(format!("--seed {first} --seeds {count}: too large")))?;
         overrides.insert(0, format!("seed={first}..{last}"));
     }
-    spec.with_overrides(&overrides)
+    Ok((spec.with_overrides(&overrides)?, images))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use handgrad_kernels::{Context, View};
 use serde::{Deserialize, Serialize};
 
-use super::images::Augment;
+use super::images::{Augment, Loaded};
 use super::{Data, Dataset};
 use crate::draws::Draws;
 use crate::error::{Error, Result, refuse};
@@ -69,9 +69,9 @@ impl Features {
     }
 
     /// Reads or trains the network, and looks at every image.
-    pub(super) fn load(&self) -> Result<Dataset> {
+    pub(super) fn load(&self, loaded: Option<Loaded>) -> Result<Dataset> {
         let cx = Context::cpu()?;
-        let images = self.images.load()?;
+        let images = self.images.load_from(loaded)?;
         let architecture = Architecture::Resnet(self.net);
         architecture.check_data(images.d, Loss::SoftmaxXent, images.outputs())?;
         let Some(net) = architecture.net::<f32>(images.d)?.map(Arc::new) else {
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_trained_network_and_its_saved_weights_give_the_same_features() {
         let trained = digits();
-        let features = trained.load().unwrap();
+        let features = trained.load(None).unwrap();
         assert_eq!((features.d, features.n(), features.x_test.len()), (16, 64, 320));
         assert!(features.x.iter().all(|x| x.is_finite() && *x >= 0.0) && features.x.iter().any(|x| *x > 0.0));
         assert_eq!(features.y, trained.images.load().unwrap().y);
@@ -165,8 +165,8 @@ mod tests {
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
         let net = architecture.net::<f32>(64).unwrap().unwrap();
         StateDict { params: wide(params), statistics: wide(statistics) }.write::<f32>(&path, &net).unwrap();
-        assert_eq!(Features { weights: Some(path), ..digits() }.load().unwrap(), features);
-        assert_ne!(Features { seed: 4, ..digits() }.load().unwrap().x, features.x);
+        assert_eq!(Features { weights: Some(path), ..digits() }.load(None).unwrap(), features);
+        assert_ne!(Features { seed: 4, ..digits() }.load(None).unwrap().x, features.x);
     }
 
     #[test]

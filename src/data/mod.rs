@@ -456,12 +456,21 @@ impl Data {
     /// # Errors
     /// If a file is missing or malformed.
     pub fn load(&self) -> Result<Dataset> {
+        self.load_from(None)
+    }
+
+    /// The same, from images that were read before if they are these data's.
+    ///
+    /// # Errors
+    /// As [`Data::load`].
+    pub fn load_from(&self, loaded: Option<images::Loaded>) -> Result<Dataset> {
         match self {
             Data::Npz { path } => Dataset::from_npz(&Npz::read(Path::new(path))?),
             Data::Published { figure } => figure.load(),
-            Data::Features(features) => features.load(),
+            Data::Features(features) => features.load(loaded),
             Data::Images { source, train, test, seed, only, labels } => {
-                let set = source.load(*seed)?.only(only)?;
+                let of_these = |loaded: &images::Loaded| (&loaded.source, loaded.seed, &loaded.only) == (source, *seed, only);
+                let set = loaded.filter(of_these).map_or_else(|| images::Loaded::new(source, *seed, only), Ok)?.set;
                 let (all, all_test) = (set.train.len(), set.test.len());
                 Ok(Dataset::of_images(set.first(train.unwrap_or(all), test.unwrap_or(all_test))?, *labels))
             }

@@ -1,5 +1,7 @@
 //! NumPy's .npz: a zip of .npy arrays.
 
+mod npy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
@@ -29,7 +31,8 @@ pub struct Npz {
 }
 
 impl Npz {
-    /// Reads a file. Arrays of floats of 32 and 64 bits, integers of up to 64 bits and booleans are read.
+    /// Reads a file. Arrays of floats of 32 and 64 bits, integers of up to 64 bits and booleans are read. Memory grows with what
+    /// the file holds, not with what it promises.
     ///
     /// # Errors
     /// If the file is missing or malformed; the message names it and the remedy.
@@ -59,11 +62,11 @@ impl Npz {
             let mut entry = archive.by_index(index).map_err(|error| malformed(&error))?;
             let name = entry.name().map_err(|error| malformed(&error))?;
             let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(|error| malformed(&error))?;
+            let size = entry.size();
+            let array = npy::read(&mut entry, size).map_err(|error| malformed(&error))?;
             arrays.insert(
                 name.clone(),
-                read_npy(&bytes).map(|(array, is_bytes)| {
+                array.map(|(array, is_bytes)| {
                     if is_bytes {
                         of_bytes.insert(name);
                     }
@@ -155,63 +158,6 @@ impl Npz {
     }
 }
 
-/// An array, and whether it is stored as unsigned bytes.
-fn read_npy(bytes: &[u8]) -> Result<(Array, bool), String> {
-    let npy = npyz::NpyFile::new(bytes).map_err(|error| {
-        format!("not a .npy array ({}); write it with numpy.save", error.to_string().lines().next().unwrap_or_default())
-    })?;
-    let shape: Vec<usize> = npy.shape().iter().map(|&size| size as usize).collect();
-    let (order, dtype) = (npy.order(), npy.dtype().descr());
-    let kind = dtype.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
-    let unreadable =
-        |error| format!("{dtype} numbers of shape {shape:?} cannot be read ({error}); write it again with numpy.save");
-    macro_rules! read {
-        ($type:ty) => {
-            npy.into_vec::<$type>().map_err(unreadable)?.into_iter().map(|value| value as f64).collect()
-        };
-    }
-    let values: Vec<f64> = match kind {
-        "f8" => read!(f64),
-        "f4" => read!(f32),
-        "i8" => read!(i64),
-        "i4" => read!(i32),
-        "i2" => read!(i16),
-        "i1" => read!(i8),
-        "u8" => read!(u64),
-        "u4" => read!(u32),
-        "u2" => read!(u16),
-        "u1" => read!(u8),
-        "b1" => npy.into_vec::<bool>().map_err(unreadable)?.into_iter().map(f64::from).collect(),
-        _ => {
-            return Err(format!(
-                "type {dtype} is not read, expected floats of 32 or 64 bits, integers or booleans; convert with .astype(numpy.float64)"
-            ));
-        }
-    };
-    if shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(values.len()) {
-        return Err(format!("{} numbers do not fill its shape {shape:?}; write it again with numpy.save", values.len()));
-    }
-    let values = if order == npyz::Order::Fortran { from_fortran(&shape, &values) } else { values };
-    Ok((Array { shape, values }, kind == "u1"))
-}
-
-/// Row-major elements from column-major ones.
-fn from_fortran(shape: &[usize], values: &[f64]) -> Vec<f64> {
-    let mut strides = vec![1; shape.len()];
-    for axis in 1..shape.len() {
-        strides[axis] = strides[axis - 1] * shape[axis - 1];
-    }
-    let element = |mut flat: usize| {
-        let mut place = 0;
-        for axis in (0..shape.len()).rev() {
-            place += flat % shape[axis] * strides[axis];
-            flat /= shape[axis];
-        }
-        values[place]
-    };
-    (0..values.len()).map(element).collect()
-}
-
 /// Writes arrays of f64 to a new .npz file.
 ///
 /// # Errors
@@ -240,6 +186,7 @@ pub fn write(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::npy::tests::npy;
     use super::*;
 
     fn saved(arrays: &[(&str, &[usize], &[f64])]) -> (tempfile::TempDir, Npz) {
@@ -276,47 +223,52 @@ mod tests {
         );
     }
 
-    /// A .npy file of version 1.
-    fn npy(dtype: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{dtype}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
-        [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
-    }
-
-    #[test]
-    fn numbers_of_every_type_and_byte_order_are_read() {
-        let bytes = |numbers: &[&[u8]]| numbers.concat();
-        for (dtype, data) in [
-            ("<f8", bytes(&[&1f64.to_le_bytes(), &0f64.to_le_bytes()])),
-            (">f8", bytes(&[&1f64.to_be_bytes(), &0f64.to_be_bytes()])),
-            ("<f4", bytes(&[&1f32.to_le_bytes(), &0f32.to_le_bytes()])),
-            (">i8", bytes(&[&1i64.to_be_bytes(), &0i64.to_be_bytes()])),
-            ("<u8", bytes(&[&1u64.to_le_bytes(), &0u64.to_le_bytes()])),
-            ("<i4", bytes(&[&1i32.to_le_bytes(), &0i32.to_le_bytes()])),
-            (">u4", bytes(&[&1u32.to_be_bytes(), &0u32.to_be_bytes()])),
-            ("<i2", bytes(&[&1i16.to_le_bytes(), &0i16.to_le_bytes()])),
-            ("|u1", vec![1, 0]),
-            ("|b1", vec![1, 0]),
-        ] {
-            assert_eq!(read_npy(&npy(dtype, "False", "(2,)", &data)).unwrap().0.values, [1.0, 0.0], "{dtype}");
+    /// An archive that says its one array has so many bytes.
+    fn archive(npy: &[u8], says: u64) -> Vec<u8> {
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        archive.start_file("x.npy", zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(npy).unwrap();
+        let mut bytes = archive.finish().unwrap().into_inner();
+        // The sizes in the member's own header and in the list at the end of the archive.
+        let end = bytes.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+        for at in [22, end + 24] {
+            assert_eq!(bytes[at..at + 4], (npy.len() as u32).to_le_bytes());
+            bytes[at..at + 4].copy_from_slice(&(says as u32).to_le_bytes());
         }
-        let columns = read_npy(&npy("|i1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 0xff])).unwrap().0;
-        assert_eq!((columns.shape, columns.values), (vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, -1.0]));
+        bytes
     }
 
     #[test]
-    fn arrays_that_hold_no_numbers_say_what_to_do() {
-        for (bytes, want) in [
-            (npy("<c16", "False", "(1,)", &[0; 16]), "type '<c16' is not read, expected floats of 32 or 64 bits"),
-            (npy("<f2", "False", "(1,)", &[0; 2]), "convert with .astype(numpy.float64)"),
-            (npy("|O", "False", "(1,)", &[0; 8]), "type '|O' is not read"),
-            (npy("<U3", "False", "(1,)", &[0; 12]), "type '<U3' is not read"),
-            (npy("<f8", "False", "(2, 3)", &[0; 47]), "'<f8' numbers of shape [2, 3] cannot be read"),
-            (npy("|b1", "False", "(1,)", &[7]), "'|b1' numbers of shape [1] cannot be read"),
-            (npy("<f8", "False", "(-1,)", &[0; 8]), "not a .npy array (dimension cannot be negative)"),
-            (b"rubbish".to_vec(), "not a .npy array (magic not found for NPY file); write it with numpy.save"),
+    fn memory_is_for_what_an_archive_holds() {
+        let held = npy("|u1", "False", "(1000,)", &[1; 1000]);
+        let size = held.len() as u64;
+        let line = |archive: &[u8]| match Npz::parse(Path::new("a.npz"), archive) {
+            Ok(npz) => npz.required("x", &[0]).map(|x| x.values.len().to_string()).unwrap_or_else(|error| error.to_string()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(line(&archive(&held, size)), "1000");
+        for (says, want) in [
+            (size - 1, "a.npz: array `x`: the archive has 999 bytes of it, expected 1000: '|u1' numbers of shape [1000]"),
+            (size + 1, "the archive has 1001 bytes of it, expected 1000"),
+            (0, "the archive has 0 bytes of it, expected 1000"),
         ] {
-            let line = read_npy(&bytes).unwrap_err();
+            let line = line(&archive(&held, says));
             assert!(line.contains(want) && !line.contains('\n'), "{line}\nexpected {want}");
+        }
+        // Both promise as much, and the array is shorter or longer.
+        for (shape, says, want) in [
+            (4_294_000_000, "4294000000", "the archive has 1000 bytes of it, expected 4294000000"),
+            (900, "900", "the archive has more than 900 bytes of it, expected 900"),
+        ] {
+            let held = npy("|u1", "False", &format!("({says},)"), &[1; 1000]);
+            let line = line(&archive(&held, held.len() as u64 - 1000 + shape));
+            assert!(line.contains(want) && !line.contains('\n'), "{line}\nexpected {want}");
+        }
+        // Cut short, it has no list of its members.
+        let whole = archive(&held, size);
+        for length in 0..whole.len() {
+            let line = line(&whole[..length]);
+            assert!(line.contains("not a .npz file") && !line.contains('\n'), "{length} bytes: {line}");
         }
     }
 

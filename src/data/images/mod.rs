@@ -51,6 +51,30 @@ pub struct Images {
     pub labels: Vec<u32>,
 }
 
+/// Images that were read, and what of: they need not be read again.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Where they come from.
+    pub source: Source,
+    /// Of the data stream.
+    pub seed: u64,
+    /// The classes that are left; of none, all.
+    pub only: Vec<u32>,
+    /// What there was.
+    pub set: ImageSet,
+}
+
+impl Loaded {
+    /// Reads or draws images, and keeps some classes.
+    ///
+    /// # Errors
+    /// As [`Source::load`] and [`ImageSet::only`].
+    pub fn new(source: &Source, seed: u64, only: &[u32]) -> Result<Loaded> {
+        let set = source.load(seed)?.only(only)?;
+        Ok(Loaded { source: source.clone(), seed, only: only.to_vec(), set })
+    }
+}
+
 impl Images {
     /// How many there are.
     pub fn len(&self) -> usize {
