@@ -229,14 +229,14 @@ speed() {
     local batch precision batches="32 256"
     emulated && batches=2
     for batch in $batches; do
-        for precision in f32 tf32 bf16; do resnet "$batch" "$precision"; done
+        for precision in f32 f32x3 tf32 bf16; do resnet "$batch" "$precision"; done
     done
     # The stages of ResNet-18, and one of its strides.
     local workload workloads="gemm:4096,4096,4096" extents="32,64,64,3,1 32,64,128,3,2 16,128,128,3,1 8,256,256,3,1 4,512,512,3,1"
     batch=256
     emulated && workloads=gemm:33,17,65 extents=6,8,8,3,1 batch=2
     for workload in $workloads $(printf 'conv:%s ' $extents); do
-        for precision in f32 tf32 bf16; do operator "$workload" "$batch" "$precision"; done
+        for precision in f32 f32x3 tf32 bf16; do operator "$workload" "$batch" "$precision"; done
     done
 }
 

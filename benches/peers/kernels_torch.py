@@ -15,7 +15,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="images of a convolution")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="as cuda; times have the launch and the wait for its end")
-    parser.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32", help="tf32 on a card, or numbers of bf16")
+    precisions = ("f32", "f32x3", "tf32", "bf16")
+    parser.add_argument("--precision", choices=precisions, default="f32", help="tf32 on a card, or numbers of bf16; f32x3 is f32")
     options = parser.parse_args()
     name, _, sizes = options.workload.partition(":")
     try:

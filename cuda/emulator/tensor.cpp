@@ -166,6 +166,12 @@ struct Product {
 
 constexpr unsigned PRODUCT_ROWS = 64, PRODUCT_DEPTH = 16;
 
+// What tensor cores leave of a sum: they cut off what f32 has no place for, and do not round.
+float cut_off(double sum) {
+    float rounded = float(sum);
+    return std::isfinite(rounded) && std::fabs(rounded) > std::fabs(sum) ? std::nextafter(rounded, 0.0f) : rounded;
+}
+
 } // namespace
 
 void Tensors::fence_registers() { fenced[current->linear] = true; }
@@ -202,11 +208,11 @@ void Tensors::multiply(float* sums, uint64_t a, uint64_t b, unsigned columns, bo
                 for (unsigned i = 0; i < columns / 2; i++) {
                     unsigned row = thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8;
                     unsigned column = i / 4 * 8 + thread % 4 * 2 + i % 2;
-                    float sum = accumulate ? all[thread][i] : 0;
+                    double sum = accumulate ? all[thread][i] : 0;
                     for (unsigned k = 0; k < PRODUCT_DEPTH; k++) {
-                        sum += left[row * PRODUCT_DEPTH + k] * right[column * PRODUCT_DEPTH + k];
+                        sum += double(left[row * PRODUCT_DEPTH + k]) * right[column * PRODUCT_DEPTH + k];
                     }
-                    all[thread][i] = sum;
+                    all[thread][i] = cut_off(sum);
                 }
             }
         };
@@ -287,7 +293,9 @@ template <class Numbers> void multiply_fragments(Meeting& meeting) {
         float* d = static_cast<Fragments*>(meeting.slot[lane])->d;
         for (unsigned i = 0; i < 4; i++) {
             unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-            for (unsigned k = 0; k < DEPTH; k++) d[i] += left[row][k] * right[k][column];
+            double sum = d[i];
+            for (unsigned k = 0; k < DEPTH; k++) sum += double(left[row][k]) * right[k][column];
+            d[i] = cut_off(sum);
         }
     }
 }

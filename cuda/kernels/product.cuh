@@ -2,8 +2,9 @@
 //
 // A block of PRODUCT_THREADS threads computes a tile; block x of the grid is tile (x / tiles across, x % tiles across) of the
 // product. Slices of DEPTH inner indices of both operands come to shared memory while the ones before are multiplied. Every
-// element is one chain of fused multiply-adds in the order of the inner index, or, where tensor cores take f32 as tf32 or bf16,
-// of their products slice by slice: its bits depend neither on the sizes nor on the grid, nor on which of the plain tiles it is.
+// element is one chain of fused multiply-adds in the order of the inner index, or, where tensor cores take f32 as tf32, bf16 or
+// two of tf32, of their products slice by slice: its bits depend neither on the sizes nor on the grid, nor on which of the plain
+// tiles it is.
 //
 // An operand has
 //   INNER              whether its neighbours in memory are those along the inner index, else along the outer one, which counts
@@ -53,6 +54,8 @@ struct Bf16 {
     __device__ static u32 rounded(const float* numbers) { return to_bf16(numbers[0]) | u32(to_bf16(numbers[1])) << 16; }
     __device__ static void multiply(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) { multiply_bf16(d, a, b); }
 };
+// An f32 as the sum of two tf32 numbers.
+struct F32x3;
 // 128 x 64 of f32 on tensor cores, which are so much faster that products of few columns need no tile of their own.
 template <class Numbers> struct Rounded : Wide<float> {
     template <class Rows, class Columns> using Sums = Fragments<Numbers, Rows, Columns>;
@@ -66,6 +69,7 @@ template <class Numbers> struct Rounded : Wide<float> {
     ENTRY(Wide<double>, double, f64)                                                                                             \
     ENTRY(Narrow<float>, float, narrow_f32)                                                                                      \
     ENTRY(Narrow<double>, double, narrow_f64)                                                                                    \
+    ENTRY(Rounded<F32x3>, float, f32x3)                                                                                          \
     ENTRY(Rounded<Tf32>, float, tf32)                                                                                            \
     ENTRY(Rounded<Bf16>, float, bf16)
 
@@ -221,24 +225,30 @@ template <class Numbers, class Rows, class Columns> struct Fragments {
     u32 first_row = warp_of_thread() / 2 * (DOWN * 16), first_column = warp_of_thread() % 2 * (ACROSS * 8);
     float sums[DOWN][ACROSS][4] = {};
 
-    // A lane's numbers of a row of a, or of a column of b.
-    template <class Side> __device__ void read(u32 (&to)[REGISTERS], const float* slice, u32 o) const {
-        float numbers[OF_LANE];
+    // A lane's numbers of a line, a row of a or a column of b, by those of its first line.
+    template <class Side> __device__ static void read(float (&to)[OF_LANE], const float* first, u32 line) {
         UNROLL
-        for (u32 i = 0; i < OF_LANE; i++) numbers[i] = slice[Side::offset(o, i * 4 + member)];
+        for (u32 i = 0; i < OF_LANE; i++) to[i] = first[Side::offset(line, i * 4)];
+    }
+    template <class Side> __device__ static void read(u32 (&to)[REGISTERS], const float* first, u32 line) {
+        float numbers[OF_LANE];
+        read<Side>(numbers, first, line);
         UNROLL
         for (u32 i = 0; i < REGISTERS; i++) to[i] = Numbers::rounded(numbers + i * Numbers::OF_REGISTER);
     }
 
+    // Adds the products of a slice.
     __device__ void add(const float* rows, const float* columns) {
+        rows += Rows::offset(first_row + group, member);
+        columns += Columns::offset(first_column + group, member);
         u32 right[ACROSS][REGISTERS];
         UNROLL
-        for (u32 c = 0; c < ACROSS; c++) read<Columns>(right[c], columns, first_column + c * 8 + group);
+        for (u32 c = 0; c < ACROSS; c++) read<Columns>(right[c], columns, c * 8);
         UNROLL
         for (u32 r = 0; r < DOWN; r++) {
             u32 upper[REGISTERS], lower[REGISTERS];
-            read<Rows>(upper, rows, first_row + r * 16 + group);
-            read<Rows>(lower, rows, first_row + r * 16 + 8 + group);
+            read<Rows>(upper, rows, r * 16);
+            read<Rows>(lower, rows, r * 16 + 8);
             UNROLL
             for (u32 i = 0; i < REGISTERS; i += 2) {
                 const u32 left[4] = {upper[i], lower[i], upper[i + 1], lower[i + 1]};
@@ -255,6 +265,58 @@ template <class Numbers, class Rows, class Columns> struct Fragments {
             UNROLL
             for (u32 c = 0; c < ACROSS * 2; c++) {
                 emit(to, first_column + c / 2 * 8 + member * 2 + c % 2, sums[r / 2][c / 2][r % 2 * 2 + c % 2]);
+            }
+        }
+    }
+};
+
+// The same of every f32 as high + low, of which three products have f32's accuracy: all but that of two low ones. Tensor cores cut
+// sums off instead of rounding them, so that they sum a slice alone, from 0, and what they give is added up outside.
+template <class Rows, class Columns> struct Fragments<F32x3, Rows, Columns> : Fragments<Tf32, Rows, Columns> {
+    using Base = Fragments<Tf32, Rows, Columns>;
+    using Base::DOWN, Base::ACROSS, Base::OF_LANE;
+
+    struct Line {
+        u32 high[OF_LANE], low[OF_LANE];
+    };
+    template <class Side> __device__ static Line read(const float* first, u32 line) {
+        float numbers[OF_LANE];
+        Base::template read<Side>(numbers, first, line);
+        Line to;
+        UNROLL
+        for (u32 i = 0; i < OF_LANE; i++) {
+            to.high[i] = to_tf32(numbers[i]);
+            to.low[i] = to_tf32(numbers[i] - of_bits(to.high[i]));
+        }
+        return to;
+    }
+
+    __device__ void add(const float* rows, const float* columns) {
+        rows += Rows::offset(this->first_row + this->group, this->member);
+        columns += Columns::offset(this->first_column + this->group, this->member);
+        Line right[ACROSS];
+        UNROLL
+        for (u32 c = 0; c < ACROSS; c++) right[c] = read<Columns>(columns, c * 8);
+        UNROLL
+        for (u32 r = 0; r < DOWN; r++) {
+            Line upper = read<Rows>(rows, r * 16), lower = read<Rows>(rows, r * 16 + 8);
+            UNROLL
+            for (u32 c = 0; c < ACROSS; c++) {
+                float large[4] = {}, small[4] = {};
+                UNROLL
+                for (u32 i = 0; i < OF_LANE; i += 2) {
+                    const u32 high[4] = {upper.high[i], lower.high[i], upper.high[i + 1], lower.high[i + 1]};
+                    const u32 low[4] = {upper.low[i], lower.low[i], upper.low[i + 1], lower.low[i + 1]};
+                    multiply_tf32(small, high, {right[c].low[i], right[c].low[i + 1]});
+                    multiply_tf32(small, low, {right[c].high[i], right[c].high[i + 1]});
+                    multiply_tf32(large, high, {right[c].high[i], right[c].high[i + 1]});
+                }
+                UNROLL
+                for (u32 k = 0; k < 4; k++) {
+                    // An infinity less itself is NaN: where a factor is infinite, the large product is all there is.
+                    if (is_finite(small[k])) large[k] += small[k];
+                    this->sums[r][c][k] += large[k];
+                }
             }
         }
     }

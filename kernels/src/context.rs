@@ -144,6 +144,7 @@ impl Context {
         match (self.device, self.isa, self.convolution) {
             (Device::Cuda(_), ..) => match self.precision {
                 Precision::F32 => "cuda",
+                Precision::F32x3 => "cuda-f32x3",
                 Precision::Tf32 => "cuda-tf32",
                 Precision::Bf16 => "cuda-bf16",
             },

@@ -15,7 +15,8 @@ pub struct DeviceArguments {
     #[arg(long, value_enum, default_value_t = Way::Auto)]
     conv: Way,
     /// How products and convolutions of f32 are computed on a CUDA device: as they are, or on tensor cores, which round factors to
-    /// tf32 or bf16 and sum in f32. Networks that train in one kernel, and `--dtype f64`, take no notice.
+    /// tf32 or bf16 and sum in f32, or with f32x3 multiply three times in tf32 and are as accurate as f32. Networks that train in one
+    /// kernel, and `--dtype f64`, take no notice.
     #[arg(long, value_enum, default_value_t = Rounding::F32)]
     precision: Rounding,
 }
@@ -44,6 +45,7 @@ impl From<Way> for Convolution {
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Rounding {
     F32,
+    F32x3,
     Tf32,
     Bf16,
 }
@@ -52,6 +54,7 @@ impl From<Rounding> for Precision {
     fn from(rounding: Rounding) -> Precision {
         match rounding {
             Rounding::F32 => Precision::F32,
+            Rounding::F32x3 => Precision::F32x3,
             Rounding::Tf32 => Precision::Tf32,
             Rounding::Bf16 => Precision::Bf16,
         }

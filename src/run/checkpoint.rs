@@ -210,6 +210,7 @@ mod tests {
             ("avx2-winograd4", "HANDGRAD_ISA=avx2 and --conv winograd4"),
             ("cuda", "--device cuda"),
             ("cuda-tf32", "--device cuda --precision tf32"),
+            ("cuda-f32x3", "--device cuda --precision f32x3"),
         ] {
             assert_eq!(how_to_have(variant), flags);
         }

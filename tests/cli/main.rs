@@ -380,11 +380,13 @@ fn operators_are_timed_alone() {
         assert!(convolution[pass]["ms"].as_f64().unwrap() > 0.0, "{convolution}");
     }
     let folder = tempfile::tempdir().unwrap();
-    refused(
-        folder.path(),
-        &["bench", "gemm:5,7,3", "--precision", "tf32"],
-        "precision tf32 was asked for on the CPU, expected f32; leave it out, or compute on a CUDA device",
-    );
+    for precision in ["tf32", "f32x3"] {
+        refused(
+            folder.path(),
+            &["bench", "gemm:5,7,3", "--precision", precision],
+            &format!("precision {precision} was asked for on the CPU, expected f32; leave it out, or compute on a CUDA device"),
+        );
+    }
     refused(folder.path(), &["bench", "gemm:5,7"], "bench gemm:5,7: expected gemm:ROWS,COLUMNS,DEPTH");
     refused(folder.path(), &["bench", "conv:5,0,7"], "sizes from 1 to 1048576");
     refused(

@@ -29,9 +29,21 @@ super::mistakes! {
         Value "product.cuh in gemm.cu": "{upper[i], lower[i]," => "{upper[i] >> 16 | upper[i] << 16, lower[i],";
         Value "product.cuh in gemm.cu": "{upper[i], lower[i]," => "{lower[i], upper[i],";
         Value "product.cuh in gemm.cu": "{right[c][i], right[c][i + 1]}" => "{right[c][i + 1], right[c][i]}";
-        Value "product.cuh in gemm.cu": "r * 16 + 8 + group" => "r * 16 + group";
+        Value "product.cuh in gemm.cu": "(lower, rows, r * 16 + 8)" => "(lower, rows, r * 16)";
         Value "product.cuh in gemm.cu": "next <= slices" => "next < slices";
         Value "product.cuh in gemm.cu": "first_column = warp_of_thread() % 2" => "first_column = warp_of_thread() / 2";
+        Value "product.cuh in gemm.cu": "multiply_tf32(small, high, {right[c].low[i], right[c].low[i + 1]});" => "";
+        Value "product.cuh in gemm.cu": "multiply_tf32(small, low, {right[c].high[i], right[c].high[i + 1]});" => "";
+        Value "product.cuh in gemm.cu": "multiply_tf32(large, high, {right[c].high[i]," => "multiply_tf32(large, high, {right[c].high[i + 1],";
+        Value "product.cuh in gemm.cu": "if (is_finite(small[k])) large[k] += small[k];" => "";
+    }
+    precision::tests::long_sums_in_f32x3_are_closer_than_in_f32 {
+        Value "product.cuh in conv2d.cu": "multiply_tf32(large, high," => "multiply_tf32(this->sums[r][c], high,";
+        Value "product.cuh in conv2d.cu": "multiply_tf32(small, low," => "multiply_tf32(this->sums[r][c], low,";
+        Value "product.cuh in conv2d.cu": "multiply_tf32(small, high," => "multiply_tf32(this->sums[r][c], high,";
+    }
+    precision::tests::f32x3_has_the_infinities_of_f32 {
+        Value "product.cuh in conv2d.cu": "if (is_finite(small[k])) large[k]" => "large[k]";
     }
     precision::tests::linear_sums_products_of_rounded_factors {
         Value "product.cuh in linear.cu": "member * 2 + c % 2" => "member + c % 2 * 4";
@@ -39,6 +51,10 @@ super::mistakes! {
     }
     precision::tests::conv2d_sums_products_of_rounded_factors {
         Value "product.cuh in conv2d.cu": "slices = (inner_size + DEPTH - 1) / DEPTH" => "slices = inner_size / DEPTH";
+        Value "product.cuh in conv2d.cu": "to_tf32(numbers[i] - of_bits(to.high[i]))" => "0";
+        Value "product.cuh in conv2d.cu": "to_tf32(numbers[i] - of_bits(to.high[i]))" => "to_tf32(numbers[i])";
+        Value "product.cuh in conv2d.cu": "this->sums[r][c][k] += large[k]" => "this->sums[r][c][k] = large[k]";
+        Value "product.cuh in conv2d.cu": "low[4] = {upper.low[i], lower.low[i]," => "low[4] = {lower.low[i], upper.low[i],";
     }
     linear::tests::values_by_hand {
         Race "linear.cu": "sums[threadIdx.x] = sum;\n    __syncthreads();" => "sums[threadIdx.x] = sum;";
