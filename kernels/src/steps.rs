@@ -96,7 +96,7 @@ impl<'a, T: Copy> Rates<'a, T> {
     /// That of a step.
     ///
     /// # Panics
-    /// If there are fewer steps.
+    /// If there is no number for it.
     #[inline(always)]
     pub fn at(self, step: usize) -> T {
         self.lr[step * self.stride]

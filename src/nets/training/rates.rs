@@ -16,10 +16,11 @@ impl<T: Real> Training<T> {
         };
         let is_constant = schedules.iter().all(|schedule| schedule.is_constant(iterations.clone(), self.steps));
         let steps = (iterations.end - iterations.start) as usize;
-        let (factor, distinct) = (self.rate_factor(), if is_constant { 1 } else { steps });
+        let factor = self.rate_factor();
+        let distinct = if is_constant { iterations.start..iterations.start + 1 } else { iterations };
         rates.clear();
         for schedule in schedules {
-            rates.extend(iterations.clone().take(distinct).map(|i| T::from_f64(factor * schedule.at(i, self.steps))));
+            rates.extend(distinct.clone().map(|i| T::from_f64(factor * schedule.at(i, self.steps))));
         }
         match (&self.replicas, is_constant) {
             (Replicas::Alike(_), false) => StepSizes::Shared(rates),
