@@ -175,7 +175,7 @@ impl<T: Real> Product<'_, T> {
         let deepest = self.deepest();
         let group = most_vectors(isa) * lanes::<T>(isa);
         let fitting = (TOGETHER / size_of::<T>()).saturating_sub(m * deepest) / (m + deepest).max(1);
-        let columns = (fitting / group * group).clamp(group, 8 * group).min(count);
+        let columns = (fitting / group * group).max(group).min(count);
         let mut packed_a = cx.scratch(if a_stays { 0 } else { m * k });
         let mut packed_b = cx.scratch(if b_stays { 0 } else { deepest * padded_channels::<T>(isa, columns) });
         if !a_stays {
