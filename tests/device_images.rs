@@ -184,7 +184,8 @@ fn weight_normalised_convolutions_follow_the_cpu_within_rounding() {
 
 /// Steps of PyTorch's in f64. The first loss has f32's last digits. Later ones depend on which inputs of ReLUs rounding flips: they
 /// are no farther off than twice the farthest of six runs in f64 from weights off by 2^-20, as f32 sums of a thousand numbers are,
-/// and up to the fourth than ten times the farthest of PyTorch's own in f32. That holds with products in f32x3 as well.
+/// and up to the fourth than ten times the farthest of PyTorch's own in f32. With products in f32x3, which the emulated device takes
+/// minutes for, two steps are no farther off than twice PyTorch's in f32.
 #[test]
 fn pytorch_is_followed_as_closely_as_rounding_lets_it_follow_itself() {
     let (Some(_), Some(golden)) = (device(), golden()) else { return };
@@ -195,13 +196,13 @@ fn pytorch_is_followed_as_closely_as_rounding_lets_it_follow_itself() {
     let npz = Npz::read(&golden.join("resnet18-w16.npz")).unwrap();
     let narrow = Resnet { depth: 18, width: 16, classes: 10, image: [32, 32, 3], preactivation: false };
     // How far each loss is off.
-    let errors = |cx: &Context, dtype: Dtype, init: PathBuf| -> Vec<f64> {
+    let errors = |cx: &Context, dtype: Dtype, steps: usize, init: PathBuf| -> Vec<f64> {
         let options = Replay {
             net: Architecture::Resnet(narrow),
             loss: Loss::SoftmaxXent,
             schedule: Schedule::Constant { peak: 0.1 },
             total: None,
-            steps: Some(5),
+            steps: Some(steps),
             batch: 16,
             clip: None,
             weight_decay: 5e-4,
@@ -210,7 +211,7 @@ fn pytorch_is_followed_as_closely_as_rounding_lets_it_follow_itself() {
         };
         let files = Files { init, save: None, gradients: None };
         let (lines, evaluated, summary) = replay_images(cx, &npz, narrow, &options, &files, &()).unwrap();
-        assert!(!summary.diverged && evaluated.is_finite() && lines.len() == 5);
+        assert!(!summary.diverged && evaluated.is_finite() && lines.len() == steps);
         lines.iter().zip(&want).map(|(line, want)| (line.train_loss - want).abs()).collect()
     };
     let init = golden.join("resnet18-w16-init.safetensors");
@@ -219,20 +220,27 @@ fn pytorch_is_followed_as_closely_as_rounding_lets_it_follow_itself() {
     for seed in 0..6 {
         let other = folder.path().join("init.safetensors");
         perturb(&init, 2f64.powi(-20), seed, &other);
-        for (most, error) in farthest.iter_mut().zip(errors(&host, Dtype::F64, other)) {
+        for (most, error) in farthest.iter_mut().zip(errors(&host, Dtype::F64, 5, other)) {
             *most = error.max(*most);
         }
     }
-    let theirs = losses("losses_f32_torch").iter().zip(&want).map(|(theirs, want)| (theirs - want).abs()).fold(0.0, f64::max);
-    for precision in [Precision::F32, Precision::F32x3] {
+    let theirs: Vec<f64> = losses("losses_f32_torch").iter().zip(&want).map(|(theirs, want)| (theirs - want).abs()).collect();
+    let farthest_of_theirs = theirs.iter().copied().fold(0.0, f64::max);
+    let hold = |precision: Precision, tolerances: &[f64]| {
         let cx = device().unwrap().with_precision(precision).unwrap();
-        for (step, (error, farthest)) in errors(&cx, Dtype::F32, init.clone()).into_iter().zip(farthest).enumerate() {
-            let most = if step == 0 { 1e-5 } else { 2.0 * farthest };
-            let tolerance = if step < 4 { most.min(10.0 * theirs) } else { most };
-            println!("{precision:?}, step {step}: {error:e}, in f64 {farthest:e}, expected at most {tolerance:e}");
-            assert!(error <= tolerance, "{precision:?}, step {step}: {error:e}, expected at most {tolerance:e}");
+        let errors = errors(&cx, Dtype::F32, tolerances.len(), init.clone());
+        for (step, (error, tolerance)) in errors.into_iter().zip(tolerances).enumerate() {
+            println!("{precision:?}, step {step}: {error:e}, expected at most {tolerance:e}");
+            assert!(error <= *tolerance, "{precision:?}, step {step}: {error:e}, expected at most {tolerance:e}");
         }
-    }
+    };
+    let of_f32 = farthest.iter().enumerate().map(|(step, farthest)| match step {
+        0 => 1e-5,
+        1..4 => (2.0 * farthest).min(10.0 * farthest_of_theirs),
+        _ => 2.0 * farthest,
+    });
+    hold(Precision::F32, &of_f32.collect::<Vec<f64>>());
+    hold(Precision::F32x3, &[1e-5, 2.0 * theirs[1]]);
 }
 
 /// Writes the numbers of a file times 1 + size·u, u uniform in [-1, 1).
