@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::golden;
@@ -248,8 +249,10 @@ fn perturb(file: &Path, size: f64, seed: u64, to: &Path) {
     let (bytes, draws) = (std::fs::read(file).unwrap(), Counter::new(seed, Stream::Noise));
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut position = 0;
-    let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .iter()
+    // In an order that is the same on every run.
+    let named: BTreeMap<&str, TensorView<'_>> = tensors.iter().collect();
+    let data: Vec<(String, Vec<usize>, Vec<u8>)> = named
+        .into_iter()
         .filter(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F32)
         .map(|(name, tensor)| {
             let numbers = tensor.data().chunks_exact(4).flat_map(|number| {
