@@ -12,7 +12,7 @@ mod functions;
 mod slices;
 
 pub use functions::Functions;
-pub(crate) use slices::{for_lanes, load, store};
+pub(crate) use slices::{for_lanes, load, load_from, store, store_to};
 
 /// The vector types of a number type.
 pub trait Vectors: Sized + Copy + 'static {

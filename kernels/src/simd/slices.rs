@@ -26,10 +26,7 @@ pub(crate) use for_lanes;
 pub(crate) unsafe fn load<V: Lanes>(from: &[V::Element], at: usize, lanes: usize) -> V {
     debug_assert!(at + lanes <= from.len());
     // SAFETY: the caller's contract.
-    unsafe {
-        let from = from.as_ptr().wrapping_add(at);
-        if lanes == V::LANES { V::load(from) } else { V::load_first(from, lanes) }
-    }
+    unsafe { load_from(from.as_ptr().wrapping_add(at), lanes) }
 }
 
 /// # Safety
@@ -38,8 +35,25 @@ pub(crate) unsafe fn load<V: Lanes>(from: &[V::Element], at: usize, lanes: usize
 pub(crate) unsafe fn store<V: Lanes>(value: V, to: &mut [V::Element], at: usize, lanes: usize) {
     debug_assert!(at + lanes <= to.len());
     // SAFETY: the caller's contract.
-    unsafe {
-        let to = to.as_mut_ptr().wrapping_add(at);
-        if lanes == V::LANES { value.store(to) } else { value.store_first(to, lanes) }
-    }
+    unsafe { store_to(value, to.as_mut_ptr().wrapping_add(at), lanes) }
+}
+
+/// The first `lanes` at a pointer, all of a vector without a mask: masked stores are slow on some processors.
+///
+/// # Safety
+/// V is enabled; these elements are readable.
+#[inline(always)]
+pub(crate) unsafe fn load_from<V: Lanes>(from: *const V::Element, lanes: usize) -> V {
+    // SAFETY: the caller's contract.
+    unsafe { if lanes == V::LANES { V::load(from) } else { V::load_first(from, lanes) } }
+}
+
+/// As [`load_from`].
+///
+/// # Safety
+/// V is enabled; these elements are writable.
+#[inline(always)]
+pub(crate) unsafe fn store_to<V: Lanes>(value: V, to: *mut V::Element, lanes: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { if lanes == V::LANES { value.store(to) } else { value.store_first(to, lanes) } }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 pub(crate) use pack::{pack_groups, pack_rows, transpose};
 
-use crate::simd::{Kernel, Lanes, prefetch, run};
+use crate::simd::{Kernel, Lanes, load_from, prefetch, run, store_to};
 use crate::{Isa, Real};
 
 /// A loop: how often, and how far a and b move each time.
@@ -190,7 +190,6 @@ fn tiles_of<T: Real>(isa: Isa, [rows, vectors]: [usize; 2], tiles: Bounded<'_, T
 }
 
 /// Tiles of some rows, whose pointers reach as far as they do.
-#[derive(Clone)]
 struct Bounded<'a, T> {
     tiles: &'a Tiles<'a>,
     rows: Range<usize>,
@@ -284,17 +283,12 @@ impl<T: Real> Bounded<'_, T> {
                     for (v, sum) in sums[p][..VECTORS - 1].iter_mut().enumerate() {
                         *sum = sum.add(V::load(to.wrapping_add(v * V::LANES)));
                     }
-                    let here = if last == V::LANES { V::load(beyond) } else { V::load_first(beyond, last) };
-                    sums[p][VECTORS - 1] = sums[p][VECTORS - 1].add(here);
+                    sums[p][VECTORS - 1] = sums[p][VECTORS - 1].add(load_from(beyond, last));
                 }
                 for (v, sum) in sums[p][..VECTORS - 1].iter().enumerate() {
                     sum.store(to.wrapping_add(v * V::LANES));
                 }
-                if last == V::LANES {
-                    sums[p][VECTORS - 1].store(beyond);
-                } else {
-                    sums[p][VECTORS - 1].store_first(beyond, last);
-                }
+                store_to(sums[p][VECTORS - 1], beyond, last);
             }
         }
     }

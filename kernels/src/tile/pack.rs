@@ -1,7 +1,7 @@
 //! Layouts of operands.
 
 use super::{groups, lanes};
-use crate::simd::{Kernel, Lanes, prefetch, run};
+use crate::simd::{Kernel, Lanes, load_from, prefetch, run, store_to};
 use crate::{Isa, Real};
 
 /// `to[i * width + j] = from[i * row + j]` for i below `rows` and j below `columns`, zero from there to `width`.
@@ -99,7 +99,7 @@ impl<T: Real, P: Fn(usize) -> usize> Kernel<T> for Transposed<'_, T, P> {
                     for (p, vector) in block.iter_mut().enumerate().take(V::LANES) {
                         if p < down {
                             let from = from.add((i + p) * row + j);
-                            *vector = if across == V::LANES { V::load(from) } else { V::load_first(from, across) };
+                            *vector = load_from(from, across);
                         }
                     }
                     exchange::<V, 8>(&mut block);
@@ -109,11 +109,7 @@ impl<T: Real, P: Fn(usize) -> usize> Kernel<T> for Transposed<'_, T, P> {
                     for (q, vector) in block.iter().enumerate().take(V::LANES) {
                         if q < across {
                             let to = &mut to[place(j + q) + i..][..down];
-                            if down == V::LANES {
-                                vector.store(to.as_mut_ptr())
-                            } else {
-                                vector.store_first(to.as_mut_ptr(), down)
-                            }
+                            store_to(*vector, to.as_mut_ptr(), down);
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::basis::{Apart, Basis, Cut, Filtering, change_columns};
 use super::step;
 use crate::conv2d::simd::weight::Sums;
-use crate::simd::{Kernel, Lanes};
+use crate::simd::{Kernel, Lanes, load_from, store_to};
 use crate::tile::Shared;
 use crate::{Acc, Real};
 
@@ -151,8 +151,8 @@ impl<T: Real, B: Basis> Kernel<T> for FromTiles<'_, T, B> {
                     for i in 0..down {
                         for (j, &result) in changed.row::<B>(i).iter().enumerate().take(across) {
                             let to = to.add((i * columns + j) * channels);
-                            let result = if add { V::load_first(to, lanes).add(result) } else { result };
-                            result.store_first(to, lanes);
+                            let result = if add { load_from::<V>(to, lanes).add(result) } else { result };
+                            store_to(result, to, lanes);
                         }
                     }
                 }
@@ -227,8 +227,8 @@ impl<T: Real, B: Basis> Kernel<T> for FromWeights<'_, T, B> {
                     for i in 0..B::OUT {
                         for (j, &gradient) in changed.row::<B>(i).iter().enumerate().take(B::OUT) {
                             let to = to.add(((o + output) * taps + i * B::OUT + j) * channels + q + at);
-                            let gradient = if acc == Acc::Add { V::load_first(to, lanes).add(gradient) } else { gradient };
-                            gradient.store_first(to, lanes);
+                            let gradient = if acc == Acc::Add { load_from::<V>(to, lanes).add(gradient) } else { gradient };
+                            store_to(gradient, to, lanes);
                         }
                     }
                 }
